@@ -1,0 +1,67 @@
+"""What the command-line tools share: their common arguments, the runner, and errors that help."""
+import argparse
+import os
+import os.path as osp
+import sys
+from contextlib import contextmanager
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+from ..utils.config_check import check_config
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of both ``tools/train.py`` and ``tools/test.py``, spelled as in mmpretrain."""
+    parser.add_argument('--work-dir', help='the directory to save logs and models')
+    parser.add_argument('--no-pin-memory', action='store_true', help='switch pin_memory off in all data loaders')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction,
+        help='settings to override, as key=value; nested keys with dots, lists as key="[a,b]" or key=a,b')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
+    # Launchers of older PyTorch pass this one.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config and merge the common arguments into it."""
+    if not osp.isfile(args.config):
+        raise FileNotFoundError(f'config {args.config!r} does not exist.')
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0])
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if cfg.get(name) is not None:
+            cfg[name].setdefault('pin_memory', torch.cuda.is_available())
+            if args.no_pin_memory:
+                cfg[name].pin_memory = False
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    return cfg
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Check the config and build the runner, on CPU processes too."""
+    check_config(cfg)
+    if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
+        # mmengine would select a CUDA device.
+        torch.distributed.init_process_group('gloo')
+        cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+    return Runner.from_cfg(cfg)
+
+
+@contextmanager
+def fail_clearly():
+    """Turn the errors that a user can mend into one paragraph; ``BKDSNN_DEBUG=1`` shows the whole trace."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, FileNotFoundError, FloatingPointError) as error:
+        if os.environ.get('BKDSNN_DEBUG'):
+            raise
+        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        sys.exit(f'Error: {message} (BKDSNN_DEBUG=1 shows where.)')

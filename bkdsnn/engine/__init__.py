@@ -1,0 +1,5 @@
+"""What runs around the model: hooks, and files that are written whole or not at all."""
+from .atomic_backend import AtomicLocalBackend
+from .hooks import *  # noqa: F401,F403
+
+__all__ = ['AtomicLocalBackend']

@@ -1,0 +1,54 @@
+"""Is the teacher as good as the recipe expects?"""
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from bkdsnn.registry import HOOKS
+
+
+@HOOKS.register_module()
+class TeacherCheckHook(Hook):
+    """Measures the teacher's top-1 accuracy on the validation data before training; does nothing without a teacher.
+
+    Args:
+        tolerance: By how many percent points the teacher may miss ``teacher.expected_accuracy``.
+
+    Raises:
+        ValueError: If the teacher is worse than that: wrong weights, wrong preprocessing or wrong classes.
+    """
+
+    def __init__(self, tolerance: float = 0.5) -> None:
+        self.tolerance = tolerance
+
+    def before_train(self, runner: Runner) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        teacher = getattr(model, 'teacher', None)
+        if teacher is None:
+            return
+        expected = teacher.expected_accuracy
+        if runner.val_dataloader is None:
+            print_log('The teacher is not checked: there is no validation data.', logger='current')
+            return
+        accuracy = self.measure(model, runner.val_loop.dataloader)
+        print_log(f'Teacher accuracy on the validation data: {accuracy:.2f} %' +
+                  ('' if expected is None else f' (expected {expected} %)'), logger='current')
+        if expected is not None and accuracy < expected - self.tolerance:
+            raise ValueError(f'the teacher reaches {accuracy:.2f} % on the validation data but '
+                             f'model.teacher.expected_accuracy is {expected} %. Check model.teacher.checkpoint '
+                             f'({teacher.checkpoint!r}), .mean, .std and .input_size, or correct expected_accuracy.')
+
+    @staticmethod
+    def measure(model: torch.nn.Module, dataloader) -> float:
+        """Top-1 accuracy in percent of ``model.teacher`` on a data loader, over all processes."""
+        counts = torch.zeros(2)
+        for batch in dataloader:
+            data = model.data_preprocessor(batch, False)
+            inputs = data['inputs']['teacher'] if isinstance(data['inputs'], dict) else data['inputs']
+            predicted = model.teacher(inputs).argmax(-1)
+            labels = torch.cat([sample.gt_label for sample in data['data_samples']])
+            counts += torch.tensor([(predicted == labels).sum().item(), len(labels)])
+        all_reduce(counts)
+        return 100 * (counts[0] / counts[1]).item()

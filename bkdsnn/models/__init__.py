@@ -1,0 +1,9 @@
+"""All model components; importing this registers them."""
+from .backbones import *  # noqa: F401,F403
+from .classifiers import *  # noqa: F401,F403
+from .distillers import *  # noqa: F401,F403
+from .heads import *  # noqa: F401,F403
+from .layers import *  # noqa: F401,F403
+from .losses import *  # noqa: F401,F403
+from .neurons import *  # noqa: F401,F403
+from .teachers import *  # noqa: F401,F403

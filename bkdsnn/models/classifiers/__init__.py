@@ -1,0 +1,4 @@
+"""Spiking classifiers."""
+from .spiking_classifier import SpikingClassifier
+
+__all__ = ['SpikingClassifier']

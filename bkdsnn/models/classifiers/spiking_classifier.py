@@ -1,0 +1,42 @@
+"""mmpretrain's image classifier with a time axis."""
+from typing import Optional
+
+from mmpretrain.models import ImageClassifier
+from torch import Tensor
+
+from bkdsnn.registry import MODELS
+
+
+@MODELS.register_module()
+class SpikingClassifier(ImageClassifier):
+    """Classifier of static images or event frames with a spiking backbone.
+
+    Data preprocessor, batch augmentations (mixup, cutmix), losses and predictions are those of
+    :class:`mmpretrain.models.ImageClassifier`; features and logits have time as the outermost axis.
+
+    Args:
+        backbone: Config of the spiking backbone, which returns (T, B, C, H, W) maps.
+        head: Config of the head, which returns logits (T, B, K).
+        neck: Config of a module between them.
+        train_cfg: Batch augmentations, as in mmpretrain.
+        data_preprocessor: As in mmpretrain; its type defaults to ``mmpretrain.ClsDataPreprocessor``.
+        init_cfg: As in mmengine.
+    """
+
+    def __init__(self,
+                 backbone: dict,
+                 head: Optional[dict] = None,
+                 neck: Optional[dict] = None,
+                 train_cfg: Optional[dict] = None,
+                 data_preprocessor: Optional[dict] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        # Built here, since the parent would look the names up in mmpretrain's registry.
+        backbone, neck, head = (MODELS.build(cfg) if isinstance(cfg, dict) else cfg for cfg in (backbone, neck, head))
+        if data_preprocessor is None or isinstance(data_preprocessor, dict):
+            defaults = dict(type='mmpretrain.ClsDataPreprocessor', batch_augments=train_cfg)
+            data_preprocessor = MODELS.build({**defaults, **(data_preprocessor or {})})
+        super().__init__(backbone, neck, head, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+
+    def extract_feat(self, inputs: Tensor, stage: str = 'neck'):
+        """Features of static images (B, C, H, W) or event frames (B, T, P, H, W); see the parent for ``stage``."""
+        return super().extract_feat(inputs.transpose(0, 1) if inputs.dim() == 5 else inputs, stage)

@@ -1,0 +1,155 @@
+"""Student, teacher and losses in one trainable model."""
+import inspect
+from typing import Dict, List, Optional, Tuple, Union
+
+import torch
+from mmengine.model import BaseModel
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from bkdsnn.registry import MODELS
+from .recorder import FeatureRecorder
+
+
+@MODELS.register_module()
+class Distiller(BaseModel):
+    """Trains a student with its own loss and losses against a frozen teacher on the same batch.
+
+    The teacher is no submodule: it is not in the state dict, the optimizer or DDP. Trainable parts of the losses are.
+
+    Args:
+        student: Config of the student, a classifier.
+        teacher: Config of the :class:`bkdsnn.models.teachers.FrozenTeacher`.
+        losses: Log key to config of a :class:`bkdsnn.models.losses.DistillLoss`. Keys must contain ``loss``, as
+            mmengine sums those.
+        input_shape: (C, H, W) of an image or (T, P, H, W) of event frames. With it, all feature shapes are checked when
+            the model is built; without it, channels and class counts are, and the rest on the first batch.
+        data_preprocessor: The student's, where the student's config has none.
+        init_cfg: As in mmengine.
+
+    Raises:
+        ValueError: If a path does not exist, features do not fit, or an argument is out of range. The message names the
+            config key.
+    """
+
+    def __init__(self,
+                 student: dict,
+                 teacher: dict,
+                 losses: Dict[str, dict],
+                 input_shape: Optional[Tuple[int, ...]] = None,
+                 data_preprocessor: Optional[dict] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        if isinstance(student, dict):
+            student = dict(student)
+            student.setdefault('data_preprocessor', data_preprocessor)
+            student = MODELS.build(student)
+        super().__init__(data_preprocessor=student.data_preprocessor, init_cfg=init_cfg)
+        self.student = student
+        # Past nn.Module's own registration, see above.
+        self.__dict__['teacher'] = MODELS.build(teacher) if isinstance(teacher, dict) else teacher
+        self.teacher.adapt_to(self.data_preprocessor)
+        self._check_keys(losses)
+        shapes = self._dry_run(losses, input_shape)
+        self.losses = nn.ModuleDict({name: self._build_loss(name, cfg, shapes) for name, cfg in losses.items()})
+        self.student_recorder = FeatureRecorder(student, (loss.student for loss in self.losses.values()), 'the student')
+        self.teacher_recorder = FeatureRecorder(self.teacher.network, (loss.teacher for loss in self.losses.values()),
+                                                'the teacher')
+        self._check_fit(shapes, input_shape)
+
+    @staticmethod
+    def _check_keys(losses: Dict[str, dict]) -> None:
+        bad = [name for name in losses if 'loss' not in name]
+        if bad or not losses:
+            raise ValueError(f'model.losses={list(losses)} must not be empty and every key must contain "loss", since '
+                             f'only those are summed{": rename " + repr(bad[0]) if bad else ""}.')
+
+    # ---- building: what the features look like, before a batch is seen ----
+
+    def _dry_run(self, losses: Dict[str, dict], input_shape: Optional[Tuple[int, ...]]) -> Dict[str, Dict[str, Tensor]]:
+        """Features of an all-zero batch of two, by side and path."""
+        if input_shape is None:
+            first = next(m for m in self.student.modules() if isinstance(m, nn.Conv2d))
+            input_shape = (first.in_channels, 64, 64)
+        batch = torch.zeros(2, *input_shape)
+        paths = {side: [cfg[side] for cfg in losses.values() if side in cfg] for side in ('student', 'teacher')}
+        student_mode = self.student.training
+        try:
+            with torch.no_grad(), \
+                    FeatureRecorder(self.student.eval(), paths['student'], self._label('student', losses)) as student, \
+                    FeatureRecorder(self.teacher.network, paths['teacher'], self._label('teacher', losses)) as teacher:
+                self.student(batch)
+                self.teacher(batch)
+        finally:
+            self.student.train(student_mode)
+        return dict(student=student.features, teacher=teacher.features)
+
+    @staticmethod
+    def _label(side: str, losses: Dict[str, dict]) -> str:
+        return f'the {side} ({", ".join(f"model.losses.{name}.{side}" for name in losses)})'
+
+    @staticmethod
+    def _build_loss(name: str, cfg: dict, features: Dict[str, Dict[str, Tensor]]) -> nn.Module:
+        cfg = dict(cfg)
+        arguments = inspect.signature(MODELS.get(cfg['type'])).parameters
+        for side in ('student', 'teacher'):
+            if f'{side}_channels' in arguments and side in cfg:
+                feature = features[side][cfg[side]]
+                # Maps end in (C, H, W), vectors in (C,).
+                cfg.setdefault(f'{side}_channels', feature.shape[-3 if feature.dim() >= 4 else -1])
+        try:
+            return MODELS.build(cfg)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f'model.losses.{name}: {error}') from error
+
+    def _check_fit(self, features: Dict[str, Dict[str, Tensor]], input_shape: Optional[Tuple[int, ...]]) -> None:
+        for name, loss in self.losses.items():
+            student, teacher = features['student'].get(loss.student), features['teacher'].get(loss.teacher)
+            if student is None or teacher is None or (input_shape is None and student.dim() > 3):
+                continue  # at a guessed input size, spatial sizes say nothing
+            training = loss.training
+            try:
+                with torch.no_grad():
+                    loss.eval()(student, teacher, target=torch.zeros(2, dtype=torch.long))
+            except ValueError as error:
+                raise ValueError(f'model.losses.{name}: {error}') from error
+            finally:
+                loss.train(training)
+
+    # ---- running ----
+
+    def _apply(self, fn, recurse: bool = True) -> 'Distiller':
+        self.teacher._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
+    def forward(self,
+                inputs: Union[Tensor, Dict[str, Tensor]],
+                data_samples: Optional[List[DataSample]] = None,
+                mode: str = 'tensor'):
+        """As the student's, but for ``mode='loss'``, which adds the distillation losses.
+
+        Args:
+            inputs: Batch of images (B, C, H, W) or event frames (B, T, P, H, W); or a dict with ``student`` and
+                ``teacher`` entries where the two see different framings of the same samples.
+            data_samples: Labels of the batch.
+            mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
+        """
+        views = inputs if isinstance(inputs, dict) else dict(student=inputs, teacher=inputs)
+        if mode != 'loss':
+            return self.student(views['student'], data_samples, mode)
+        with self.student_recorder, self.teacher_recorder:
+            losses = self.student(views['student'], data_samples, 'loss')
+            self.teacher(views['teacher'])
+        student, teacher = self.student_recorder.features, self.teacher_recorder.features
+        self.student_recorder.clear()
+        self.teacher_recorder.clear()
+        target = targets_of(data_samples)
+        for name, loss in self.losses.items():
+            losses[name] = loss(student[loss.student], teacher[loss.teacher], target=target)
+        return losses
+
+
+def targets_of(data_samples: List[DataSample]) -> Tensor:
+    """Soft labels (B, K) where a batch augmentation made them, else labels (B,)."""
+    if 'gt_score' in data_samples[0]:
+        return torch.stack([sample.gt_score for sample in data_samples])
+    return torch.cat([sample.gt_label for sample in data_samples])

@@ -1,0 +1,4 @@
+"""Classification heads that return logits (T, B, K)."""
+from .spiking_linear_head import SpikingLinearHead
+
+__all__ = ['SpikingLinearHead']

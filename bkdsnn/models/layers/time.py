@@ -1,0 +1,14 @@
+"""The time axis: outermost, folded into the batch for layers that have no state."""
+from typing import Callable
+
+from torch import Tensor
+
+
+def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Apply a stateless layer to every time step at once, on a (T*B, ...) view of ``x`` (T, B, ...)."""
+    return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+def time_mean(x: Tensor) -> Tensor:
+    """Mean over T of logits (T, B, K) or of feature maps (T, B, C, H, W); (B, K) and (B, C, H, W) pass unchanged."""
+    return x.mean(0) if x.dim() in (3, 5) else x

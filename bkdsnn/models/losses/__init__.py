@@ -1,0 +1,7 @@
+"""Distillation losses, one method per file."""
+from .base import DistillLoss, LogitsLoss
+from .bkd_loss import BKDLoss
+from .kd_loss import LogitsKDLoss
+from .wsld_loss import WSLDLoss
+
+__all__ = ['BKDLoss', 'DistillLoss', 'LogitsKDLoss', 'LogitsLoss', 'WSLDLoss']

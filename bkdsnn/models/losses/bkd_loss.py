@@ -1,0 +1,135 @@
+"""Blurred knowledge distillation (BKDSNN, ECCV 2024, arXiv 2407.09083)."""
+from typing import Optional
+
+import torch
+from mmengine.dist import get_dist_info
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bkdsnn.registry import MODELS
+from ..layers import time_mean
+from .base import DistillLoss
+
+
+def blur_mask(x: Tensor, blur_ratio: float) -> Tensor:
+    """Random mask (B, C, 1, 1) that zeroes each channel of each sample with probability ``blur_ratio``.
+
+    The numbers are drawn for the samples of all processes and each takes its own, so processes that share a seed get
+    independent masks, and the run equals that of one process with the whole batch.
+    """
+    rank, world = get_dist_info()
+    uniform = torch.rand(x.shape[0] * world, x.shape[1], 1, 1, device=x.device)[rank::world]
+    return (uniform >= blur_ratio).to(x.dtype)
+
+
+def feature_distance(restored: Tensor, teacher: Tensor, reduction: str) -> Tensor:
+    """Squared distance of two features (B, ...).
+
+    Returns:
+        Scalar: for ``'sum'`` the sum over all but the batch, averaged over the batch (the paper's form); for ``'mean'``
+        the mean over everything, which is the former divided by C*H*W.
+    """
+    distance = F.mse_loss(restored.float(), teacher.float(), reduction=reduction)
+    return distance / restored.shape[0] if reduction == 'sum' else distance
+
+
+@MODELS.register_module()
+class BKDLoss(DistillLoss):
+    r"""Blur the student's feature, restore it with a small block, and make it imitate the teacher's.
+
+    .. math:: \alpha\,\lVert G(M\odot\mathrm{align}(\bar f^S)) - f^A\rVert^2
+
+    with the time mean :math:`\bar f^S`, a random channel mask M (training only), the restoration block G and an
+    alignment, a 1x1 convolution where the channels differ. A teacher feature (B, C) without space, such as a ViT's class
+    token, is compared with the space mean of G's output.
+
+    Args:
+        student: Path of the student's feature map, the one before its last layer.
+        teacher: Path of the teacher's feature.
+        student_channels: Channels of the student's feature; the distiller fills it in.
+        teacher_channels: Channels of the teacher's feature; the distiller fills it in.
+        loss_weight: :math:`\alpha`. It belongs to ``reduction``: a weight a for ``'sum'`` is a*C*H*W for ``'mean'``,
+            with the C, H, W of the teacher's feature.
+        blur_ratio: :math:`\lambda` in [0, 1), the probability that a channel is zeroed; 0.15 in the paper.
+        reduction: ``'sum'`` (the paper's: sum over C, H, W, mean over the batch) or ``'mean'``.
+        rescale: Scale the teacher's feature by max(student) / max(teacher) over the batch (the authors'
+            ``use_clip``). The scale is a constant: no gradient flows through it.
+        resize: ``'teacher'`` pools the teacher's map to the student's size where they differ, ``'student'`` the
+            restored map to the teacher's; ``None`` makes a difference an error.
+
+    Raises:
+        ValueError: If an argument is out of range or the features do not fit.
+    """
+
+    def __init__(self,
+                 student: str,
+                 teacher: str,
+                 student_channels: int,
+                 teacher_channels: int,
+                 loss_weight: float,
+                 blur_ratio: float = 0.15,
+                 reduction: str = 'sum',
+                 rescale: bool = False,
+                 resize: Optional[str] = None) -> None:
+        super().__init__(student, teacher, loss_weight)
+        for name, value, allowed in (('reduction', reduction, ('sum', 'mean')),
+                                     ('resize', resize, (None, 'teacher', 'student'))):
+            if value not in allowed:
+                raise ValueError(f'BKDLoss: {name}={value!r} is unknown; choose from {allowed}.')
+        if not 0 <= blur_ratio < 1:
+            raise ValueError(f'BKDLoss: blur_ratio={blur_ratio} must be in [0, 1); the paper uses 0.15.')
+        self.blur_ratio, self.reduction, self.rescale, self.resize = blur_ratio, reduction, rescale, resize
+        self.align = nn.Identity()
+        if student_channels != teacher_channels:
+            self.align = nn.Conv2d(student_channels, teacher_channels, 1)
+        self.restore = nn.Sequential(
+            nn.Conv2d(teacher_channels, teacher_channels, 3, padding=1), nn.ReLU(inplace=True),
+            nn.Conv2d(teacher_channels, teacher_channels, 3, padding=1))
+
+    def align_student(self, student: Tensor) -> Tensor:
+        """Time mean of the student's map (T, B, C, H, W), in the teacher's channels: (B, C', H, W)."""
+        return self.align(time_mean(student))
+
+    def blur(self, aligned: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+        """Blurred map (B, C', H, W); ``mask`` (B, C', 1, 1) replaces the random one. Eval mode draws none."""
+        if mask is None and self.training:
+            mask = blur_mask(aligned, self.blur_ratio)
+        return aligned if mask is None else aligned * mask
+
+    def forward(self, student: Tensor, teacher: Tensor, target: Optional[Tensor] = None,
+                mask: Optional[Tensor] = None) -> Tensor:
+        """Weighted loss.
+
+        Args:
+            student: (T, B, C, H, W), or (B, C, H, W).
+            teacher: (B, C', H', W'), a spiking teacher's (T', B, C', H', W'), or (B, C').
+            target: Not used.
+            mask: Mask (B, C', 1, 1) instead of a random one, for tests and pictures.
+
+        Returns:
+            Scalar.
+        """
+        if student.dim() not in (4, 5) or teacher.dim() not in (2, 4, 5):
+            raise self.shape_error(student, teacher, 'BKDLoss takes a student map (T, B, C, H, W) and a teacher map '
+                                   '(B, C, H, W) or vector (B, C). Hook another module (model.losses.*.student, '
+                                   '.teacher).')
+        aligned, teacher = self.align_student(student), time_mean(teacher).detach()
+        if self.rescale:
+            teacher = teacher * (aligned.detach().amax() / teacher.amax())
+        restored = self.restore(self.blur(aligned, mask))
+        if teacher.dim() == 2:
+            restored = restored.mean((-2, -1))
+        elif restored.shape[-2:] != teacher.shape[-2:]:
+            restored, teacher = self._resize(restored, teacher, student)
+        if restored.shape != teacher.shape:
+            raise self.shape_error(student, teacher, f'the restored feature is {tuple(restored.shape)}.')
+        return self.loss_weight * feature_distance(restored, teacher, self.reduction)
+
+    def _resize(self, restored: Tensor, teacher: Tensor, student: Tensor):
+        if self.resize == 'teacher':
+            return restored, F.adaptive_avg_pool2d(teacher, restored.shape[-2:])
+        if self.resize == 'student':
+            return F.adaptive_avg_pool2d(restored, teacher.shape[-2:]), teacher
+        size = '{}x{} and {}x{}'.format(*restored.shape[-2:], *teacher.shape[-2:])
+        raise self.shape_error(student, teacher, f'spatial sizes {size} differ. Hook another teacher stage '
+                               "(model.losses.*.teacher), or set resize='teacher'.")

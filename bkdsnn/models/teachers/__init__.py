@@ -1,0 +1,4 @@
+"""Frozen teachers."""
+from .frozen_teacher import FrozenTeacher
+
+__all__ = ['FrozenTeacher']

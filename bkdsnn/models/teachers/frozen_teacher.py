@@ -1,0 +1,107 @@
+"""The frozen network that the student learns from."""
+from typing import Optional, Sequence, Union
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bkdsnn.registry import MODELS
+from ..layers import time_mean
+from .sources import build_teacher
+
+
+@MODELS.register_module()
+class FrozenTeacher(nn.Module):
+    """A network in eval mode, without gradients, that takes the student's input and prepares it for itself.
+
+    The student's normalisation is undone and the teacher's own applied, in one affine step; then the image is resized
+    where the teacher needs another size. Copying a model that holds a teacher (as EMA does) shares the teacher.
+
+    Args:
+        model: What network, see :func:`bkdsnn.models.teachers.sources.build_teacher`. It may be spiking.
+        checkpoint: Its weights: file, URL, work directory, or ``'pretrained'`` for a model zoo's own.
+        mean: Per-channel mean of its input on the scale 0 to 255. Defaults to what the model's source says, else the
+            student's.
+        std: Standard deviation, likewise.
+        to_rgb: Whether it wants RGB where the files are read as BGR. Defaults likewise.
+        input_size: (H, W) that it wants. Defaults to what the model's source says, else the input's own size.
+        interpolation: ``'bicubic'``, ``'bilinear'`` or ``'nearest'``.
+        expected_accuracy: Top-1 accuracy in percent that the teacher must reach on the validation data before training
+            starts (see :class:`bkdsnn.engine.hooks.TeacherCheckHook`); ``None`` only reports it.
+
+    Raises:
+        ValueError: If the teacher would have random weights, or an argument does not fit.
+        FileNotFoundError: If the checkpoint is missing; the message names the command that trains it.
+    """
+
+    def __init__(self,
+                 model: Union[str, dict, nn.Module],
+                 checkpoint: Optional[str] = None,
+                 mean: Optional[Sequence[float]] = None,
+                 std: Optional[Sequence[float]] = None,
+                 to_rgb: Optional[bool] = None,
+                 input_size: Optional[Sequence[int]] = None,
+                 interpolation: Optional[str] = None,
+                 expected_accuracy: Optional[float] = None) -> None:
+        super().__init__()
+        source = build_teacher(model, checkpoint)
+        self.network = source.network.requires_grad_(False)
+        self.own_mean = source.mean if mean is None else mean
+        self.own_std = source.std if std is None else std
+        self.own_rgb = source.to_rgb if to_rgb is None else to_rgb
+        size = source.input_size if input_size is None else input_size
+        self.input_size = None if size is None else tuple(size)
+        self.interpolation = interpolation or source.interpolation or 'bicubic'
+        self.expected_accuracy = expected_accuracy
+        self.checkpoint = checkpoint
+        self.flip_channels = False
+        self.register_buffer('scale', None)
+        self.register_buffer('shift', None)
+        self.train(False)
+
+    def adapt_to(self, preprocessor: nn.Module) -> None:
+        """Learn the student's normalisation from its data preprocessor, so that :meth:`forward` can replace it.
+
+        Raises:
+            ValueError: If the teacher's channels do not fit the student's.
+        """
+        mean, std = getattr(preprocessor, 'mean', None), getattr(preprocessor, 'std', None)
+        student_mean = torch.zeros(1) if mean is None else mean.flatten().double().cpu()
+        student_std = torch.ones(1) if std is None else std.flatten().double().cpu()
+        own_mean = student_mean if self.own_mean is None else torch.tensor(self.own_mean, dtype=torch.float64)
+        own_std = student_std if self.own_std is None else torch.tensor(self.own_std, dtype=torch.float64)
+        if own_mean.numel() > 1 and student_mean.numel() > 1 and own_mean.numel() != student_mean.numel():
+            raise ValueError(f'FrozenTeacher: its mean has {own_mean.numel()} channels but the student\'s '
+                             f'data_preprocessor has {student_mean.numel()}. Set model.teacher.mean and .std.')
+        self.flip_channels = self.own_rgb is not None and self.own_rgb != getattr(preprocessor, 'to_rgb', self.own_rgb)
+        if self.flip_channels:
+            # The input is flipped last, so the teacher's constants are brought into the student's order.
+            own_mean, own_std = own_mean.flip(0), own_std.flip(0)
+        scale, shift = student_std / own_std, (student_mean - own_mean) / own_std
+        if not (torch.allclose(scale, torch.ones_like(scale)) and torch.allclose(shift, torch.zeros_like(shift))):
+            self.scale, self.shift = (t.float().view(-1, 1, 1) for t in (scale, shift))
+
+    def train(self, mode: bool = True) -> 'FrozenTeacher':
+        """Stay in eval mode, whatever ``mode`` says."""
+        return super().train(False)
+
+    def __deepcopy__(self, memo: dict) -> 'FrozenTeacher':
+        return self
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """The student's input (B, C, H, W) or (B, T, P, H, W) in the teacher's normalisation, order and size."""
+        if self.scale is not None:
+            images = images * self.scale + self.shift
+        if self.flip_channels:
+            images = images.flip(-3)
+        if self.input_size is not None and images.shape[-2:] != self.input_size:
+            smooth = {} if self.interpolation == 'nearest' else dict(antialias=True, align_corners=False)
+            frames = images.flatten(0, -4) if images.dim() == 5 else images
+            frames = F.interpolate(frames, self.input_size, mode=self.interpolation, **smooth)
+            images = frames.view(*images.shape[:-2], *self.input_size)
+        return images
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, K) for the student's input; a spiking teacher's are averaged over time."""
+        return time_mean(self.network(self.prepare(images)))

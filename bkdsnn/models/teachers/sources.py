@@ -1,0 +1,124 @@
+"""Where a teacher network comes from: a config, a model zoo, or an import path."""
+import importlib
+import os.path as osp
+from dataclasses import dataclass
+from typing import Optional, Sequence, Union
+
+from mmengine.config import Config
+from torch import nn
+
+from bkdsnn.registry import MODELS
+from bkdsnn.utils.checkpoint import load_weights
+
+LIBRARY_WEIGHTS = 'pretrained'
+
+
+@dataclass
+class TeacherSource:
+    """A built network and the input it was made for.
+
+    ``mean`` and ``std`` are per channel on the scale 0 to 255, ``None`` where the source does not say.
+    """
+
+    network: nn.Module
+    mean: Optional[Sequence[float]] = None
+    std: Optional[Sequence[float]] = None
+    to_rgb: Optional[bool] = None
+    input_size: Optional[Sequence[int]] = None
+    interpolation: Optional[str] = None
+
+
+def build_teacher(model: Union[str, dict, nn.Module], checkpoint: Optional[str]) -> TeacherSource:
+    """Build the teacher's network with its weights.
+
+    Args:
+        model: A network; a model config (``dict(type=...)``); the path of a config file; ``'timm/NAME'``,
+            ``'torchvision/NAME'``; the name of an mmpretrain model; or the import path ``'package.module:factory'`` of
+            a function or class without required arguments.
+        checkpoint: File, URL or work directory with its weights; ``'pretrained'`` for the library's own; ``None`` only
+            for a network given as such.
+
+    Raises:
+        ValueError: If the teacher would be left with random weights, or does not fit its checkpoint.
+        FileNotFoundError: If the checkpoint is missing.
+    """
+    if isinstance(model, nn.Module):
+        source = TeacherSource(model)
+    elif checkpoint is None:
+        raise ValueError(f'FrozenTeacher: no checkpoint for model={model!r}, so the teacher would be random. Set '
+                         f'model.teacher.checkpoint to a file, URL or work directory, or to {LIBRARY_WEIGHTS!r} for '
+                         "the library's own weights.")
+    elif isinstance(model, dict):
+        source = _from_config(Config(dict(model=model)))
+    elif model.endswith('.py'):
+        source = _from_config(Config.fromfile(model))
+    elif model.startswith('timm/'):
+        source = _from_timm(model[len('timm/'):], checkpoint)
+    elif model.startswith('torchvision/'):
+        source = _from_torchvision(model[len('torchvision/'):], checkpoint)
+    elif ':' in model:
+        source = TeacherSource(_import(model)())
+    else:
+        source = _from_mmpretrain(model, checkpoint)
+    if checkpoint not in (None, LIBRARY_WEIGHTS):
+        load_weights(source.network, checkpoint, _way_out(model))
+    elif checkpoint == LIBRARY_WEIGHTS and not getattr(source.network, '_has_library_weights', False):
+        raise ValueError(f'FrozenTeacher: checkpoint={LIBRARY_WEIGHTS!r} needs a model zoo, but model={model!r} is not '
+                         'from one. Give a file, URL or work directory.')
+    return source
+
+
+def _way_out(model: Union[str, dict, nn.Module]) -> str:
+    if isinstance(model, str) and model.endswith('.py'):
+        return f'Train the teacher first: python tools/train.py {osp.relpath(model)}'
+    return 'Set model.teacher.checkpoint to the weights of model.teacher.model.'
+
+
+def _from_config(cfg: Config) -> TeacherSource:
+    preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+    return TeacherSource(MODELS.build(cfg.model), preprocessor.get('mean'), preprocessor.get('std'),
+                         preprocessor.get('to_rgb', False))
+
+
+def _from_mmpretrain(name: str, checkpoint: str) -> TeacherSource:
+    import mmpretrain
+    if not mmpretrain.list_models(name):
+        raise ValueError(f"FrozenTeacher: model={name!r} is neither a config file (.py), nor 'timm/NAME', "
+                         "'torchvision/NAME', 'package.module:factory', nor a model of mmpretrain "
+                         '(mmpretrain.list_models() lists them).')
+    network = mmpretrain.get_model(name, pretrained=checkpoint == LIBRARY_WEIGHTS)
+    network._has_library_weights = checkpoint == LIBRARY_WEIGHTS
+    config = network._config
+    preprocessor = config.get('data_preprocessor', {})
+    crop = [t.crop_size for t in config.test_dataloader.dataset.pipeline if t.get('crop_size')]
+    size = crop[-1] if crop else None
+    return TeacherSource(network, preprocessor.get('mean'), preprocessor.get('std'), preprocessor.get('to_rgb', False),
+                         (size, size) if isinstance(size, int) else size)
+
+
+def _from_timm(name: str, checkpoint: str) -> TeacherSource:
+    import timm
+    network = timm.create_model(name, pretrained=checkpoint == LIBRARY_WEIGHTS)
+    network._has_library_weights = checkpoint == LIBRARY_WEIGHTS
+    cfg = timm.data.resolve_model_data_config(network)
+    return TeacherSource(network, [255 * m for m in cfg['mean']], [255 * s for s in cfg['std']], True,
+                         cfg['input_size'][1:], cfg['interpolation'])
+
+
+def _from_torchvision(name: str, checkpoint: str) -> TeacherSource:
+    import torchvision
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    network = torchvision.models.get_model(name, weights=weights if checkpoint == LIBRARY_WEIGHTS else None)
+    network._has_library_weights = checkpoint == LIBRARY_WEIGHTS
+    preset = weights.transforms()
+    size = list(preset.crop_size) * (2 if len(preset.crop_size) == 1 else 1)
+    return TeacherSource(network, [255 * m for m in preset.mean], [255 * s for s in preset.std], True, size,
+                         preset.interpolation.value)
+
+
+def _import(path: str):
+    module, _, name = path.partition(':')
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f'FrozenTeacher: model={path!r} cannot be imported: {error}.') from error

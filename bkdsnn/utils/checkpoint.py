@@ -1,0 +1,97 @@
+"""Reading checkpoints: without running code from the file, and strictly."""
+import os
+import os.path as osp
+from typing import Dict, Optional, Sequence
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader, find_latest_checkpoint
+from torch import Tensor, nn
+
+STUDENT_PREFIX = 'student.'
+
+
+def _safe_globals() -> list:
+    # What mmengine's own message hub puts beside the tensors.
+    multiarray = np._core.multiarray if hasattr(np, '_core') else np.core.multiarray
+    dtypes = [type(np.dtype(t)) for t in (np.float32, np.float64, np.int32, np.int64)]
+    return [HistoryBuffer, getattr, multiarray._reconstruct, multiarray.scalar, np.ndarray, np.dtype, *dtypes]
+
+
+def load_file(path: str) -> dict:
+    """Load a checkpoint file or URL onto the CPU, tensors and plain data only.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is truncated, not a checkpoint, or holds code.
+    """
+    if '://' in path:
+        return CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    if not osp.isfile(path):
+        raise FileNotFoundError(f'checkpoint {path!r} does not exist (looked in {os.getcwd()}).')
+    try:
+        with torch.serialization.safe_globals(_safe_globals()):
+            return torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:  # torch raises a different type for each kind of damage
+        raise ValueError(f'checkpoint {path!r} cannot be read: {str(error).splitlines()[0]} It may be truncated or may '
+                         'come from another program; train or download it again.') from error
+
+
+def resolve(path: str) -> str:
+    """The checkpoint file meant by ``path``: itself, or the latest one if it is a work directory."""
+    if osp.isdir(path):
+        latest = find_latest_checkpoint(path)
+        if latest:
+            # The record holds the path as it was when training; the folder may have moved since.
+            return osp.join(path, osp.basename(latest))
+    return path
+
+
+def weights_of(checkpoint: dict) -> Dict[str, Tensor]:
+    """State dict of the network in a checkpoint; of a distillation run, the student's without the losses' parts."""
+    for key in ('state_dict', 'model', 'net'):
+        if isinstance(checkpoint.get(key), dict):
+            checkpoint = checkpoint[key]
+            break
+    weights = {key.removeprefix('module.'): value for key, value in checkpoint.items()}
+    if any(key.startswith(STUDENT_PREFIX) for key in weights):
+        weights = {k.removeprefix(STUDENT_PREFIX): v for k, v in weights.items() if k.startswith(STUDENT_PREFIX)}
+    return weights
+
+
+def _some(keys: Sequence[str], limit: int = 4) -> str:
+    more = f', and {len(keys) - limit} more' if len(keys) > limit else ''
+    return ', '.join(keys[:limit]) + more
+
+
+def load_weights(model: nn.Module, path: str, way_out: Optional[str] = None) -> dict:
+    """Load the network's weights strictly from a file, a URL or a work directory.
+
+    Args:
+        model: Network to fill.
+        path: File, URL, or the work directory of a run (its latest checkpoint is taken).
+        way_out: What the user should do where the file is missing or does not fit, for the error.
+
+    Returns:
+        The whole checkpoint.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be read or its keys or shapes are not the model's.
+    """
+    way_out = f' {way_out}' if way_out else ''
+    try:
+        checkpoint = load_file(resolve(path))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'{error}{way_out}') from None
+    weights, own = weights_of(checkpoint), model.state_dict()
+    missing, unexpected = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    shapes = [f'{k} ({tuple(weights[k].shape)} in the file, {tuple(own[k].shape)} in the model)'
+              for k in own.keys() & weights.keys() if weights[k].shape != own[k].shape]
+    problems = [f'{what}: {_some(keys)}' for what, keys in (
+        ('missing keys', missing), ('unexpected keys', unexpected), ('other shapes', sorted(shapes))) if keys]
+    if problems:
+        raise ValueError(f'checkpoint {path!r} is not of this {type(model).__name__}: {"; ".join(problems)}.{way_out}')
+    model.load_state_dict(weights)
+    return checkpoint
