@@ -99,7 +99,7 @@ class Spikingformer(BaseModule):
     """
 
     # For each patch size, which of the tokenizer's five convolutions are pooled.
-    pooled = {4: (False, False, False, True, True), 16: (True, True, True, True, False)}
+    pooled = {4: (False, False, True, True, False), 16: (True, True, True, True, False)}
 
     def __init__(self,
                  channels: int,

@@ -1,0 +1,78 @@
+"""Numbers recorded from the authors' code (``tests/data/golden``)."""
+import json
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bkdsnn.models.neurons import BaseNode
+
+ROOT = Path(__file__).parent / 'data' / 'golden'
+
+IF = dict(type='IFNode', v_threshold=1.0, v_reset=0.0, detach_reset=True, surrogate=dict(type='ATan', alpha=2.0))
+LIF = dict(type='LIFNode', tau=2.0, decay_input=True, v_threshold=1.0, v_reset=0.0, detach_reset=True,
+           surrogate=dict(type='Sigmoid', alpha=4.0))
+
+
+def load(name, case=None):
+    """Arrays of a file as tensors (strings stay arrays); with ``case``, those below ``case/``."""
+    with np.load(ROOT / f'{name}.npz', allow_pickle=False) as data:
+        prefix = f'{case}/' if case else ''
+        arrays = {key[len(prefix):]: data[key] for key in data.files if key.startswith(prefix)}
+    return {k: v if v.dtype.kind == 'U' else torch.from_numpy(np.asarray(v)) for k, v in arrays.items()}
+
+
+def cases(name):
+    """Names of the cases in a file, without the ones recorded with swapped arguments."""
+    return [case for case in load(name)['meta/cases'].tolist() if 'swapped' not in case]
+
+
+def recipe_weights(name):
+    """Weights of a whole net, generated from its keys."""
+    recipe = json.loads((ROOT / f'{name}.keys.json').read_text())
+    weights = {}
+    for entry in recipe['entries']:
+        key, shape, rule, scale = entry['key'], entry['shape'], entry['rule'], entry['scale']
+        n = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(shape)
+        value = {
+            'fan_in': lambda: n * scale,
+            'bias': lambda: n * scale,
+            'norm_weight': lambda: recipe['norm_gain'] * (1 + scale * n),
+            'running_var': lambda: 1 + scale * abs(n),
+            'plif_w': lambda: n * scale,
+            'zero': lambda: np.zeros(shape),
+        }[rule]()
+        weights[key] = torch.from_numpy(np.asarray(value)).to(getattr(torch, entry['dtype']))
+    return weights
+
+
+@contextmanager
+def recorded_spikes(model):
+    """Spikes of every neuron that runs inside the block, in call order."""
+    spikes = []
+    handles = [module.register_forward_hook(lambda *args: spikes.append(args[2].detach()))
+               for module in model.modules() if isinstance(module, BaseNode)]
+    yield spikes
+    for handle in handles:
+        handle.remove()
+
+
+def checksum(spikes):
+    flat = spikes.flatten().double()
+    return (flat * torch.cos(0.1 * torch.arange(flat.numel(), dtype=torch.float64) + 0.3)).sum().item()
+
+
+def assert_spikes_equal(spikes, golden, mode):
+    """Compare counts exactly and checksums to 1e-6; layers may run in another order within a block."""
+    want = sorted(zip(golden[f'out/{mode}/spike_counts'].tolist(), golden[f'out/{mode}/spike_checksum'].tolist()))
+    got = sorted((s.sum().item(), checksum(s)) for s in spikes)
+    assert [count for count, _ in got] == [count for count, _ in want]
+    np.testing.assert_allclose([c for _, c in got], [c for _, c in want], rtol=1e-6, atol=1e-6)
+
+
+def assert_close(got, want, rtol, what=''):
+    """Largest difference at most ``rtol`` times the largest wanted value."""
+    error, scale = (got - want).abs().max().item(), max(want.abs().max().item(), 1e-12)
+    assert got.shape == want.shape and error <= rtol * scale, f'{what}: off by {error:.2e} at scale {scale:.2e}'
