@@ -60,7 +60,7 @@ def fail_clearly():
     """Turn the errors that a user can mend into one paragraph; ``BKDSNN_DEBUG=1`` shows the whole trace."""
     try:
         yield
-    except (ValueError, KeyError, TypeError, FileNotFoundError, FloatingPointError) as error:
+    except (ValueError, KeyError, TypeError, FileNotFoundError, FloatingPointError, RuntimeError) as error:
         if os.environ.get('BKDSNN_DEBUG'):
             raise
         message = error.args[0] if isinstance(error, KeyError) and error.args else error

@@ -1,0 +1,120 @@
+"""Several trainings at once on one machine, with progress and ETA."""
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List
+
+from mmengine.config import Config
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ..utils.runs import Run, same_config
+from .model import config_root
+
+EPOCH = re.compile(rb'Epoch\(train\)\s+\[(\d+)\]')
+
+
+@dataclass
+class Training:
+    """One call of ``tools/train.py``.
+
+    Attributes:
+        config: Path of the config.
+        work_dir: Where the run goes.
+        options: Config settings to override.
+    """
+
+    config: str
+    work_dir: str
+    options: Dict[str, object]
+
+    def merged_config(self) -> Config:
+        """The config as the run will see it."""
+        cfg = Config.fromfile(self.config)
+        cfg.merge_from_dict(dict(self.options, work_dir=self.work_dir))
+        return cfg
+
+    def done(self) -> bool:
+        """Whether this very training has been finished before."""
+        try:
+            run = Run.open(self.work_dir)
+        except FileNotFoundError:
+            return False
+        cfg = self.merged_config()
+        # What tools/train.py fills in.
+        for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            cfg[name].setdefault('pin_memory', run.config[name].get('pin_memory'))
+        return run.finished and same_config(cfg, run.config)
+
+    def start(self, threads: int) -> subprocess.Popen:
+        """Start the process; its output goes to ``output.log`` in the work directory."""
+        Path(self.work_dir).mkdir(parents=True, exist_ok=True)
+        tool = config_root().parent / 'tools' / 'train.py'
+        options = [f'{key}={value}' for key, value in self.options.items()]
+        command = [sys.executable, str(tool), self.config, '--work-dir', self.work_dir]
+        with open(Path(self.work_dir) / 'output.log', 'wb') as log:
+            return subprocess.Popen(command + (['--cfg-options', *options] if options else []), stdout=log,
+                                    stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                    env=dict(os.environ, OMP_NUM_THREADS=str(threads)))
+
+    def epochs_done(self) -> int:
+        """Epochs that the process has logged so far."""
+        found = EPOCH.findall((Path(self.work_dir) / 'output.log').read_bytes())
+        return int(found[-1]) if found else 0
+
+
+def run_all(trainings: List[Training], jobs: int, what: str) -> None:
+    """Run all trainings, ``jobs`` at a time; those finished before with the same config are kept.
+
+    Raises:
+        RuntimeError: If one fails; the others are stopped and the message holds the end of its output.
+    """
+    waiting = [training for training in trainings if not training.done()]
+    if len(waiting) < len(trainings):
+        print(f'{what}: {len(trainings) - len(waiting)} of {len(trainings)} runs were finished before and are kept.')
+    if not waiting:
+        return
+    epochs = {training.work_dir: training.merged_config().train_cfg.max_epochs for training in waiting}
+    jobs = min(jobs, len(waiting))
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    running: Dict[subprocess.Popen, Training] = {}
+    finished_epochs = finished = 0
+    console = Console(force_interactive=sys.stdout.isatty())
+    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TextColumn('epochs'),
+               TimeElapsedColumn(), TextColumn('ETA'), TimeRemainingColumn(elapsed_when_finished=False))
+    try:
+        with Progress(*columns, console=console, speed_estimate_period=600, refresh_per_second=2,
+                      disable=not console.is_interactive) as progress:
+            task = progress.add_task(what, total=sum(epochs.values()))
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    training = waiting.pop(0)
+                    running[training.start(threads)] = training
+                time.sleep(0.2)
+                for process, training in list(running.items()):
+                    if process.poll() is None:
+                        continue
+                    del running[process]
+                    if process.returncode:
+                        raise RuntimeError(_failure(training))
+                    finished += 1
+                    finished_epochs += epochs[training.work_dir]
+                    if not console.is_interactive:
+                        print(f'{what}: {training.work_dir} finished ({finished} of {len(epochs)})', flush=True)
+                done = finished_epochs + sum(training.epochs_done() for training in running.values())
+                progress.update(task, completed=done, description=f'{what} ({finished}/{len(epochs)} runs)')
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
+
+
+def _failure(training: Training) -> str:
+    log = Path(training.work_dir) / 'output.log'
+    tail = ' '.join(log.read_text(errors='replace').strip().splitlines()[-1:])
+    return f'training {training.config} in {training.work_dir} failed: {tail} (all of it: {log})'

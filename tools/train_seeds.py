@@ -1,0 +1,30 @@
+"""Train configs with several seeds: ``python tools/train_seeds.py CONFIG [CONFIG ...] --seeds 5``."""
+import argparse
+
+from mmengine.config import Config
+
+from bkdsnn.apis.cli import fail_clearly
+from bkdsnn.apis.launch import Training, run_all
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('configs', nargs='+', help='train config file paths')
+    parser.add_argument('--seeds', type=int, default=5, help='how many seeds; run k goes to <work_dir>/seed<k>')
+    parser.add_argument('--jobs', type=int, default=2, help='how many runs at a time')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    trainings = []
+    for seed in range(args.seeds):
+        for config in args.configs:
+            work_dir = f'{Config.fromfile(config).work_dir}/seed{seed}'
+            trainings.append(Training(config, work_dir, {'randomness.seed': seed}))
+    run_all(trainings, args.jobs, 'Training')
+
+
+if __name__ == '__main__':
+    with fail_clearly():
+        main()
