@@ -1,8 +1,8 @@
 """Registries of the package, children of mmengine's with the scope ``bkdsnn``.
 
 A component is found by ``type='Name'`` once its module is imported: by the package listed in ``locations``, or by the
-config's ``custom_imports``. Components of other libraries carry their prefix, ``type='mmpretrain.Accuracy'``; those that
-build further components by name also need ``_scope_='mmpretrain'``.
+config's ``custom_imports``. Components of other libraries carry their prefix, ``type='mmpretrain.Accuracy'``; those
+that build further components by name also need ``_scope_='mmpretrain'``.
 """
 from mmengine import registry as mmengine
 from mmengine.registry import Registry

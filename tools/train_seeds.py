@@ -11,17 +11,19 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('configs', nargs='+', help='train config file paths')
     parser.add_argument('--seeds', type=int, default=5, help='how many seeds; run k goes to <work_dir>/seed<k>')
+    parser.add_argument('--single', action='store_true', help='one run per config, in <work_dir> itself')
     parser.add_argument('--jobs', type=int, default=2, help='how many runs at a time')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    trainings = []
-    for seed in range(args.seeds):
-        for config in args.configs:
-            work_dir = f'{Config.fromfile(config).work_dir}/seed{seed}'
-            trainings.append(Training(config, work_dir, {'randomness.seed': seed}))
+    work_dirs = {config: Config.fromfile(config).work_dir for config in args.configs}
+    if args.single:
+        trainings = [Training(config, work_dirs[config], {}) for config in args.configs]
+    else:
+        trainings = [Training(config, f'{work_dirs[config]}/seed{seed}', {'randomness.seed': seed})
+                     for seed in range(args.seeds) for config in args.configs]
     run_all(trainings, args.jobs, 'Training')
 
 

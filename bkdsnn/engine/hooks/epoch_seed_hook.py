@@ -21,8 +21,8 @@ class EpochSeedHook(Hook):
     def before_train(self, runner: Runner) -> None:
         loader = runner.train_dataloader
         if loader.num_workers and loader.persistent_workers:
-            raise ValueError('train_dataloader.persistent_workers=True keeps random states that no checkpoint holds, so '
-                             'a resumed run would differ. Set it to False, or drop EpochSeedHook from custom_hooks.')
+            raise ValueError('train_dataloader.persistent_workers=True keeps random states that no checkpoint holds, '
+                             'so a resumed run would differ. Set it to False, or drop EpochSeedHook from custom_hooks.')
         loader.worker_init_fn = None
         if not self._differs_by_rank(runner) and hasattr(loader.sampler, 'seed'):
             # A resumed run has its seed from the checkpoint, after the sampler was built.

@@ -5,6 +5,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
+
 from ..layers import SpikingConvUnit
 
 SPIKE_FIRST = ('neuron', 'conv', 'norm', 'pool')

@@ -8,6 +8,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
+
 from .recorder import FeatureRecorder
 
 

@@ -4,6 +4,7 @@ from typing import Optional, Sequence
 from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
+
 from .norm import build_norm
 from .time import over_time
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bkdsnn.registry import MODELS
+
 from ..layers import time_mean
 from .base import DistillLoss
 
@@ -40,8 +41,8 @@ class BKDLoss(DistillLoss):
     .. math:: \alpha\,\lVert G(M\odot\mathrm{align}(\bar f^S)) - f^A\rVert^2
 
     with the time mean :math:`\bar f^S`, a random channel mask M (training only), the restoration block G and an
-    alignment, a 1x1 convolution where the channels differ. A teacher feature (B, C) without space, such as a ViT's class
-    token, is compared with the space mean of G's output.
+    alignment, a 1x1 convolution where the channels differ. A teacher feature (B, C) without space, such as a ViT's
+    class token, is compared with the space mean of G's output.
 
     Args:
         student: Path of the student's feature map, the one before its last layer.

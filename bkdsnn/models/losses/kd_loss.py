@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bkdsnn.registry import MODELS
+
 from ..layers import time_mean
 from .base import LogitsLoss
 

@@ -7,6 +7,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
+
 from .functional import fire_and_reset, if_charge, lif_charge, plif_charge
 from .surrogate import Surrogate
 

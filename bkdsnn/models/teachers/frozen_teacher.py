@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bkdsnn.registry import MODELS
+
 from ..layers import time_mean
 from .sources import build_teacher
 

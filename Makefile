@@ -1,0 +1,64 @@
+# `make demo` and `make test` set up what they need. PYTHON=... or an active virtual environment is used as it is;
+# otherwise .venv is made once.
+ifdef PYTHON
+  PY := $(PYTHON)
+else ifdef VIRTUAL_ENV
+  PY := $(VIRTUAL_ENV)/bin/python
+else
+  PY := .venv/bin/python
+  VENV := .venv/bin/python
+endif
+SHELL := /bin/bash
+# What is installed is recorded beside the interpreter, so that a second call installs nothing.
+STAMP_DIR := $(shell [ -x "$$(command -v $(PY))" ] && $(PY) -c 'import sys; print(sys.prefix)' || echo .venv)
+STAMP := $(STAMP_DIR)/.bkdsnn-installed
+DOCS_STAMP := $(STAMP_DIR)/.bkdsnn-docs-installed
+REQUIREMENTS := setup.py requirements/runtime.txt requirements/tests.txt
+DEMO := work_dirs/demo
+
+.PHONY: demo demo-all tune test lint docs install clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo      train teacher, plain and distilled students; table and report in $(DEMO)'
+	@echo 'make demo-all  the same with KD, WSLD-only and BKD-only'
+	@echo 'make tune      the search for the learning rates in configs/demo'
+	@echo 'make test      lint and tests'
+	@echo 'make docs      the site, in docs/_build/html'
+
+.venv/bin/python:
+	python3 -m venv .venv
+
+$(STAMP): $(VENV) $(REQUIREMENTS)
+	$(PY) -m pip install --disable-pip-version-check -q -e '.[tests]'
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP) requirements/docs.txt
+	$(PY) -m pip install --disable-pip-version-check -q -r requirements/docs.txt
+	@touch $@
+
+install: $(STAMP)
+
+demo: METHODS := plain mixed
+demo-all: METHODS := plain kd wsld bkd mixed
+demo demo-all: $(STAMP)
+	$(PY) tools/train_seeds.py configs/demo/teacher.py --single
+	$(PY) tools/train_seeds.py $(METHODS:%=configs/demo/%.py) --seeds 5
+	$(PY) tools/analysis_tools/compare_runs.py $(DEMO)
+	$(PY) tools/analysis_tools/report.py $(DEMO)
+
+tune: $(STAMP)
+	$(PY) tools/train_seeds.py configs/demo/teacher.py --single
+	$(PY) tools/tune.py configs/demo/plain.py configs/demo/kd.py configs/demo/wsld.py configs/demo/bkd.py configs/demo/mixed.py
+
+lint: $(STAMP)
+	$(PY) -m ruff check .
+
+test: lint
+	$(PY) -m pytest
+
+docs: $(DOCS_STAMP)
+	$(PY) -m sphinx -W --keep-going -b html docs docs/_build/html
+
+clean:
+	rm -rf docs/_build build *.egg-info

@@ -1,0 +1,6 @@
+_base_ = ['./mixed.py']
+model = dict(
+    losses=dict(
+        _delete_=True,
+        loss_wsld=dict(type='WSLDLoss', student='head', teacher='head', tau=2.0)))
+work_dir = 'work_dirs/demo/wsld'

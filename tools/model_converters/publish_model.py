@@ -1,0 +1,58 @@
+"""Make a checkpoint fit to publish: ``python tools/model_converters/publish_model.py IN OUT``.
+
+The result holds the student's weights, the student's config and the data set's meta information, and its name ends in
+the first eight digits of its SHA-256.
+"""
+import argparse
+import hashlib
+import os
+import os.path as osp
+
+import torch
+from mmengine.config import Config
+
+import bkdsnn
+from bkdsnn.apis import student_config
+from bkdsnn.apis.cli import fail_clearly
+from bkdsnn.utils.checkpoint import load_file, resolve, weights_of
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('in_file', help='checkpoint of tools/train.py, or its work directory')
+    parser.add_argument('out_file', help='where to write; -<hash>.pth is appended to the name')
+    return parser.parse_args()
+
+
+def publish(in_file: str, out_file: str) -> str:
+    """Write the student-only checkpoint and return its path."""
+    checkpoint = load_file(resolve(in_file))
+    meta = checkpoint.get('meta', {})
+    if 'cfg' not in meta:
+        raise ValueError(f'{in_file!r} holds no config (meta.cfg); publish a checkpoint of tools/train.py.')
+    cfg = Config.fromstring(meta['cfg'], file_format='.py')
+    cfg.model = student_config(cfg.model)
+    # With EMA, the averaged weights are in state_dict already.
+    published = dict(
+        state_dict=weights_of(checkpoint),
+        meta=dict(cfg=cfg.pretty_text, dataset_meta=meta.get('dataset_meta', {}), bkdsnn_version=bkdsnn.__version__))
+    partial = f'{out_file}.partial'
+    torch.save(published, partial)
+    with open(partial, 'rb') as file:
+        digest = hashlib.sha256(file.read()).hexdigest()[:8]
+    final = f'{osp.splitext(out_file)[0]}-{digest}.pth'
+    os.replace(partial, final)
+    return final
+
+
+def main() -> None:
+    args = parse_args()
+    folder = osp.dirname(osp.abspath(args.out_file))
+    if not osp.isdir(folder):
+        raise FileNotFoundError(f'the folder {folder} does not exist; make it first.')
+    print(f'Published {publish(args.in_file, args.out_file)}')
+
+
+if __name__ == '__main__':
+    with fail_clearly():
+        main()

@@ -1,0 +1,43 @@
+"""Test a checkpoint: ``python tools/test.py CONFIG CHECKPOINT``. Of a distillation run, the student is tested."""
+import argparse
+
+import mmengine
+from mmengine.evaluator import DumpResults
+from mmengine.model import is_model_wrapper
+
+from bkdsnn.apis import student_config
+from bkdsnn.apis.cli import add_common_arguments, build_runner, fail_clearly, load_config
+from bkdsnn.utils.checkpoint import load_weights
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Test (and evaluate) a model')
+    parser.add_argument('config', help='test config file path')
+    parser.add_argument('checkpoint', help='checkpoint file, or the work directory of a run (its latest is taken)')
+    parser.add_argument('--out', help='file for predictions or metrics (.pkl; metrics also .json)')
+    parser.add_argument('--out-item', choices=['metrics', 'pred'], default='pred', help='what --out gets')
+    parser.add_argument('--amp', action='store_true', help='test with automatic mixed precision')
+    add_common_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args)
+    cfg.model = student_config(cfg.model)
+    # A checkpoint of the config's own would be loaded by mmengine, and not strictly.
+    cfg.load_from, cfg.resume = None, False
+    if args.amp:
+        cfg.test_cfg.fp16 = True
+    runner = build_runner(cfg)
+    load_weights(runner.model.module if is_model_wrapper(runner.model) else runner.model, args.checkpoint)
+    if args.out and args.out_item == 'pred':
+        runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+    metrics = runner.test()
+    if args.out and args.out_item == 'metrics':
+        mmengine.dump(metrics, args.out)
+
+
+if __name__ == '__main__':
+    with fail_clearly():
+        main()
