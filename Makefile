@@ -47,9 +47,15 @@ demo demo-all: $(STAMP)
 	$(PY) tools/analysis_tools/compare_runs.py $(DEMO)
 	$(PY) tools/analysis_tools/report.py $(DEMO)
 
+# Every method gets nine points: the same learning rates, and three values of one more setting of its own.
+tune: LR := optim_wrapper.optimizer.lr=0.1,0.3,1
 tune: $(STAMP)
 	$(PY) tools/train_seeds.py configs/demo/teacher.py --single
-	$(PY) tools/tune.py configs/demo/plain.py configs/demo/kd.py configs/demo/wsld.py configs/demo/bkd.py configs/demo/mixed.py
+	$(PY) tools/tune.py configs/demo/plain.py --grid $(LR) optim_wrapper.optimizer.weight_decay=1e-4,5e-4,2e-3
+	$(PY) tools/tune.py configs/demo/kd.py --grid $(LR) model.losses.loss_kd.tau=2,4,8
+	$(PY) tools/tune.py configs/demo/wsld.py --grid $(LR) model.losses.loss_wsld.tau=2,4,8
+	$(PY) tools/tune.py configs/demo/bkd.py --grid $(LR) model.losses.loss_bkd.loss_weight=2e-3,1e-2,5e-2
+	$(PY) tools/tune.py configs/demo/mixed.py --grid $(LR) model.losses.loss_bkd.loss_weight=2e-3,1e-2,5e-2
 
 lint: $(STAMP)
 	$(PY) -m ruff check .

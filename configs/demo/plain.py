@@ -1,5 +1,9 @@
+# The student without distillation: ten labels per class, two time steps.
 _base_ = [
-    '../_base_/models/sew_resnet_digits.py', '../_base_/datasets/digits.py', '../_base_/schedules/digits_60e.py',
+    '../_base_/models/sew_resnet_digits.py', '../_base_/datasets/digits.py', '../_base_/schedules/digits_80e.py',
     '../_base_/default_runtime.py'
 ]
+train_dataloader = dict(dataset=dict(labels_per_class=10))
+optim_wrapper = dict(optimizer=dict(lr=0.3))
+default_hooks = dict(checkpoint=dict(interval=10))
 work_dir = 'work_dirs/demo/plain'

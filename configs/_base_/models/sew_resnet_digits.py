@@ -10,10 +10,10 @@ model = dict(
     type='SpikingClassifier',
     backbone=dict(
         type='SEWResNet',
-        arch=dict(layers=(1, 1, 1), widths=(4, 8, 16)),
+        arch=dict(layers=(1, 1, 1), widths=(16, 32, 64)),
         T=2,
         neuron=neuron,
         connect='ADD',
         in_channels=1,
         stem='small'),
-    head=dict(type='SpikingLinearHead', num_classes=10, in_channels=16))
+    head=dict(type='SpikingLinearHead', num_classes=10, in_channels=64))

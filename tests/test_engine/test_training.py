@@ -1,0 +1,207 @@
+"""Whole runs on small data: pinned losses, resuming, damage, and what checkpoints hold."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from bkdsnn import init_model
+from bkdsnn.utils.checkpoint import load_file
+from helpers import REPOSITORY, demo_config, run_tool
+
+EPOCHS = 6
+
+
+def train(cfg):
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return runner
+
+
+def logged(work_dir, key='loss'):
+    lines = [json.loads(line) for path in sorted(work_dir.glob('*/vis_data/scalars.json'))
+             for line in path.read_text().splitlines()]
+    return [line[key] for line in lines if key in line]
+
+
+@pytest.fixture(scope='module')
+def teacher(tmp_path_factory):
+    """Work directory of a teacher trained for two epochs."""
+    folder = tmp_path_factory.mktemp('teacher')
+    cfg = demo_config('teacher', folder)
+    cfg.model.backbone.merge(dict(stem_channels=4, base_channels=4))
+    cfg.model.head.in_channels = 16
+    cfg.dump(str(folder / 'small.py'))
+    torch.manual_seed(0)
+    Runner.from_cfg(cfg).train()
+    return folder
+
+
+def mixed(work_dir, teacher, **options):
+    cfg = demo_config('mixed', work_dir, teacher, **options)
+    cfg.model.teacher.model = str(teacher / 'small.py')
+    return cfg
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory, teacher):
+    """A distillation run of six epochs, never interrupted."""
+    folder = tmp_path_factory.mktemp('finished')
+    torch.set_num_threads(1)
+    train(mixed(folder, teacher, epochs=EPOCHS))
+    return folder
+
+
+def test_run_learns_and_logs_every_loss_term(finished):
+    total, terms = logged(finished), [logged(finished, f'loss_{name}') for name in ('cls', 'bkd', 'wsld')]
+    assert len(total) == 2 * EPOCHS and total[-1] < total[0]
+    for i, value in enumerate(total):
+        assert value == pytest.approx(sum(term[i] for term in terms), rel=1e-5)
+
+
+def test_checkpoint_holds_student_and_losses_and_nothing_else(finished):
+    checkpoint = load_file(str(finished / f'epoch_{EPOCHS}.pth'))
+    roots = {'.'.join(key.split('.')[:2]) for key in checkpoint['state_dict']}
+    assert roots == {'student.backbone', 'student.head', 'losses.loss_bkd'}
+    assert not any(word in key for key in checkpoint['state_dict'] for word in ('teacher', 'neuron', '.v'))
+    assert {'optimizer', 'param_schedulers', 'message_hub', 'meta'} <= set(checkpoint)
+
+
+def test_mmengine_resumes_without_falling_back_to_pickle(finished, caplog):
+    torch.load(finished / f'epoch_{EPOCHS}.pth', weights_only=False)  # the file itself is sound
+    from mmengine.runner.checkpoint import _load_checkpoint
+    _load_checkpoint(str(finished / f'epoch_{EPOCHS}.pth'), map_location='cpu')
+    assert 'weights_only=False' not in caplog.text
+
+
+def assert_same_checkpoint(a, b):
+    """Equal to the last bit: weights, loss parts, optimizer, schedulers, counters."""
+
+    def compare(x, y, path):
+        assert type(x) is type(y), path
+        if isinstance(x, torch.Tensor):
+            assert torch.equal(x, y), path
+        elif isinstance(x, dict):
+            assert x.keys() == y.keys(), path
+            for key in x:
+                compare(x[key], y[key], f'{path}.{key}')
+        elif isinstance(x, (list, tuple)):
+            assert len(x) == len(y), path
+            for i, (u, v) in enumerate(zip(x, y)):
+                compare(u, v, f'{path}[{i}]')
+        else:
+            assert x == y, path
+
+    for key in ('state_dict', 'optimizer', 'param_schedulers'):
+        compare(a[key], b[key], key)
+    for key in ('epoch', 'iter', 'seed'):
+        assert a['meta'][key] == b['meta'][key]
+
+
+def start(cfg, folder):
+    folder.mkdir(exist_ok=True)
+    cfg.dump(str(folder / 'config_of_test.py'))
+    return subprocess.Popen([sys.executable, str(REPOSITORY / 'tools/train.py'), str(folder / 'config_of_test.py')],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+                            env=dict(os.environ, OMP_NUM_THREADS='1'))
+
+
+@pytest.mark.parametrize('kill', [signal.SIGINT, signal.SIGKILL])
+def test_resumed_run_equals_uninterrupted_run(tmp_path, teacher, finished, kill):
+    """Killed somewhere after its first checkpoint, resumed, and equal to the last bit: weights, masks and order."""
+    cfg = mixed(tmp_path / 'run', teacher, epochs=EPOCHS)
+    process = start(cfg, tmp_path / 'run')
+    deadline = time.time() + 120
+    while not (tmp_path / 'run' / 'last_checkpoint').exists() and time.time() < deadline:
+        time.sleep(0.01)
+    process.send_signal(kill)
+    process.wait(60)
+    assert list((tmp_path / 'run').glob('epoch_*.pth')) and not (tmp_path / 'run' / f'epoch_{EPOCHS}.pth').exists()
+    done = run_tool('tools/train.py', tmp_path / 'run' / 'config_of_test.py', '--resume')
+    assert done.returncode == 0, done.stderr[-2000:]
+    a, b = (load_file(str(folder / f'epoch_{EPOCHS}.pth')) for folder in (finished, tmp_path / 'run'))
+    assert_same_checkpoint(a, b)
+
+
+def test_run_killed_while_saving_keeps_its_last_checkpoint(tmp_path, monkeypatch):
+    from bkdsnn.engine import AtomicLocalBackend
+    backend = AtomicLocalBackend()
+    backend.put(b'good', tmp_path / 'epoch_1.pth')
+    monkeypatch.setattr('os.fsync', lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        backend.put(b'half', tmp_path / 'epoch_1.pth')
+    assert [p.name for p in tmp_path.iterdir()] == ['epoch_1.pth']
+    assert (tmp_path / 'epoch_1.pth').read_bytes() == b'good'
+
+
+def test_student_of_a_distillation_checkpoint_loads_alone(finished, teacher):
+    model = init_model(str(finished / 'mixed.py'), str(finished))
+    assert type(model).__name__ == 'SpikingClassifier' and not model.training
+    saved = load_file(str(finished / f'epoch_{EPOCHS}.pth'))['state_dict']
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, saved[f'student.{key}'])
+
+
+def test_nan_loss_stops_with_step_terms_and_samples_and_keeps_the_last_checkpoint(tmp_path, teacher):
+    cfg = mixed(tmp_path, teacher, epochs=3)
+    runner = Runner.from_cfg(cfg)
+    bkd = runner.model.losses['loss_bkd']
+
+    def poison(module, args, output):
+        return output * float('nan') if runner.epoch == 1 else output
+
+    bkd.register_forward_hook(poison)
+    with pytest.raises(FloatingPointError) as error:
+        runner.train()
+    message = str(error.value)
+    assert 'epoch 2, step 3' in message and 'loss_bkd=nan' in message and 'loss_cls=' in message
+    samples = eval(message.split('sample ids ')[1].split('. The')[0])  # a list of ints that we printed
+    assert len(samples) == 50 and all(0 <= i < 100 for i in samples)
+    kept = load_file(str(tmp_path / 'epoch_1.pth'))['state_dict']
+    assert all(torch.isfinite(v).all() for v in kept.values())
+    assert not (tmp_path / 'epoch_2.pth').exists()
+
+
+def test_teacher_below_its_expected_accuracy_stops_the_run(tmp_path, teacher):
+    cfg = mixed(tmp_path, teacher, epochs=1)
+    cfg.model.teacher.expected_accuracy = 99.9
+    with pytest.raises(ValueError, match=r'reaches [\d.]+ % .* model\.teacher\.expected_accuracy is 99\.9 %'):
+        Runner.from_cfg(cfg).train()
+    assert not list(tmp_path.glob('*.pth'))
+
+
+def test_teacher_accuracy_is_that_of_its_own_run(tmp_path, teacher):
+    from bkdsnn.engine.hooks import TeacherCheckHook
+    runner = Runner.from_cfg(mixed(tmp_path, teacher, epochs=1))
+    measured = TeacherCheckHook.measure(runner.model, Runner.build_dataloader(runner.cfg.val_dataloader))
+    assert measured == pytest.approx(logged(teacher, 'accuracy/top1')[-1], abs=1e-4)
+
+
+def test_every_epoch_has_its_own_random_numbers_also_in_workers(tmp_path, teacher):
+    cfg = demo_config('plain', tmp_path, epochs=3, **{'train_dataloader.num_workers': 2})
+    cfg.train_dataloader.dataset.pipeline = [
+        dict(type='mmpretrain.RandomCrop', crop_size=8, padding=1), *cfg.train_dataloader.dataset.pipeline]
+    runner = Runner.from_cfg(cfg)
+    seen = []
+    runner.model.backbone.register_forward_pre_hook(lambda module, args: seen.append(args[0].sum().item())
+                                                    if module.training else None)
+    runner.train()
+    assert len(set(seen)) == len(seen)
+    again = Runner.from_cfg(cfg)
+    repeated = []
+    again.model.backbone.register_forward_pre_hook(lambda module, args: repeated.append(args[0].sum().item())
+                                                   if module.training else None)
+    again.train()
+    assert repeated == seen
+
+
+def test_persistent_workers_are_refused_with_the_reason(tmp_path):
+    cfg = demo_config('plain', tmp_path, epochs=1, **{
+        'train_dataloader.num_workers': 1, 'train_dataloader.persistent_workers': True})
+    with pytest.raises(ValueError, match='train_dataloader.persistent_workers'):
+        Runner.from_cfg(cfg).train()
