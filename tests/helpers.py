@@ -39,19 +39,24 @@ def tiny_cnn(in_channels=1, num_classes=10):
 
 
 def demo_config(name, work_dir, teacher=None, epochs=2, **options):
-    """A demo config cut down to a few epochs, as an mmengine Config."""
+    """A demo config cut down to a few epochs, as an mmengine Config; ``teacher`` is the folder of ``small_teacher``."""
     cfg = Config.fromfile(DEMO / f'{name}.py')
     cfg.work_dir = str(work_dir)
     cfg.merge_from_dict({'train_cfg.max_epochs': epochs, 'train_cfg.val_interval': epochs,
                          'train_dataloader.dataset.labels_per_class': 10, 'default_hooks.checkpoint.interval': 1,
                          'default_hooks.logger.interval': 1, **options})
     if teacher is not None:
-        cfg.model.teacher.checkpoint = str(teacher)
+        cfg.model.teacher = dict(type='FrozenTeacher', model=str(teacher / 'small.py'), checkpoint=str(teacher))
     return cfg
+
+
+def tool_environment(**env):
+    """Environment of a tool: this interpreter, one thread, no GPU."""
+    return {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', 'PYTHON': sys.executable, **env}
 
 
 def run_tool(*arguments, cwd=REPOSITORY, **env):
     """Run a tool of the repository; returns the finished process with its output."""
     command = [sys.executable, *map(str, arguments)]
-    env = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', **env}
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run(command, cwd=cwd, env=tool_environment(**env), capture_output=True, text=True, timeout=240,
+                          check=False)

@@ -1,6 +1,8 @@
 """Train a model: ``python tools/train.py CONFIG``."""
 import argparse
 
+import torch
+
 from bkdsnn.apis.cli import add_common_arguments, build_runner, fail_clearly, load_config
 
 
@@ -25,6 +27,8 @@ def main() -> None:
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
+        if not torch.cuda.is_available():
+            raise ValueError('--amp needs a GPU: mmengine trains in mixed precision on accelerators only.')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True

@@ -1,4 +1,6 @@
 """All model components; importing this registers them."""
+from bkdsnn.utils import quiet  # noqa: F401  first, as it imports mmpretrain without its noise
+
 from .backbones import *  # noqa: F401,F403
 from .classifiers import *  # noqa: F401,F403
 from .distillers import *  # noqa: F401,F403

@@ -26,6 +26,8 @@ STYLES = [('o', '-'), ('s', '--'), ('^', '-.'), ('D', ':'), ('v', (0, (5, 1, 1, 
 TERM_COLOURS = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00']
 SPIKE, SILENCE = (0, 114, 178, 255), (226, 226, 226, 255)
 ZEROED = (128, 128, 128, 255)
+# More would be too small to see.
+CHANNELS = 64
 RC = {
     'svg.fonttype': 'none', 'font.family': 'sans-serif', 'font.size': 12, 'axes.spines.top': False,
     'axes.spines.right': False, 'text.color': INK, 'axes.labelcolor': INK, 'axes.edgecolor': INK, 'xtick.color': INK,
@@ -115,6 +117,8 @@ def svg(draw: Callable[[Axes], None], name: str, alt: str, size: Tuple[float, fl
     text = text[text.index('<svg'):]
     # Without a size of its own, it takes its column's width.
     text = re.sub(r' (width|height)="[\d.]+pt"', '', text, count=2)
+    # It would style the whole page.
+    text = re.sub(r'<style.*?</style>', '', text, flags=re.DOTALL)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf'\g<1>{name}-', text).replace(INK, 'currentColor')
     # A font of the reader's system is narrower than matplotlib's, so labels keep their room.
     text = re.sub(r"font: ([^;\"]*?px)[^;\"]*", r"font: \1 system-ui, sans-serif", text)
@@ -124,7 +128,7 @@ def svg(draw: Callable[[Axes], None], name: str, alt: str, size: Tuple[float, fl
 # ---- mosaics ----
 
 
-def mosaic(maps: np.ndarray, columns: Optional[int] = None, limit: int = 128) -> np.ndarray:
+def mosaic(maps: np.ndarray, columns: Optional[int] = None, limit: int = CHANNELS) -> np.ndarray:
     """Lay coloured channels side by side, with transparent gaps of a pixel.
 
     Args:
@@ -177,7 +181,7 @@ def data_uri(image: np.ndarray) -> str:
 
 
 def feature_range(*features: Tensor) -> Tuple[float, float]:
-    """Limits of a shared colour scale; the largest and smallest half percent are cut off."""
+    """Limits of a shared colour scale; the largest and smallest 2 % are cut off."""
     values = np.concatenate([feature.numpy().ravel() for feature in features])
-    low, high = np.percentile(values, [0.5, 99.5])
+    low, high = np.percentile(values, [2, 98])
     return float(low), float(high)

@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from .figures import (
+    CHANNELS,
     SILENCE,
     SPIKE,
     ZEROED,
@@ -68,7 +69,8 @@ def headline(comparison: Comparison) -> str:
                  'covers the chance in training, not that of which images are in the test set.</p>')
     return section('results', 'What came out',
                    'Share of test images classified correctly: higher is better, and a gain counts only if it is large '
-                   'against its standard error.', words[0] + _table(comparison) + ''.join(words[1:]) + _seeds(comparison))
+                   'against its standard error.',
+                   words[0] + _table(comparison) + ''.join(words[1:]) + _seeds(comparison))
 
 
 def _table(comparison: Comparison) -> str:
@@ -146,8 +148,8 @@ def loss_terms(comparison: Comparison) -> str:
     name = escape(comparison.main.name)
     alt = f'Line chart of the loss terms of {name} over epochs, log scale. ' + _ends(terms)
     chart = figure(svg(lambda ax: draw_loss_terms(ax, terms), 'terms', alt),
-                   "loss_cls: labels. loss_bkd: restored against the teacher's features. loss_wsld: outputs against the "
-                   "teacher's.")
+                   "loss_cls: labels. loss_bkd: restored features against the teacher's. loss_wsld: outputs against "
+                   "the teacher's.")
     return section('losses', f'What {name} minimises',
                    'Each line is one term of the training loss with its weight, mean over seeds: the highest one pulls '
                    'most of the loss, and a falling one is being learned.',
@@ -170,7 +172,7 @@ def spikes(batch: TestBatch, chosen: List[int], traces: Dict[str, SpikeTrace]) -
         tables = ''.join(_steps(name, trace, position, int(batch.labels[index]), batch.classes)
                          for name, trace in traces.items())
         verdicts = {int(trace.scores[-1, position].argmax()) for trace in traces.values()}
-        note = ', the first one on which the networks disagree' if len(verdicts) > 1 else ''
+        note = ' – here the networks disagree' if len(verdicts) > 1 else ''
         cards.append(f'<article class="card"><h3>Test image {index + 1}: class {label}{note}</h3><div class="trace">'
                      f'{img(picture_of(batch.images[index]), f"Input image of class {label}")}'
                      f'<div class="nets">{tables}</div></div></article>')
@@ -179,8 +181,8 @@ def spikes(batch: TestBatch, chosen: List[int], traces: Dict[str, SpikeTrace]) -
     return section('spikes', 'Spikes over time',
                    'Each small square is one channel of a layer at one time step, with the share of neurons that spike '
                    'below it; the last row is the class predicted from the steps so far.',
-                   f'<p class="soft">{keys}. The images are the first ones of the test data, not picked by hand, and '
-                   f'the networks those of the first seed.</p>{"".join(cards)}')
+                   f'<p class="soft">{keys}. The images are the first of the test data and the first on which the '
+                   f'networks disagree, if any; the networks are those of the first seed.</p>{"".join(cards)}')
 
 
 def _steps(name: str, trace: SpikeTrace, position: int, label: int, classes: List[str]) -> str:
@@ -222,9 +224,11 @@ def features(batch: TestBatch, trace: FeatureTrace) -> str:
         picture = img(picture_of(batch.images[i]), f'Input image of class {label}')
         cards.append(f'<article class="card"><h3>Test image {i + 1}: class {label}</h3><div class="trace">{picture}'
                      f'<div class="features">{tiles}</div></div></article>')
+    channels = trace.student.shape[1]
+    part = f'The first {CHANNELS} of {channels} channels are shown. ' if channels > CHANNELS else ''
     words = (f'<p class="soft"><span class="key" style="background:rgb{ZEROED[:3]}"></span> channel set to zero '
-             f'(with probability {trace.blur_ratio:g}; in training only, here with a fixed mask). Over the first '
-             f'{len(batch.labels)} test images, the restored features {_explained(trace.explained)}.</p>')
+             f'(with probability {trace.blur_ratio:g}; in training only, here with a fixed mask). {part}Over the '
+             f'first {len(batch.labels)} test images, the restored features {_explained(trace.explained)}.</p>')
     scales = _scale('1 and 2', *student) + _scale('3 and 4', *teacher)
     return section('features', 'Features: blurred, restored, compared',
                    "Each small square is one channel: the student's is blurred (2) and restored (3), and the loss asks "
@@ -233,7 +237,8 @@ def features(batch: TestBatch, trace: FeatureTrace) -> str:
 
 def _explained(share: float) -> str:
     if share <= 0:
-        return "are no closer to the teacher's than the teacher's mean feature is, the same for every image"
+        return ("are no closer to the teacher's than its mean feature is, the same for every image: either the block has "
+                'not learned it, or the teacher has been trained anew since')
     return f"account for {100 * share:.0f} % of how the teacher's differ from image to image"
 
 

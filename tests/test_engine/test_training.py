@@ -30,30 +30,11 @@ def logged(work_dir, key='loss'):
 
 
 @pytest.fixture(scope='module')
-def teacher(tmp_path_factory):
-    """Work directory of a teacher trained for two epochs."""
-    folder = tmp_path_factory.mktemp('teacher')
-    cfg = demo_config('teacher', folder)
-    cfg.model.backbone.merge(dict(stem_channels=4, base_channels=4))
-    cfg.model.head.in_channels = 16
-    cfg.dump(str(folder / 'small.py'))
-    torch.manual_seed(0)
-    Runner.from_cfg(cfg).train()
-    return folder
-
-
-def mixed(work_dir, teacher, **options):
-    cfg = demo_config('mixed', work_dir, teacher, **options)
-    cfg.model.teacher.model = str(teacher / 'small.py')
-    return cfg
-
-
-@pytest.fixture(scope='module')
-def finished(tmp_path_factory, teacher):
+def finished(tmp_path_factory, small_teacher):
     """A distillation run of six epochs, never interrupted."""
     folder = tmp_path_factory.mktemp('finished')
     torch.set_num_threads(1)
-    train(mixed(folder, teacher, epochs=EPOCHS))
+    train(demo_config('mixed', folder, small_teacher, epochs=EPOCHS))
     return folder
 
 
@@ -112,9 +93,9 @@ def start(cfg, folder):
 
 
 @pytest.mark.parametrize('kill', [signal.SIGINT, signal.SIGKILL])
-def test_resumed_run_equals_uninterrupted_run(tmp_path, teacher, finished, kill):
+def test_resumed_run_equals_uninterrupted_run(tmp_path, small_teacher, finished, kill):
     """Killed somewhere after its first checkpoint, resumed, and equal to the last bit: weights, masks and order."""
-    cfg = mixed(tmp_path / 'run', teacher, epochs=EPOCHS)
+    cfg = demo_config('mixed', tmp_path / 'run', small_teacher, epochs=EPOCHS)
     process = start(cfg, tmp_path / 'run')
     deadline = time.time() + 120
     while not (tmp_path / 'run' / 'last_checkpoint').exists() and time.time() < deadline:
@@ -139,7 +120,7 @@ def test_run_killed_while_saving_keeps_its_last_checkpoint(tmp_path, monkeypatch
     assert (tmp_path / 'epoch_1.pth').read_bytes() == b'good'
 
 
-def test_student_of_a_distillation_checkpoint_loads_alone(finished, teacher):
+def test_student_of_a_distillation_checkpoint_loads_alone(finished):
     model = init_model(str(finished / 'mixed.py'), str(finished))
     assert type(model).__name__ == 'SpikingClassifier' and not model.training
     saved = load_file(str(finished / f'epoch_{EPOCHS}.pth'))['state_dict']
@@ -147,8 +128,8 @@ def test_student_of_a_distillation_checkpoint_loads_alone(finished, teacher):
         assert torch.equal(value, saved[f'student.{key}'])
 
 
-def test_nan_loss_stops_with_step_terms_and_samples_and_keeps_the_last_checkpoint(tmp_path, teacher):
-    cfg = mixed(tmp_path, teacher, epochs=3)
+def test_nan_loss_stops_with_step_terms_and_samples_and_keeps_the_last_checkpoint(tmp_path, small_teacher):
+    cfg = demo_config('mixed', tmp_path, small_teacher, epochs=3)
     runner = Runner.from_cfg(cfg)
     bkd = runner.model.losses['loss_bkd']
 
@@ -167,22 +148,22 @@ def test_nan_loss_stops_with_step_terms_and_samples_and_keeps_the_last_checkpoin
     assert not (tmp_path / 'epoch_2.pth').exists()
 
 
-def test_teacher_below_its_expected_accuracy_stops_the_run(tmp_path, teacher):
-    cfg = mixed(tmp_path, teacher, epochs=1)
+def test_teacher_below_its_expected_accuracy_stops_the_run(tmp_path, small_teacher):
+    cfg = demo_config('mixed', tmp_path, small_teacher, epochs=1)
     cfg.model.teacher.expected_accuracy = 99.9
     with pytest.raises(ValueError, match=r'reaches [\d.]+ % .* model\.teacher\.expected_accuracy is 99\.9 %'):
         Runner.from_cfg(cfg).train()
     assert not list(tmp_path.glob('*.pth'))
 
 
-def test_teacher_accuracy_is_that_of_its_own_run(tmp_path, teacher):
+def test_teacher_accuracy_is_that_of_its_own_run(tmp_path, small_teacher):
     from bkdsnn.engine.hooks import TeacherCheckHook
-    runner = Runner.from_cfg(mixed(tmp_path, teacher, epochs=1))
+    runner = Runner.from_cfg(demo_config('mixed', tmp_path, small_teacher, epochs=1))
     measured = TeacherCheckHook.measure(runner.model, Runner.build_dataloader(runner.cfg.val_dataloader))
-    assert measured == pytest.approx(logged(teacher, 'accuracy/top1')[-1], abs=1e-4)
+    assert measured == pytest.approx(logged(small_teacher, 'accuracy/top1')[-1], abs=1e-4)
 
 
-def test_every_epoch_has_its_own_random_numbers_also_in_workers(tmp_path, teacher):
+def test_every_epoch_has_its_own_random_numbers_also_in_workers(tmp_path, small_teacher):
     cfg = demo_config('plain', tmp_path, epochs=3, **{'train_dataloader.num_workers': 2})
     cfg.train_dataloader.dataset.pipeline = [
         dict(type='mmpretrain.RandomCrop', crop_size=8, padding=1), *cfg.train_dataloader.dataset.pipeline]

@@ -1,6 +1,8 @@
 """One page about a comparison: ``python tools/analysis_tools/report.py work_dirs/demo``."""
 import argparse
 
+from mmengine.logging import MMLogger
+
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.visualization.report import write_report
 
@@ -15,6 +17,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    MMLogger.get_instance('mmengine', log_level='ERROR')
     print(f'Wrote {write_report(args.folder, args.out, args.picture)}')
 
 

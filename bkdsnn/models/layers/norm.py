@@ -7,26 +7,24 @@ from torch.distributed.nn.functional import all_reduce
 from bkdsnn.registry import MODELS
 
 
-@MODELS.register_module('SyncBN')
-class SyncBatchNorm(nn.SyncBatchNorm):
-    """``nn.SyncBatchNorm`` that also runs on CPU processes, where PyTorch's refuses to.
+class CPUSyncBatchNorm2d(nn.BatchNorm2d):
+    """Synchronised batch norm for CPU processes, where PyTorch has none.
 
-    Equal numbers of samples per process are assumed on the CPU, as mmengine's sampler gives them.
+    In one process, and in eval mode, it is ``nn.BatchNorm2d``. Processes must hold equal numbers of samples, as
+    mmengine's sampler gives them.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        several = dist.is_available() and dist.is_initialized() and dist.get_world_size(self.process_group) > 1
-        if x.device.type != 'cpu' or not (self.training and several):
+        """(B, C, H, W) to the same shape."""
+        world = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+        if not self.training or world == 1:
             return super().forward(x)
-        dims = [d for d in range(x.dim()) if d != 1]
-        world = dist.get_world_size(self.process_group)
-        mean = all_reduce(x.mean(dims), group=self.process_group) / world
-        shape = [-1 if d == 1 else 1 for d in range(x.dim())]
-        centred = x - mean.view(shape)
-        var = all_reduce(centred.square().mean(dims), group=self.process_group) / world
-        self._update_running(mean.detach(), var.detach(), world * x.numel() // x.shape[1])
-        y = centred * torch.rsqrt(var + self.eps).view(shape)
-        return y * self.weight.view(shape) + self.bias.view(shape) if self.affine else y
+        mean = all_reduce(x.mean((0, 2, 3), keepdim=True)) / world
+        centred = x - mean
+        var = all_reduce(centred.square().mean((0, 2, 3), keepdim=True)) / world
+        self._update_running(mean.detach().flatten(), var.detach().flatten(), world * x.numel() // x.shape[1])
+        y = centred * torch.rsqrt(var + self.eps)
+        return y * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1) if self.affine else y
 
     def _update_running(self, mean: Tensor, var: Tensor, count: int) -> None:
         if not self.track_running_stats:
@@ -37,9 +35,12 @@ class SyncBatchNorm(nn.SyncBatchNorm):
         self.running_var.lerp_(var * count / max(count - 1, 1), momentum)
 
 
+@MODELS.register_module('SyncBN')
+def sync_batch_norm(num_features: int, **kwargs) -> nn.Module:
+    """``nn.SyncBatchNorm`` where there are GPUs, :class:`CPUSyncBatchNorm2d` elsewhere; the same weights fit both."""
+    return (nn.SyncBatchNorm if torch.cuda.is_available() else CPUSyncBatchNorm2d)(num_features, **kwargs)
+
+
 def build_norm(cfg: dict, num_features: int) -> nn.Module:
     """Norm layer from ``dict(type='BN' | 'SyncBN' | ..., **arguments)``."""
     return MODELS.build(dict(cfg, num_features=num_features))
-
-
-__all__ = ['SyncBatchNorm', 'build_norm']

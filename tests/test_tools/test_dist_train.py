@@ -1,0 +1,51 @@
+"""Several processes train as one."""
+import json
+import subprocess
+
+import pytest
+import torch
+
+from bkdsnn.models.layers import sync_batch_norm
+from bkdsnn.utils.checkpoint import load_file
+from helpers import REPOSITORY, demo_config, run_tool, tool_environment
+
+
+def config(folder, teacher, batch_size):
+    # Four steps: later, a difference of rounding moves a membrane over the threshold and the runs part.
+    cfg = demo_config('mixed', folder, teacher, epochs=2, **{'train_dataloader.batch_size': batch_size})
+    cfg.model.student.backbone.norm = dict(type='SyncBN')
+    # The pipeline's own draws differ between processes; the blur masks must not.
+    cfg.train_dataloader.dataset.pipeline = [dict(type='mmpretrain.PackInputs')]
+    folder.mkdir()
+    cfg.dump(str(folder / 'config_of_test.py'))
+    return folder / 'config_of_test.py'
+
+
+def logged(folder):
+    (path, ) = folder.glob('*/vis_data/scalars.json')
+    lines = map(json.loads, path.read_text().splitlines())
+    return [{k: v for k, v in line.items() if 'loss' in k} for line in lines if 'loss' in line]
+
+
+def test_two_processes_give_the_losses_and_weights_of_one_with_twice_the_batch(tmp_path, small_teacher):
+    one = run_tool('tools/train.py', config(tmp_path / 'one', small_teacher, 50))
+    assert one.returncode == 0, one.stderr[-2000:]
+    two = subprocess.run(
+        [REPOSITORY / 'tools/dist_train.sh', config(tmp_path / 'two', small_teacher, 25), '2'], cwd=tmp_path,
+        env=tool_environment(PORT='29617'), capture_output=True, text=True, timeout=240, check=False)
+    assert two.returncode == 0, two.stderr[-2000:]
+    a, b = logged(tmp_path / 'one'), logged(tmp_path / 'two')
+    assert len(a) == len(b) == 4 and set(a[0]) == {'loss', 'loss_cls', 'loss_bkd', 'loss_wsld'}
+    for x, y in zip(a, b):
+        assert y == pytest.approx(x, rel=1e-5)
+    a, b = (load_file(str(tmp_path / name / 'epoch_2.pth'))['state_dict'] for name in ('one', 'two'))
+    assert a.keys() == b.keys() and any('restore' in key for key in a)
+    for key in a:
+        torch.testing.assert_close(a[key], b[key], rtol=1e-4, atol=1e-5, msg=key)
+
+
+def test_sync_batch_norm_in_one_process_is_batch_norm():
+    ours, reference = sync_batch_norm(4), torch.nn.BatchNorm2d(4)
+    x = torch.randn(3, 4, 5, 5)
+    torch.testing.assert_close(ours(x), reference(x))
+    torch.testing.assert_close(ours.running_var, reference.running_var)

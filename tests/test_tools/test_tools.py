@@ -1,0 +1,194 @@
+"""The command-line tools, as a user calls them."""
+import json
+import re
+
+import pytest
+import torch
+from mmengine.config import Config
+
+import bkdsnn
+from bkdsnn.apis.evaluate import evaluate
+from bkdsnn.utils.config_check import check_config
+from helpers import DEMO, REPOSITORY, demo_config, run_tool
+
+COMPONENTS = '''
+import torch
+from torch.nn import functional as F
+from bkdsnn.models.losses import DistillLoss
+from bkdsnn.models.layers import time_mean
+from bkdsnn.models.neurons import BaseNode
+from bkdsnn.registry import MODELS
+
+
+@MODELS.register_module()
+class NoisyIFNode(BaseNode):
+    """IF neuron with noise on its input."""
+
+    def __init__(self, *, noise, **kwargs):
+        super().__init__(**kwargs)
+        self.noise = noise
+
+    def charge(self, x, v):
+        return v + x + self.noise * torch.randn_like(x)
+
+
+@MODELS.register_module()
+class CosineLoss(DistillLoss):
+    """One minus the cosine of the logits."""
+
+    def forward(self, student, teacher, target=None):
+        return self.loss_weight * (1 - F.cosine_similarity(time_mean(student), teacher)).mean()
+'''
+CONFIG = '''
+_base_ = ['{base}']
+custom_imports = dict(imports=['my_components'], allow_failed_imports=False)
+neuron = dict(type='NoisyIFNode', noise=0.1, v_threshold=1.0, v_reset=0.0, detach_reset=True,
+              surrogate=dict(type='Sigmoid', alpha=4.0))
+model = dict(
+    student=dict(backbone=dict(neuron=dict(_delete_=True, **neuron))),
+    teacher=dict(model='{teacher}/small.py', checkpoint='{teacher}', expected_accuracy=None),
+    losses=dict(_delete_=True, loss_cosine=dict(type='CosineLoss', student='head', teacher='head', loss_weight=2.0)))
+train_cfg = dict(max_epochs=1)
+work_dir = '{work_dir}'
+'''
+
+
+def test_components_outside_the_package_train_through_custom_imports(tmp_path, small_teacher):
+    (tmp_path / 'my_components.py').write_text(COMPONENTS)
+    config = tmp_path / 'mine.py'
+    config.write_text(CONFIG.format(base=DEMO / 'mixed.py', teacher=small_teacher, work_dir=tmp_path / 'run'))
+    done = run_tool(REPOSITORY / 'tools/train.py', config, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr[-2000:]
+    (log, ) = (tmp_path / 'run').glob('*/vis_data/scalars.json')
+    assert any('loss_cosine' in line for line in log.read_text().splitlines())
+    assert (tmp_path / 'run' / 'epoch_1.pth').exists()
+
+
+def test_untrained_teacher_is_one_line_that_says_what_to_run_first(tmp_path):
+    done = run_tool(REPOSITORY / 'tools/train.py', DEMO / 'mixed.py', cwd=tmp_path)
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith('Error: ') and re.search(r'python tools/train\.py \S*configs/demo/teacher\.py', last)
+    assert 'Traceback' not in done.stderr
+    assert not list(tmp_path.rglob('*.pth'))
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory, small_teacher):
+    """A short distillation run made by the tool."""
+    folder = tmp_path_factory.mktemp('run')
+    cfg = demo_config('mixed', folder / 'work', small_teacher, epochs=2)
+    cfg.dump(str(folder / 'mixed.py'))
+    # From another folder than the repository's.
+    done = run_tool(REPOSITORY / 'tools/train.py', folder / 'mixed.py', cwd=folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+def test_tested_published_and_initialised_students_agree(run):
+    out = run / 'metrics.json'
+    done = run_tool(REPOSITORY / 'tools/test.py', run / 'mixed.py', run / 'work', '--work-dir', run / 'test', '--out',
+                    out, '--out-item', 'metrics', cwd=run)
+    assert done.returncode == 0, done.stderr[-2000:]
+    tested = json.loads(out.read_text())['accuracy/top1']
+
+    done = run_tool(REPOSITORY / 'tools/model_converters/publish_model.py', run / 'work', run / 'student.pth', cwd=run)
+    (published, ) = run.glob('student-????????.pth')
+    assert published.name in done.stdout
+    content = torch.load(published, weights_only=True)  # safe without any allowance
+    assert set(content) == {'state_dict', 'meta'}
+    assert not any(key.startswith(('student.', 'losses.', 'teacher')) for key in content['state_dict'])
+
+    model = bkdsnn.init_model(None, str(published))
+    assert evaluate(model) == pytest.approx(tested)
+    assert model.dataset_meta['classes'] == tuple('0123456789')
+    done = run_tool(REPOSITORY / 'tools/test.py', run / 'mixed.py', published, '--work-dir', run / 'test2', '--out',
+                    out, '--out-item', 'metrics', cwd=run)
+    assert json.loads(out.read_text())['accuracy/top1'] == pytest.approx(tested)
+
+
+def test_options_of_train_reach_the_run(run, small_teacher):
+    done = run_tool(REPOSITORY / 'tools/train.py', run / 'mixed.py', '--work-dir', run / 'options', '--no-validate',
+                    '--auto-scale-lr', '--cfg-options', 'train_cfg.max_epochs=1', 'randomness.seed=7',
+                    'train_dataloader.batch_size=25', cwd=run)
+    assert done.returncode == 0, done.stderr[-2000:]
+    cfg = Config.fromfile(run / 'options' / 'mixed.py')
+    assert cfg.val_cfg is None
+    assert cfg.randomness.seed == 7 and cfg.auto_scale_lr.enable
+    log = (run / 'options').glob('*/*.log')
+    assert 'LR is set based on batch size of 50 and the current batch size is 25' in next(log).read_text()
+
+
+def test_amp_without_a_gpu_is_an_error_not_a_silent_fp32_run(run):
+    done = run_tool(REPOSITORY / 'tools/train.py', run / 'mixed.py', '--amp', cwd=run)
+    assert done.returncode != 0 and '--amp needs a GPU' in done.stderr
+
+
+def test_checkpoint_of_another_student_is_refused(run):
+    done = run_tool(REPOSITORY / 'tools/test.py', run / 'mixed.py', run / 'work', '--work-dir', run / 'test3',
+                    '--cfg-options', 'model.student.head.num_classes=7', cwd=run)
+    assert done.returncode != 0
+    assert 'head.fc.weight ((10, 64) in the file, (7, 64) in the model)' in done.stderr
+
+
+def test_tuning_searches_the_grid_and_keeps_what_is_done(run, tmp_path):
+    base = run / 'plain.py'
+    demo_config('plain', tmp_path / 'plain', epochs=1).dump(str(base))
+    arguments = ('tools/tune.py', base, '--grid', 'optim_wrapper.optimizer.lr=0.1,0.3', '--seeds', '1')
+    first = run_tool(*arguments)
+    assert first.returncode == 0, first.stderr[-2000:]
+    assert 'best' in first.stdout and 'in the config' in first.stdout and '(2 of 2)' in first.stdout
+    assert '2 of 2 runs were finished before and are kept' in run_tool(*arguments).stdout
+    assert 'must be key=number' in run_tool('tools/tune.py', base, '--grid', 'lr=a').stderr
+
+
+def test_comparison_reads_all_seeds_and_pairs_them(tmp_path, small_teacher):
+    for name in ('plain', 'mixed'):
+        for seed in range(2):
+            cfg = demo_config(name, tmp_path / name / f'seed{seed}', small_teacher if name == 'mixed' else None,
+                              epochs=1, **{'randomness.seed': seed})
+            from mmengine.runner import Runner
+            Runner.from_cfg(cfg).train()
+    (tmp_path / 'teacher').symlink_to(small_teacher)
+    done = run_tool('tools/analysis_tools/compare_runs.py', tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    summary = json.loads((tmp_path / 'summary.json').read_text())
+    assert set(summary['methods']) == {'plain', 'mixed'}
+    plain, mixed = (summary['methods'][name]['accuracy'] for name in ('plain', 'mixed'))
+    assert len(plain) == len(mixed) == 2 and len(summary['teacher']['accuracy']) == 1
+    gain = sum(m - p for m, p in zip(mixed, plain)) / 2
+    assert f'{gain:+.2f} ±' in done.stdout
+    model = bkdsnn.init_model(str(tmp_path / 'mixed/seed1/mixed.py'), str(tmp_path / 'mixed/seed1'))
+    assert evaluate(model) == pytest.approx(mixed[1])
+
+
+def test_comparison_refuses_an_unfinished_run(tmp_path):
+    folder = tmp_path / 'plain' / 'seed0'
+    folder.mkdir(parents=True)
+    demo_config('plain', folder).dump(str(folder / 'plain.py'))
+    done = run_tool('tools/analysis_tools/compare_runs.py', tmp_path)
+    assert done.returncode != 0 and 'is not finished (epoch 0 of 2)' in done.stderr
+
+
+@pytest.mark.parametrize('change, words', [
+    ({'model.losses.loss_bkd.type': 'BKDLos'}, ['model.losses.loss_bkd.type', "'BKDLos'", "Did you mean 'BKDLoss'?"]),
+    ({'model.losses.loss_bkd.blur': 0.1}, ['model.losses.loss_bkd.blur', 'BKDLoss', 'blur_ratio']),
+    ({'model.student.backbone.nueron': 1}, ['model.student.backbone.nueron', "Did you mean 'neuron'?"]),
+    ({'model.student.backbone.neuron.taus': 1}, ['model.student.backbone.neuron.taus', 'IFNode']),
+    ({'model.student.backbone.neuron.surrogate.type': 'ATn'}, ['surrogate.type', "Did you mean 'ATan'?"]),
+    ({'train_dataloader.dataset.splt': 'x'}, ['train_dataloader.dataset.splt', "Did you mean 'split'?"]),
+    ({'train_dataloader.dataset.type': 'Digit'}, ['train_dataloader.dataset.type', "Did you mean 'Digits'?"]),
+    ({'custom_hooks.0.type': 'EpochSeed'}, ['custom_hooks[0].type', 'EpochSeedHook']),
+])
+def test_misspelled_config_names_the_key_and_the_nearest_name(change, words):
+    cfg = Config.fromfile(DEMO / 'mixed.py')
+    cfg.merge_from_dict(change)
+    with pytest.raises(ValueError) as error:
+        check_config(cfg)
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+@pytest.mark.parametrize('config', sorted(DEMO.glob('*.py')), ids=lambda path: path.stem)
+def test_demo_configs_are_short_and_right(config):
+    check_config(Config.fromfile(config))
+    assert len(config.read_text().splitlines()) <= 20
