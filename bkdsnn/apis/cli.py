@@ -60,6 +60,8 @@ def fail_clearly():
     """Turn the errors that a user can mend into one paragraph; ``BKDSNN_DEBUG=1`` shows the whole trace."""
     try:
         yield
+    except KeyboardInterrupt:
+        sys.exit('Interrupted. A training run goes on from its last checkpoint with --resume.')
     except (ValueError, KeyError, TypeError, FileNotFoundError, FloatingPointError, RuntimeError) as error:
         if os.environ.get('BKDSNN_DEBUG'):
             raise

@@ -48,7 +48,8 @@ def draw_accuracy(ax: Axes, comparison: Comparison) -> None:
         ax.plot(i + np.asarray(offsets), method.accuracy, 'o', color=INK, markersize=5, markerfacecolor='none')
     if comparison.teacher is not None:
         ax.axhline(comparison.teacher, color=INK, linestyle='--', linewidth=1.5)
-        ax.text(len(methods) - 0.6, comparison.teacher, f'teacher {comparison.teacher:.1f}', ha='right', va='bottom')
+        ax.annotate(f'teacher {comparison.teacher:.1f}', (len(methods) - 0.6, comparison.teacher), (0, 3),
+                    textcoords='offset points', ha='right', va='bottom')
     ax.set_xticks(range(len(methods)), [f'{method.name}\n{method.mean:.2f}' for method in methods])
     ax.set_xlim(-0.6, len(methods) - 0.4)
     ax.set_ylim(*accuracy_limits(comparison))
@@ -111,17 +112,18 @@ def svg(draw: Callable[[Axes], None], name: str, alt: str, size: Tuple[float, fl
         figure = Figure(figsize=size, layout='constrained')
         draw(figure.subplots())
         buffer = io.StringIO()
-        figure.savefig(buffer, format='svg', transparent=True,
+        figure.savefig(buffer, format='svg', transparent=True, bbox_inches='tight', pad_inches=0.03,
                        metadata=dict.fromkeys(('Creator', 'Date', 'Format', 'Type')))
     text = buffer.getvalue()
     text = text[text.index('<svg'):]
     # Without a size of its own, it takes its column's width.
     text = re.sub(r' (width|height)="[\d.]+pt"', '', text, count=2)
-    # It would style the whole page.
-    text = re.sub(r'<style.*?</style>', '', text, flags=re.DOTALL)
+    # The style would apply to the whole page.
+    text = re.sub(r'<style.*?</style>|<!--.*?-->', '', text, flags=re.DOTALL)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf'\g<1>{name}-', text).replace(INK, 'currentColor')
     # A font of the reader's system is narrower than matplotlib's, so labels keep their room.
     text = re.sub(r"font: ([^;\"]*?px)[^;\"]*", r"font: \1 system-ui, sans-serif", text)
+    text = text.replace("font-family: 'DejaVu Sans'", 'font-family: system-ui, sans-serif')
     return text.replace('<svg ', f'<svg role="img" aria-label="{alt}" ', 1)
 
 

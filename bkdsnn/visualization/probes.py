@@ -138,6 +138,9 @@ def load_distiller(run: Run, teacher_folder: Path) -> Distiller:
         teacher_folder: Where to look for the teacher's work directory if it is not where the run found it.
     """
     config = copy.deepcopy(run.config.model)
+    # As mmengine's runner does; without it, the input would not be normalised.
+    if run.config.get('data_preprocessor') is not None:
+        config.setdefault('data_preprocessor', copy.deepcopy(run.config.data_preprocessor))
     wanted = Path(str(config.teacher.checkpoint))
     if not wanted.exists() and wanted.name == teacher_folder.name and teacher_folder.is_dir():
         config.teacher.checkpoint = str(teacher_folder)

@@ -93,7 +93,7 @@ class Report:
         """Accuracy, learning curves and, with a blurred distillation, features side by side: 1600 x 600 pixels."""
         with matplotlib.rc_context(RC):
             figure = Figure(figsize=(16, 6), dpi=100, layout='constrained', facecolor='white')
-            panels = figure.subfigures(1, 3, width_ratios=[1, 1.15, 1.6]) if self.features else figure.subfigures(1, 2)
+            panels = figure.subfigures(1, 3, width_ratios=[1, 1.15, 1.9]) if self.features else figure.subfigures(1, 2)
             draw_accuracy(panels[0].subplots(), self.comparison)
             panels[0].suptitle('Test accuracy')
             top, bottom = panels[1].subplots(2, 1)
@@ -108,7 +108,8 @@ class Report:
     def _draw_features(self, panel: Figure) -> None:
         trace = self.features
         student, teacher = feature_range(trace.student), feature_range(trace.restored, trace.teacher)
-        grid = panel.add_gridspec(2, 3, width_ratios=[0.55, 1, 1])
+        # Wider gaps than those between channels, or the mosaics would look like one.
+        grid = panel.add_gridspec(2, 3, width_ratios=[0.5, 1, 1], wspace=0.12, hspace=0.05)
         shown = [(grid[:, 0], picture_of(self.batch.images[0]), 'test image'),
                  (grid[0, 1], feature_mosaic(trace.student[0], *student), "student's feature"),
                  (grid[0, 2], feature_mosaic(trace.student[0], *student, trace.mask[0]), 'blurred'),

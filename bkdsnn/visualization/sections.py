@@ -54,19 +54,18 @@ def img(image: np.ndarray, alt: str) -> str:
 
 def headline(comparison: Comparison) -> str:
     """The table, and what it says in words."""
-    sentences = [verdict(method, comparison.gain(name)) for name, method in comparison.methods.items()
-                 if name != BASELINE]
-    first = sentences[list(comparison.methods).index(comparison.main.name) - 1] if comparison.main else ''
-    plain = comparison.plain
-    words = [f'<p class="headline">{escape(first or f"{plain.name} reaches {plain.mean:.2f} % on average.")}</p>']
-    words += [f'<p>{escape(sentence)}</p>' for sentence in sentences if sentence != first]
+    plain, main = comparison.plain, comparison.main or comparison.plain
+    sentences = {name: verdict(method, comparison.gain(name)) for name, method in comparison.methods.items()}
+    sentences[plain.name] = f'{plain.name} reaches {plain.mean:.2f} % on average.'
+    words = [f'<p class="headline">{escape(sentences[main.name])}</p>']
+    words += [f'<p>{escape(sentence)}</p>' for name, sentence in sentences.items() if name not in (main.name, BASELINE)]
     if comparison.teacher is not None:
-        best = comparison.main or plain
-        gap = best.mean - comparison.teacher
-        words.append(f'<p>The teacher reaches {comparison.teacher:.2f} %; {escape(best.name)} is {abs(gap):.2f} points '
+        gap = main.mean - comparison.teacher
+        words.append(f'<p>The teacher reaches {comparison.teacher:.2f} %; {escape(main.name)} is {abs(gap):.2f} points '
                      f'{"below" if gap < 0 else "above"} it.</p>')
-    words.append('<p class="soft">The interval is that of the mean difference between runs with the same seed. It '
-                 'covers the chance in training, not that of which images are in the test set.</p>')
+    if len(sentences) > 1:
+        words.append('<p class="soft">The interval is that of the mean difference between runs with the same seed. It '
+                     'covers the chance in training, not that of which images are in the test set.</p>')
     return section('results', 'What came out',
                    'Share of test images classified correctly: higher is better, and a gain counts only if it is large '
                    'against its standard error.',
@@ -237,8 +236,8 @@ def features(batch: TestBatch, trace: FeatureTrace) -> str:
 
 def _explained(share: float) -> str:
     if share <= 0:
-        return ("are no closer to the teacher's than its mean feature is, the same for every image: either the block has "
-                'not learned it, or the teacher has been trained anew since')
+        return ("are no closer to the teacher's than its mean feature, the same for every image, is: either the block "
+                'has not learned it, or the teacher has been trained anew since')
     return f"account for {100 * share:.0f} % of how the teacher's differ from image to image"
 
 

@@ -29,7 +29,7 @@ class TeacherCheckHook(Hook):
         if teacher is None:
             return
         expected = teacher.expected_accuracy
-        if runner.val_dataloader is None:
+        if runner.val_loop is None:
             print_log('The teacher is not checked: there is no validation data.', logger='current')
             return
         accuracy = self.measure(model, runner.val_loop.dataloader)
