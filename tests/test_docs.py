@@ -2,6 +2,7 @@
 import argparse
 import re
 import sys
+from collections import OrderedDict
 from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional
 
@@ -72,11 +73,15 @@ def workplace(tmp_path, monkeypatch):
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
     modules = set(sys.modules)
     # As in a fresh interpreter, where nobody has set our scope.
-    with DefaultScope.overwrite_default_scope('mmengine'):
-        yield tmp_path
+    monkeypatch.setattr(DefaultScope, '_instance_dict', OrderedDict())
+    yield tmp_path
     for name in set(sys.modules) - modules:
         if Path(getattr(sys.modules[name], '__file__', None) or '/').is_relative_to(tmp_path):
             del sys.modules[name]
+
+
+def shown_configs() -> set:
+    return {path.read_text(encoding='utf-8').strip() for path in (REPOSITORY / 'configs').rglob('*.py')}
 
 
 @pytest.mark.parametrize('page', pages_with('python'))
@@ -87,6 +92,8 @@ def test_python_of_the_page_runs(page, workplace):
             continue
         if block.caption:
             (workplace / block.caption).write_text(block.code, encoding='utf-8')
+        elif block.code.startswith('_base_') or '\n_base_ = ' in block.code:
+            assert block.code.strip() in shown_configs(), f'{name_of(page)}:{block.line} is no file below configs'
         else:
             # Empty lines in front, so that a traceback has the page's line numbers.
             exec(compile('\n' * block.line + block.code, str(page), 'exec'), namespace)

@@ -171,7 +171,7 @@ def trace_features(distiller: Distiller, data: dict, chosen: List[int], seed: in
     if teacher.dim() == 2:
         restored, teacher = restored.mean((-2, -1), keepdim=True), teacher[..., None, None]
     elif restored.shape[-2:] != teacher.shape[-2:]:
-        restored, teacher = loss._resize(restored, teacher, aligned)
+        restored, teacher = loss.match_size(restored, teacher, aligned)
     unexplained = (restored - teacher).square().sum() / (teacher - teacher.mean(0)).square().sum()
     return FeatureTrace(aligned[chosen], mask[chosen], restored[chosen], teacher[chosen],
                         1 - float(unexplained), loss.blur_ratio)

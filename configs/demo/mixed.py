@@ -10,6 +10,6 @@ model = dict(
     losses=dict(
         loss_bkd=dict(type='BKDLoss', student='backbone.layer3', teacher='backbone.layer3', blur_ratio=0.15,
                       loss_weight=1e-2),
-        loss_wsld=dict(type='WSLDLoss', student='head', teacher='head', tau=2.0)))
+        loss_wsld=dict(type='WSLDLoss', student='head', teacher='head', tau=8.0)))
 optim_wrapper = dict(optimizer=dict(lr=0.3))
 work_dir = 'work_dirs/demo/mixed'

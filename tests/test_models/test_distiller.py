@@ -210,9 +210,12 @@ def test_gradient_checkpointing_records_the_same_tensor():
     (dict(loss_wsld=dict(WSLD, tau=0.0)), ['model.losses.loss_wsld', 'tau=0.0']),
     (dict(loss_bkd=dict(BKD, student='head')), ['loss_bkd', '(2, 2, 10)']),
     (dict(bkd=BKD), ['"loss"', "'bkd'"]),
+    (dict(loss_bkd={k: v for k, v in BKD.items() if k != 'teacher'}), ['model.losses.loss_bkd.teacher is missing']),
+    (dict(loss_bkd={k: v for k, v in BKD.items() if k != 'loss_weight'}), ['model.losses.loss_bkd', 'loss_weight']),
+    (dict(loss_kd=dict(type='KDLoss')), ['model.losses.loss_kd.type', 'KDLoss']),
 ])
 def test_bad_losses_are_named_when_the_model_is_built(losses, words):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises((ValueError, TypeError)) as error:
         build(losses=losses)
     assert all(word in str(error.value) for word in words), str(error.value)
 

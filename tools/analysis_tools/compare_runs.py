@@ -27,6 +27,10 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def seed_of(folder: Path) -> int:
+    return int(folder.name.removeprefix('seed'))
+
+
 def test_accuracy(run: Run) -> float:
     """Top-1 accuracy of a finished run's last checkpoint on the test split, in percent."""
     if not run.finished:
@@ -37,7 +41,7 @@ def test_accuracy(run: Run) -> float:
 
 def summarise(folder: Path) -> dict:
     """Test accuracies of all runs in a folder."""
-    runs = {name: [Run.open(p) for p in sorted((folder / name).glob('seed*'))] for name in METHODS}
+    runs = {name: [Run.open(p) for p in sorted((folder / name).glob('seed*'), key=seed_of)] for name in METHODS}
     runs = {name: found for name, found in runs.items() if found}
     if 'plain' not in runs:
         raise FileNotFoundError(f'{folder} holds no runs of the plain student (plain/seed0, ...); run make demo.')

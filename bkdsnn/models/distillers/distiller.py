@@ -50,12 +50,27 @@ class Distiller(BaseModel):
         self.__dict__['teacher'] = MODELS.build(teacher) if isinstance(teacher, dict) else teacher
         self.teacher.adapt_to(self.data_preprocessor)
         self._check_keys(losses)
+        losses = {name: self._complete(name, cfg) for name, cfg in losses.items()}
         shapes = self._dry_run(losses, input_shape)
         self.losses = nn.ModuleDict({name: self._build_loss(name, cfg, shapes) for name, cfg in losses.items()})
         self.student_recorder = FeatureRecorder(student, (loss.student for loss in self.losses.values()), 'the student')
         self.teacher_recorder = FeatureRecorder(self.teacher.network, (loss.teacher for loss in self.losses.values()),
                                                 'the teacher')
         self._check_fit(shapes, input_shape)
+
+    @staticmethod
+    def _complete(name: str, cfg: dict) -> dict:
+        """A loss's config with the paths that it leaves to the defaults of its class."""
+        cls = MODELS.get(cfg['type'])
+        if cls is None:
+            raise ValueError(f'model.losses.{name}.type={cfg["type"]!r} is not registered.')
+        parameters = inspect.signature(cls).parameters
+        for side in ('student', 'teacher'):
+            if side not in cfg and side in parameters and parameters[side].default is not inspect.Parameter.empty:
+                cfg = dict(cfg, **{side: parameters[side].default})
+            if side not in cfg:
+                raise ValueError(f'model.losses.{name}.{side} is missing: the path of the {side}\'s module to compare.')
+        return cfg
 
     @staticmethod
     def _check_keys(losses: Dict[str, dict]) -> None:
@@ -69,10 +84,13 @@ class Distiller(BaseModel):
     def _dry_run(self, losses: Dict[str, dict], input_shape: Optional[Tuple[int, ...]]) -> Dict[str, Dict[str, Tensor]]:
         """Features of an all-zero batch of two, by side and path."""
         if input_shape is None:
-            first = next(m for m in self.student.modules() if isinstance(m, nn.Conv2d))
+            first = next((m for m in self.student.modules() if isinstance(m, nn.Conv2d)), None)
+            if first is None:
+                raise ValueError('the student has no Conv2d that would tell the channels of its input; set '
+                                 'model.input_shape=(C, H, W).')
             input_shape = (first.in_channels, 64, 64)
         batch = torch.zeros(2, *input_shape)
-        paths = {side: [cfg[side] for cfg in losses.values() if side in cfg] for side in ('student', 'teacher')}
+        paths = {side: [cfg[side] for cfg in losses.values()] for side in ('student', 'teacher')}
         student_mode = self.student.training
         try:
             with torch.no_grad(), \
@@ -93,7 +111,7 @@ class Distiller(BaseModel):
         cfg = dict(cfg)
         arguments = inspect.signature(MODELS.get(cfg['type'])).parameters
         for side in ('student', 'teacher'):
-            if f'{side}_channels' in arguments and side in cfg:
+            if f'{side}_channels' in arguments:
                 feature = features[side][cfg[side]]
                 # Maps end in (C, H, W), vectors in (C,).
                 cfg.setdefault(f'{side}_channels', feature.shape[-3 if feature.dim() >= 4 else -1])
@@ -104,8 +122,8 @@ class Distiller(BaseModel):
 
     def _check_fit(self, features: Dict[str, Dict[str, Tensor]], input_shape: Optional[Tuple[int, ...]]) -> None:
         for name, loss in self.losses.items():
-            student, teacher = features['student'].get(loss.student), features['teacher'].get(loss.teacher)
-            if student is None or teacher is None or (input_shape is None and student.dim() > 3):
+            student, teacher = features['student'][loss.student], features['teacher'][loss.teacher]
+            if input_shape is None and student.dim() > 3:
                 continue  # at a guessed input size, spatial sizes say nothing
             training = loss.training
             try:

@@ -1,5 +1,5 @@
 """Blurred knowledge distillation (BKDSNN, ECCV 2024, arXiv 2407.09083)."""
-from typing import Optional
+from typing import Optional, Tuple
 
 import torch
 from mmengine.dist import get_dist_info
@@ -121,12 +121,13 @@ class BKDLoss(DistillLoss):
         if teacher.dim() == 2:
             restored = restored.mean((-2, -1))
         elif restored.shape[-2:] != teacher.shape[-2:]:
-            restored, teacher = self._resize(restored, teacher, student)
+            restored, teacher = self.match_size(restored, teacher, student)
         if restored.shape != teacher.shape:
             raise self.shape_error(student, teacher, f'the restored feature is {tuple(restored.shape)}.')
         return self.loss_weight * feature_distance(restored, teacher, self.reduction)
 
-    def _resize(self, restored: Tensor, teacher: Tensor, student: Tensor):
+    def match_size(self, restored: Tensor, teacher: Tensor, student: Tensor) -> Tuple[Tensor, Tensor]:
+        """Bring maps (B, C, H, W) and (B, C, H', W') to one size, as ``resize`` says; ``student`` is for the error."""
         if self.resize == 'teacher':
             return restored, F.adaptive_avg_pool2d(teacher, restored.shape[-2:])
         if self.resize == 'student':
