@@ -20,3 +20,4 @@ napoleon_use_ivar = True
 html_theme = 'furo'
 html_title = f'bkdsnn {release}'
 html_static_path = ['_static']
+html_css_files = ['custom.css']

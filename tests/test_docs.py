@@ -80,8 +80,12 @@ def workplace(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
-def shown_configs() -> set:
-    return {path.read_text(encoding='utf-8').strip() for path in (REPOSITORY / 'configs').rglob('*.py')}
+def without_comments(code: str) -> str:
+    return re.sub(r'^#.*\n', '', code, flags=re.MULTILINE).strip()
+
+
+def config_texts() -> set:
+    return {without_comments(path.read_text(encoding='utf-8')) for path in (REPOSITORY / 'configs').rglob('*.py')}
 
 
 @pytest.mark.parametrize('page', pages_with('python'))
@@ -93,7 +97,7 @@ def test_python_of_the_page_runs(page, workplace):
         if block.caption:
             (workplace / block.caption).write_text(block.code, encoding='utf-8')
         elif block.code.startswith('_base_') or '\n_base_ = ' in block.code:
-            assert block.code.strip() in shown_configs(), f'{name_of(page)}:{block.line} is no file below configs'
+            assert without_comments(block.code) in config_texts(), f'{name_of(page)}:{block.line} is no file of configs'
         else:
             # Empty lines in front, so that a traceback has the page's line numbers.
             exec(compile('\n' * block.line + block.code, str(page), 'exec'), namespace)

@@ -4,6 +4,6 @@ _base_ = [
     '../_base_/default_runtime.py'
 ]
 train_dataloader = dict(dataset=dict(labels_per_class=10))
-optim_wrapper = dict(optimizer=dict(lr=0.3))
+optim_wrapper = dict(optimizer=dict(lr=1.0), clip_grad=dict(max_norm=1.0))
 default_hooks = dict(checkpoint=dict(interval=10))
 work_dir = 'work_dirs/demo/plain'
