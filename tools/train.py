@@ -4,6 +4,7 @@ import argparse
 import torch
 
 from bkdsnn.apis.cli import add_common_arguments, build_runner, fail_clearly, load_config
+from bkdsnn.utils.checkpoint import check_resumable, resolve
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,6 +36,9 @@ def main() -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+        found = resolve(cfg.work_dir) if args.resume == 'auto' else args.resume
+        if found != cfg.work_dir:  # otherwise there is nothing yet, and the run starts from the beginning
+            check_resumable(found)
     build_runner(cfg).train()
 
 

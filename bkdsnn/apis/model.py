@@ -67,7 +67,7 @@ def init_model(config: Union[str, Config, None] = None,
     """Build a network in eval mode, with its weights; of a distillation config, the student alone.
 
     Args:
-        config: Config, or path of one; ``None`` reads it from a published checkpoint.
+        config: Config, or path of one; ``None`` reads it from a checkpoint of ``publish_model.py``.
         checkpoint: File, URL or work directory; of a distillation run, the student's weights are taken.
         device: Where to put it.
 
@@ -82,10 +82,12 @@ def init_model(config: Union[str, Config, None] = None,
     from ..registry import MODELS
     from ..utils.checkpoint import load_file, resolve
     if config is None:
-        text = load_file(resolve(checkpoint))['meta'].get('cfg')
+        # Not meta.cfg, which mmengine writes as Python: reading that would run it.
+        text = load_file(resolve(checkpoint)).get('meta', {}).get('config_json')
         if not text:
-            raise ValueError(f'checkpoint {checkpoint!r} holds no config; give one as the first argument.')
-        config = Config.fromstring(text, file_format='.py')
+            raise ValueError(f'checkpoint {checkpoint!r} was not published with its config; give the config as the '
+                             'first argument.')
+        config = Config.fromstring(text, file_format='.json')
     elif not isinstance(config, Config):
         if not osp.isfile(config):
             raise FileNotFoundError(f'config {config!r} does not exist; list_models() lists those of the package.')

@@ -6,7 +6,7 @@ from typing import Dict, Optional, Sequence
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import CheckpointLoader, find_latest_checkpoint
+from mmengine.runner import find_latest_checkpoint
 from torch import Tensor, nn
 
 STUDENT_PREFIX = 'student.'
@@ -27,7 +27,8 @@ def load_file(path: str) -> dict:
         ValueError: If the file is truncated, not a checkpoint, or holds code.
     """
     if '://' in path:
-        return CheckpointLoader.load_checkpoint(path, map_location='cpu')
+        with torch.serialization.safe_globals(_safe_globals()):
+            return torch.hub.load_state_dict_from_url(path, map_location='cpu', weights_only=True)
     if not osp.isfile(path):
         raise FileNotFoundError(f'checkpoint {path!r} does not exist (looked in {os.getcwd()}).')
     try:
@@ -46,6 +47,19 @@ def resolve(path: str) -> str:
             # The record holds the path as it was when training; the folder may have moved since.
             return osp.join(path, osp.basename(latest))
     return path
+
+
+def check_resumable(path: str) -> None:
+    """Check that a run can go on from a checkpoint, and that reading it runs no code; mmengine would fall back to that.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be read safely or holds weights only.
+    """
+    checkpoint = load_file(path)
+    if 'optimizer' not in checkpoint or 'epoch' not in checkpoint.get('meta', {}):
+        raise ValueError(f'checkpoint {path!r} holds no training state (optimizer, epoch), so a run cannot go on from '
+                         'it. Give --resume an epoch_<n>.pth of a run; to start from its weights use load_from.')
 
 
 def weights_of(checkpoint: dict) -> Dict[str, Tensor]:

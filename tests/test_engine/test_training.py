@@ -141,7 +141,7 @@ def test_nan_loss_stops_with_step_terms_and_samples_and_keeps_the_last_checkpoin
         runner.train()
     message = str(error.value)
     assert 'epoch 2, step 3' in message and 'loss_bkd=nan' in message and 'loss_cls=' in message
-    samples = eval(message.split('sample ids ')[1].split('. The')[0])  # a list of ints that we printed
+    samples = eval(message.split('sample ids ')[1].split('. Checkpoints')[0])  # a list of ints that we printed
     assert len(samples) == 50 and all(0 <= i < 100 for i in samples)
     kept = load_file(str(tmp_path / 'epoch_1.pth'))['state_dict']
     assert all(torch.isfinite(v).all() for v in kept.values())

@@ -220,6 +220,10 @@ def test_bad_losses_are_named_when_the_model_is_built(losses, words):
     assert all(word in str(error.value) for word in words), str(error.value)
 
 
+def test_none_drops_a_loss_of_the_base_config():
+    assert set(build(losses=dict(loss_bkd=None, loss_wsld=WSLD)).losses) == {'loss_wsld'}
+
+
 def test_class_counts_that_differ_are_named_even_without_an_input_shape():
     with pytest.raises(ValueError, match=r'model\.losses\.loss_wsld: .*10 and 7 classes differ'):
         build(teacher=tiny_cnn(num_classes=7), losses=dict(loss_wsld=WSLD), input_shape=None)

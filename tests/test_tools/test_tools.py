@@ -107,6 +107,29 @@ def test_tested_published_and_initialised_students_agree(run):
     assert json.loads(out.read_text())['accuracy/top1'] == pytest.approx(tested)
 
 
+def test_resuming_from_weights_alone_or_from_code_is_refused(run, tmp_path):
+
+    class Evil:
+
+        def __reduce__(self):
+            return (open, (str(tmp_path / 'harmed'), 'w'))
+
+    torch.save(dict(state_dict={}, meta={}), tmp_path / 'weights.pth')
+    torch.save(dict(state_dict=Evil(), meta=dict(epoch=1)), tmp_path / 'evil.pth')
+    for name, words in (('weights', 'holds no training state'), ('evil', 'cannot be read'), ('none', 'does not exist')):
+        done = run_tool(REPOSITORY / 'tools/train.py', run / 'mixed.py', '--resume', tmp_path / f'{name}.pth', cwd=run)
+        assert done.returncode != 0 and words in done.stderr
+    assert not (tmp_path / 'harmed').exists()
+
+
+def test_config_inside_an_unpublished_checkpoint_is_not_run(tmp_path):
+    code = f'open({str(tmp_path / "harmed")!r}, "w")'
+    torch.save(dict(state_dict={}, meta=dict(cfg=code)), tmp_path / 'run.pth')
+    with pytest.raises(ValueError, match='give the config as the first argument'):
+        bkdsnn.init_model(None, str(tmp_path / 'run.pth'))
+    assert not (tmp_path / 'harmed').exists()
+
+
 def test_options_of_train_reach_the_run(run, small_teacher):
     done = run_tool(REPOSITORY / 'tools/train.py', run / 'mixed.py', '--work-dir', run / 'options', '--no-validate',
                     '--auto-scale-lr', '--cfg-options', 'train_cfg.max_epochs=1', 'randomness.seed=7',
@@ -134,7 +157,7 @@ def test_checkpoint_of_another_student_is_refused(run):
 def test_tuning_searches_the_grid_and_keeps_what_is_done(run, tmp_path):
     base = run / 'plain.py'
     demo_config('plain', tmp_path / 'plain', epochs=1).dump(str(base))
-    arguments = ('tools/tune.py', base, '--grid', 'optim_wrapper.optimizer.lr=0.1,0.3', '--seeds', '1')
+    arguments = ('tools/tune.py', base, '--grid', 'optim_wrapper.optimizer.lr=0.3,1', '--seeds', '1')
     first = run_tool(*arguments)
     assert first.returncode == 0, first.stderr[-2000:]
     assert 'best' in first.stdout and 'in the config' in first.stdout and '(2 of 2)' in first.stdout

@@ -1,10 +1,12 @@
 """Make a checkpoint fit to publish: ``python tools/model_converters/publish_model.py IN OUT``.
 
-The result holds the student's weights, the student's config and the data set's meta information, and its name ends in
-the first eight digits of its SHA-256.
+The result holds the student's weights, its config as JSON (which runs no code when it is read) and the data set's meta
+information; its name ends in the first eight digits of its SHA-256. Reading the config of IN runs it, so publish runs
+of your own.
 """
 import argparse
 import hashlib
+import json
 import os
 import os.path as osp
 
@@ -35,7 +37,8 @@ def publish(in_file: str, out_file: str) -> str:
     # With EMA, the averaged weights are in state_dict already.
     published = dict(
         state_dict=weights_of(checkpoint),
-        meta=dict(cfg=cfg.pretty_text, dataset_meta=meta.get('dataset_meta', {}), bkdsnn_version=bkdsnn.__version__))
+        meta=dict(config_json=json.dumps(cfg.to_dict()), dataset_meta=meta.get('dataset_meta', {}),
+                  bkdsnn_version=bkdsnn.__version__))
     partial = f'{out_file}.partial'
     torch.save(published, partial)
     with open(partial, 'rb') as file:

@@ -41,5 +41,5 @@ class LossGuardHook(Hook):
         ids = [sample.get('sample_idx', '?') for sample in samples]
         raise FloatingPointError(
             f'the loss is not finite at epoch {runner.epoch + 1}, step {runner.iter + 1}: {terms}; sample ids {ids}. '
-            f'The last checkpoint in {runner.work_dir} is from before this step. Lower optim_wrapper.optimizer.lr or a '
+            f'Checkpoints in {runner.work_dir} are from before this step. Lower optim_wrapper.optimizer.lr or a '
             'loss_weight, or clip gradients with optim_wrapper.clip_grad=dict(max_norm=5.0).')

@@ -22,7 +22,7 @@ class Distiller(BaseModel):
         student: Config of the student, a classifier.
         teacher: Config of the :class:`bkdsnn.models.teachers.FrozenTeacher`.
         losses: Log key to config of a :class:`bkdsnn.models.losses.DistillLoss`. Keys must contain ``loss``, as
-            mmengine sums those.
+            mmengine sums those; ``None`` drops an entry of a base config.
         input_shape: (C, H, W) of an image or (T, P, H, W) of event frames. With it, all feature shapes are checked when
             the model is built; without it, channels and class counts are, and the rest on the first batch.
         data_preprocessor: The student's, where the student's config has none.
@@ -49,6 +49,7 @@ class Distiller(BaseModel):
         # Past nn.Module's own registration, see above.
         self.__dict__['teacher'] = MODELS.build(teacher) if isinstance(teacher, dict) else teacher
         self.teacher.adapt_to(self.data_preprocessor)
+        losses = {name: cfg for name, cfg in losses.items() if cfg is not None}
         self._check_keys(losses)
         losses = {name: self._complete(name, cfg) for name, cfg in losses.items()}
         shapes = self._dry_run(losses, input_shape)
