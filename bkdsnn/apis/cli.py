@@ -3,6 +3,7 @@ import argparse
 import os
 import os.path as osp
 import sys
+import traceback
 from contextlib import contextmanager
 
 import torch
@@ -55,6 +56,10 @@ def build_runner(cfg: Config) -> Runner:
     return Runner.from_cfg(cfg)
 
 
+# What bad input raises. Others keep their trace, since they are ours to mend.
+MENDABLE = (ValueError, KeyError, TypeError, FileNotFoundError, FloatingPointError, ChildProcessError)
+
+
 @contextmanager
 def fail_clearly():
     """Turn the errors that a user can mend into one paragraph; ``BKDSNN_DEBUG=1`` shows the whole trace."""
@@ -62,8 +67,9 @@ def fail_clearly():
         yield
     except KeyboardInterrupt:
         sys.exit('Interrupted. A training run goes on from its last checkpoint with --resume.')
-    except (ValueError, KeyError, TypeError, FileNotFoundError, FloatingPointError, RuntimeError) as error:
+    except MENDABLE as error:
         if os.environ.get('BKDSNN_DEBUG'):
             raise
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        sys.exit(f'Error: {message} (BKDSNN_DEBUG=1 shows where.)')
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        sys.exit(f'Error: {message} ({osp.basename(place.filename)}:{place.lineno}; BKDSNN_DEBUG=1 shows the trace.)')

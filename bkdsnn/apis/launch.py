@@ -71,7 +71,7 @@ def run_all(trainings: List[Training], jobs: int, what: str) -> None:
     """Run all trainings, ``jobs`` at a time; those finished before with the same config are kept.
 
     Raises:
-        RuntimeError: If one fails; the others are stopped and the message holds the end of its output.
+        ChildProcessError: If one fails; the others are stopped and the message holds the end of its output.
     """
     waiting = [training for training in trainings if not training.done()]
     if len(waiting) < len(trainings):
@@ -100,7 +100,7 @@ def run_all(trainings: List[Training], jobs: int, what: str) -> None:
                         continue
                     del running[process]
                     if process.returncode:
-                        raise RuntimeError(_failure(training))
+                        raise ChildProcessError(_failure(training))
                     finished += 1
                     finished_epochs += epochs[training.work_dir]
                     if not console.is_interactive:

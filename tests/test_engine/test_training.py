@@ -14,7 +14,8 @@ from bkdsnn import init_model
 from bkdsnn.utils.checkpoint import load_file
 from helpers import REPOSITORY, demo_config, run_tool
 
-EPOCHS = 6
+# Enough that a run is still going when its first checkpoint is seen.
+EPOCHS = 20
 
 
 def train(cfg):
@@ -31,7 +32,7 @@ def logged(work_dir, key='loss'):
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory, small_teacher):
-    """A distillation run of six epochs, never interrupted."""
+    """A distillation run, never interrupted."""
     folder = tmp_path_factory.mktemp('finished')
     torch.set_num_threads(1)
     train(demo_config('mixed', folder, small_teacher, epochs=EPOCHS))
@@ -87,9 +88,11 @@ def assert_same_checkpoint(a, b):
 def start(cfg, folder):
     folder.mkdir(exist_ok=True)
     cfg.dump(str(folder / 'config_of_test.py'))
+    # A shell may have started us with SIGINT ignored, which children inherit.
     return subprocess.Popen([sys.executable, str(REPOSITORY / 'tools/train.py'), str(folder / 'config_of_test.py')],
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-                            env=dict(os.environ, OMP_NUM_THREADS='1'))
+                            env=dict(os.environ, OMP_NUM_THREADS='1'),
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 @pytest.mark.parametrize('kill', [signal.SIGINT, signal.SIGKILL])
