@@ -2,10 +2,11 @@
 import numpy as np
 import pytest
 import torch
+import torchvision
 from torch.nn import functional as F
 
 import golden
-from bkdsnn.models import BKDLoss, SEWResNet, SpikingClassifier, Spikingformer, WSLDLoss
+from bkdsnn.models import BKDLoss, FeatureRecorder, FrozenTeacher, SEWResNet, SpikingClassifier, Spikingformer, WSLDLoss
 from bkdsnn.models.backbones.sew_resnet import SEWBlock
 from bkdsnn.models.layers import time_mean
 from bkdsnn.models.neurons import Surrogate
@@ -186,6 +187,19 @@ def test_sew_resnet18_equals_the_recorded_one(mode):
 def test_spikingformer_equals_the_recorded_one(name, patch_size, mode):
     check_net(spikingformer(name, patch_size), golden.load(name), official_keys.SPIKINGFORMER,
               lambda outputs: dict(feature=time_mean(outputs[-1]), tap_block1_meanT=time_mean(outputs[-1])), mode)
+
+
+def test_teacher_features_by_path_equal_the_recorded_ones():
+    case = golden.load('teacher_resnet18')
+    network = torchvision.models.resnet18(num_classes=10)
+    network.load_state_dict(golden.recipe_weights('teacher_resnet18'))
+    teacher = FrozenTeacher(network)
+    paths = ['layer1', 'layer2', 'layer3', 'layer4', 'avgpool']
+    with FeatureRecorder(teacher.network, paths) as recorder:
+        logits = teacher(case['in/x'])
+    torch.testing.assert_close(logits, case['out/eval/logits'], rtol=1e-5, atol=1e-5)
+    for path in paths:
+        torch.testing.assert_close(recorder.features[path], case[f'out/eval/feat_{path}'], rtol=5e-5, atol=5e-5)
 
 
 @pytest.mark.parametrize('arch, classes_in, parameters', [
