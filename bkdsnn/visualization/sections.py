@@ -150,8 +150,8 @@ def loss_terms(comparison: Comparison) -> str:
                    "loss_cls: labels. loss_bkd: restored features against the teacher's. loss_wsld: outputs against "
                    "the teacher's.")
     return section('losses', f'What {name} minimises',
-                   'Each line is one term of the training loss with its weight, mean over seeds: the highest one pulls '
-                   'most of the loss, and a falling one is being learned.',
+                   'Each line is one term of the training loss with its weight, mean over seeds; a falling one is '
+                   'being learned. Terms against soft labels end above zero, at the entropy of the teacher.',
                    f'<div class="charts">{chart}</div>')
 
 
