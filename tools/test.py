@@ -1,5 +1,6 @@
 """Test a checkpoint: ``python tools/test.py CONFIG CHECKPOINT``. Of a distillation run, the student is tested."""
 import argparse
+import os.path as osp
 
 import mmengine
 from mmengine.evaluator import DumpResults
@@ -24,6 +25,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
+    if args.work_dir is None:
+        # Not the run's own folder: the config dumped here is the student's alone.
+        cfg.work_dir = osp.join(cfg.work_dir, 'test')
     cfg.model = student_config(cfg.model)
     # A checkpoint of the config's own would be loaded by mmengine, and not strictly.
     cfg.load_from, cfg.resume = None, False

@@ -4,7 +4,7 @@ import argparse
 import torch
 
 from bkdsnn.apis.cli import add_common_arguments, build_runner, fail_clearly, load_config
-from bkdsnn.utils.checkpoint import check_resumable, resolve
+from bkdsnn.utils.checkpoint import check_resumable, latest_checkpoint, resolve
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,10 +35,10 @@ def main() -> None:
         cfg.auto_scale_lr.enable = True
     if args.resume is not None:
         cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
-        found = resolve(cfg.work_dir) if args.resume == 'auto' else args.resume
-        if found != cfg.work_dir:  # otherwise there is nothing yet, and the run starts from the beginning
-            check_resumable(found)
+        # None: there is nothing yet, and the run starts from the beginning.
+        cfg.load_from = latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else resolve(args.resume)
+        if cfg.load_from is not None:
+            check_resumable(cfg.load_from)
     build_runner(cfg).train()
 
 

@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from ..utils.config_check import check_config
+from ..utils.config_check import check_config, check_options
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +42,7 @@ def load_config(args: argparse.Namespace) -> Config:
             if args.no_pin_memory:
                 cfg[name].pin_memory = False
     if args.cfg_options is not None:
+        check_options(args.cfg_options, cfg)
         cfg.merge_from_dict(args.cfg_options)
     return cfg
 

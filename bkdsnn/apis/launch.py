@@ -12,6 +12,7 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ..utils.checkpoint import latest_checkpoint
 from ..utils.runs import Run, same_config
 from .model import config_root
 
@@ -36,6 +37,8 @@ class Training:
         """The config as the run will see it."""
         cfg = Config.fromfile(self.config)
         cfg.merge_from_dict(dict(self.options, work_dir=self.work_dir))
+        if 'max_epochs' not in cfg.train_cfg:
+            raise ValueError(f'{self.config}: only training by epoch can be launched here (train_cfg.max_epochs).')
         return cfg
 
     def done(self) -> bool:
@@ -48,7 +51,13 @@ class Training:
         # What tools/train.py fills in.
         for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
             cfg[name].setdefault('pin_memory', run.config[name].get('pin_memory'))
-        return run.finished and same_config(cfg, run.config)
+        return run.finished and same_config(cfg, run.config) and not self._teacher_is_newer(cfg, run)
+
+    @staticmethod
+    def _teacher_is_newer(cfg: Config, run: Run) -> bool:
+        teacher = cfg.model.get('teacher', {}).get('checkpoint')
+        teacher = latest_checkpoint(teacher) if teacher and os.path.isdir(teacher) else teacher
+        return bool(teacher) and os.path.exists(teacher) and os.path.getmtime(teacher) > run.checkpoint.stat().st_mtime
 
     def start(self, threads: int) -> subprocess.Popen:
         """Start the process; its output goes to ``output.log`` in the work directory."""
@@ -71,8 +80,13 @@ def run_all(trainings: List[Training], jobs: int, what: str) -> None:
     """Run all trainings, ``jobs`` at a time; those finished before with the same config are kept.
 
     Raises:
+        ValueError: If two share a work directory.
         ChildProcessError: If one fails; the others are stopped and the message holds the end of its output.
     """
+    folders = [training.work_dir for training in trainings]
+    twice = sorted({folder for folder in folders if folders.count(folder) > 1})
+    if twice:
+        raise ValueError(f'several trainings would run in {twice[0]}; give their configs different work_dirs.')
     waiting = [training for training in trainings if not training.done()]
     if len(waiting) < len(trainings):
         print(f'{what}: {len(trainings) - len(waiting)} of {len(trainings)} runs were finished before and are kept.')

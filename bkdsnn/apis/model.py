@@ -1,4 +1,5 @@
 """Models by config or by name."""
+import copy
 import fnmatch
 import os.path as osp
 from pathlib import Path
@@ -25,10 +26,8 @@ def student_config(model: dict) -> dict:
     """The student's config in a model config; a model config without a teacher is returned as it is."""
     if 'student' not in model:
         return model
-    student = model['student']
-    if model.get('data_preprocessor') is not None:
-        student.setdefault('data_preprocessor', model['data_preprocessor'])
-    return student
+    from ..models.distillers.distiller import with_preprocessor
+    return with_preprocessor(model['student'], model.get('data_preprocessor'))
 
 
 def _model_files() -> Dict[str, Path]:
@@ -93,9 +92,10 @@ def init_model(config: Union[str, Config, None] = None,
             raise FileNotFoundError(f'config {config!r} does not exist; list_models() lists those of the package.')
         config = Config.fromfile(config)
     with DefaultScope.overwrite_default_scope('bkdsnn'):
-        model_config = student_config(config.model)
-        if config.get('data_preprocessor') is not None:
-            model_config.setdefault('data_preprocessor', config.data_preprocessor)
+        model_config = student_config(copy.deepcopy(config.model))
+        # As mmengine's runner does.
+        if model_config.get('data_preprocessor') is None and config.get('data_preprocessor') is not None:
+            model_config = dict(model_config, data_preprocessor=config.data_preprocessor)
         model = MODELS.build(model_config)
     if checkpoint is not None:
         loaded = load_weights(model, checkpoint)

@@ -1,12 +1,12 @@
 """Reading checkpoints: without running code from the file, and strictly."""
 import os
 import os.path as osp
+from pathlib import Path
 from typing import Dict, Optional, Sequence
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import find_latest_checkpoint
 from torch import Tensor, nn
 
 STUDENT_PREFIX = 'student.'
@@ -33,20 +33,40 @@ def load_file(path: str) -> dict:
         raise FileNotFoundError(f'checkpoint {path!r} does not exist (looked in {os.getcwd()}).')
     try:
         with torch.serialization.safe_globals(_safe_globals()):
-            return torch.load(path, map_location='cpu', weights_only=True)
+            checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # torch raises a different type for each kind of damage
         raise ValueError(f'checkpoint {path!r} cannot be read: {str(error).splitlines()[0]} It may be truncated or may '
                          'come from another program; train or download it again.') from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f'checkpoint {path!r} holds a {type(checkpoint).__name__}, not a dict of weights.')
+    return checkpoint
+
+
+def latest_checkpoint(work_dir: str) -> Optional[str]:
+    """Path of the latest checkpoint in a work directory, or ``None``."""
+    record = Path(work_dir) / 'last_checkpoint'
+    if record.is_file():
+        # The record holds the path as it was when training; the folder may have moved since.
+        path = Path(work_dir) / Path(record.read_text().strip() or '?').name
+        if path.is_file():
+            return str(path)
+    # A run killed between checkpoint and record leaves the latter behind.
+    numbered = sorted(Path(work_dir).glob('epoch_*.pth'), key=lambda path: (len(path.name), path.name))
+    return str(numbered[-1]) if numbered else None
 
 
 def resolve(path: str) -> str:
-    """The checkpoint file meant by ``path``: itself, or the latest one if it is a work directory."""
-    if osp.isdir(path):
-        latest = find_latest_checkpoint(path)
-        if latest:
-            # The record holds the path as it was when training; the folder may have moved since.
-            return osp.join(path, osp.basename(latest))
-    return path
+    """The checkpoint file meant by ``path``: itself, or the latest one if it is a work directory.
+
+    Raises:
+        FileNotFoundError: If a folder holds no checkpoint.
+    """
+    if not osp.isdir(path):
+        return path
+    latest = latest_checkpoint(path)
+    if latest is None:
+        raise FileNotFoundError(f'the folder {path!r} holds no checkpoint (no last_checkpoint, no epoch_<n>.pth).')
+    return latest
 
 
 def check_resumable(path: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any, Optional, Set
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope, Registry
+from mmengine.runner import Runner
 
 from bkdsnn import registry
 
@@ -28,6 +29,19 @@ def check_config(cfg: Config) -> None:
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'bkdsnn')):
         for key, root in ROOTS.items():
             _check_tree(cfg.get(key), key, root)
+
+
+def check_options(options: dict, cfg: Config) -> None:
+    """Check that command-line options change keys that the config or mmengine's runner has.
+
+    Raises:
+        ValueError: For the first key that neither has; a misspelled one would be ignored silently.
+    """
+    known = {*cfg, *inspect.signature(Runner.__init__).parameters, 'sync_bn', 'find_unused_parameters', 'compile'}
+    for key in options:
+        name = key.split('.')[0]
+        if name not in known:
+            raise ValueError(f'--cfg-options {key}: there is no {name!r} in the config.{_suggest(name, known)}')
 
 
 def _check_tree(node: Any, path: str, components: Registry) -> None:

@@ -1,6 +1,5 @@
 """Finished and unfinished training runs on disk."""
 import json
-import os.path as osp
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Dict, List, Optional
 
 from mmengine.config import Config
 
-from .checkpoint import resolve
+from .checkpoint import latest_checkpoint
 
 
 @dataclass
@@ -40,8 +39,8 @@ class Run:
     @property
     def checkpoint(self) -> Optional[Path]:
         """The latest checkpoint, if there is one."""
-        path = resolve(str(self.folder))
-        return Path(path) if osp.isfile(path) else None
+        path = latest_checkpoint(str(self.folder))
+        return Path(path) if path else None
 
     @property
     def epoch(self) -> int:

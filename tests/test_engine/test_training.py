@@ -1,16 +1,19 @@
 """Whole runs on small data: pinned losses, resuming, damage, and what checkpoints hold."""
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from mmengine.runner import Runner
 
 from bkdsnn import init_model
+from bkdsnn.engine.hooks import EpochSeedHook
 from bkdsnn.utils.checkpoint import load_file
 from helpers import REPOSITORY, demo_config, run_tool
 
@@ -54,11 +57,14 @@ def test_checkpoint_holds_student_and_losses_and_nothing_else(finished):
     assert {'optimizer', 'param_schedulers', 'message_hub', 'meta'} <= set(checkpoint)
 
 
-def test_mmengine_resumes_without_falling_back_to_pickle(finished, caplog):
-    torch.load(finished / f'epoch_{EPOCHS}.pth', weights_only=False)  # the file itself is sound
+def test_mmengine_resumes_without_falling_back_to_pickle(finished, tmp_path, capsys):
     from mmengine.runner.checkpoint import _load_checkpoint
     _load_checkpoint(str(finished / f'epoch_{EPOCHS}.pth'), map_location='cpu')
-    assert 'weights_only=False' not in caplog.text
+    assert 'weights_only=False' not in capsys.readouterr().out
+    # What it says where it does fall back, so that the line above can fail.
+    torch.save(dict(thing=demo_config), tmp_path / 'code.pth')
+    _load_checkpoint(str(tmp_path / 'code.pth'), map_location='cpu')
+    assert 'weights_only=False' in capsys.readouterr().out
 
 
 def assert_same_checkpoint(a, b):
@@ -189,3 +195,41 @@ def test_persistent_workers_are_refused_with_the_reason(tmp_path):
         'train_dataloader.num_workers': 1, 'train_dataloader.persistent_workers': True})
     with pytest.raises(ValueError, match='train_dataloader.persistent_workers'):
         Runner.from_cfg(cfg).train()
+
+
+def test_processes_draw_different_augmentations_and_share_the_masks_generator(tmp_path, monkeypatch):
+    cfg = demo_config('plain', tmp_path, epochs=1)
+    drawn = {}
+    for rank in (0, 1):
+        monkeypatch.setattr('bkdsnn.engine.hooks.epoch_seed_hook.get_rank', lambda: rank)  # noqa: B023
+        runner = Runner.from_cfg(cfg)
+        runner._train_loop = runner.build_train_loop(cfg.train_cfg)
+        hook = EpochSeedHook()
+        hook.before_train(runner)
+        hook.before_train_epoch(runner)
+        drawn[rank] = np.random.rand(), random.random(), torch.rand(1).item()
+        torch.manual_seed(5)
+        runner.train_dataloader.worker_init_fn(0)
+        drawn[rank] += (np.random.rand(), torch.rand(1).item())
+    assert drawn[0][2] == drawn[1][2]
+    assert all(drawn[0][i] != drawn[1][i] for i in (0, 1, 3, 4))
+
+
+def test_iteration_based_training_is_refused_with_the_reason(tmp_path):
+    cfg = demo_config('plain', tmp_path)
+    cfg.train_cfg = dict(by_epoch=False, max_iters=2, val_interval=2)
+    with pytest.raises(ValueError, match='train_cfg.by_epoch is False'):
+        Runner.from_cfg(cfg).train()
+
+
+def test_averaged_weights_and_accumulated_gradients_train(tmp_path, small_teacher):
+    """EMA copies the model; the copy shares the teacher, and its weights are the published ones."""
+    cfg = demo_config('mixed', tmp_path, small_teacher, epochs=2, **{'optim_wrapper.accumulative_counts': 2})
+    cfg.custom_hooks.append(dict(type='EMAHook', momentum=0.5))
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    ema = next(hook for hook in runner.hooks if type(hook).__name__ == 'EMAHook').ema_model.module
+    assert ema.teacher is runner.model.teacher
+    student = init_model(str(tmp_path / 'mixed.py'), str(tmp_path))
+    for key, value in student.state_dict().items():
+        torch.testing.assert_close(value, ema.student.state_dict()[key], msg=key)

@@ -171,6 +171,22 @@ def test_recorder_leaves_no_hook_behind_even_after_an_error():
         _ = recorder.features
 
 
+def test_recorder_refuses_what_was_changed_in_place():
+    net = nn.Sequential(nn.BatchNorm1d(3), nn.ReLU(inplace=True))
+    with FeatureRecorder(net, ['0']) as recorder:
+        net(torch.randn(4, 3))
+    with pytest.raises(RuntimeError, match="'0' put out was changed in place"):
+        _ = recorder.features
+
+
+def test_two_different_preprocessors_are_an_error_and_none_is_no_preprocessor():
+    with pytest.raises(ValueError, match='two data preprocessors'):
+        build(student=dict(tiny_student(), data_preprocessor=dict(mean=[1.0], std=[1.0])),
+              data_preprocessor=dict(mean=[2.0], std=[1.0]))
+    model = build(student=dict(tiny_student(), data_preprocessor=None), data_preprocessor=dict(mean=[2.0], std=[1.0]))
+    assert model.data_preprocessor.mean.item() == 2
+
+
 def test_recorder_stacks_repeated_calls():
     layer = nn.Linear(3, 4)
     loop = nn.Sequential(layer)
@@ -210,6 +226,9 @@ def test_gradient_checkpointing_records_the_same_tensor():
     (dict(loss_wsld=dict(WSLD, tau=0.0)), ['model.losses.loss_wsld', 'tau=0.0']),
     (dict(loss_bkd=dict(BKD, student='head')), ['loss_bkd', '(2, 2, 10)']),
     (dict(bkd=BKD), ['"loss"', "'bkd'"]),
+    (dict(loss_cls=WSLD), ["rename 'loss_cls'"]),
+    (dict(loss=WSLD), ["rename 'loss'"]),
+    (dict(loss_kd=dict(tau=2.0)), ['model.losses.loss_kd.type is missing']),
     (dict(loss_bkd={k: v for k, v in BKD.items() if k != 'teacher'}), ['model.losses.loss_bkd.teacher is missing']),
     (dict(loss_bkd={k: v for k, v in BKD.items() if k != 'loss_weight'}), ['model.losses.loss_bkd', 'loss_weight']),
     (dict(loss_kd=dict(type='KDLoss')), ['model.losses.loss_kd.type', 'KDLoss']),

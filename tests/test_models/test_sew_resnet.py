@@ -65,7 +65,8 @@ def test_zero_init_residual_makes_blocks_neutral(connect, branch):
 @pytest.mark.parametrize('wrong, named', [
     (dict(T=0), 'T=0'), (dict(connect='OR'), "connect='OR'"), (dict(stem='tiny'), "stem='tiny'"),
     (dict(arch=20), 'arch=20'), (dict(arch=dict(layers=(1, ), widths=(4, 8))), 'widths'),
-    (dict(arch=dict(layers=(1, ), width=(4, ))), 'width'), (dict(out_indices=(2, )), 'out_indices')])
+    (dict(arch=dict(layers=(1, ), width=(4, ))), 'width'), (dict(out_indices=(2, )), 'out_indices'),
+    (dict(out_indices=(1, 0)), 'out_indices'), (dict(out_indices=1), 'out_indices')])
 def test_bad_arguments_are_named(wrong, named):
     with pytest.raises(ValueError) as error:
         SEWResNet(**{**SMALL, **wrong})

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from bkdsnn.models import FrozenTeacher
+from bkdsnn.registry import MODELS
 from helpers import DEMO, tiny_cnn
 
 
@@ -82,6 +83,29 @@ def test_model_zoos_bring_their_own_preprocessing(model, classifier, tmp_path):
     assert teacher.own_rgb and teacher.input_size == (224, 224)
     assert isinstance(teacher.network.get_submodule(classifier), nn.Linear)
     assert teacher(torch.randn(1, 3, 32, 32)).shape == (1, 1000)
+
+
+def test_adapting_again_forgets_the_first_student():
+    teacher = FrozenTeacher(tiny_cnn(), mean=[10.0], std=[2.0])
+    for mean, std, scaled in (([5.0], [1.0], True), ([10.0], [2.0], False)):
+        teacher.adapt_to(MODELS.build(dict(type='mmpretrain.ClsDataPreprocessor', mean=mean, std=std)))
+        assert (teacher.scale is not None) == scaled
+
+
+def test_channel_order_alone_keeps_the_students_constants():
+    student = MODELS.build(dict(type='mmpretrain.ClsDataPreprocessor', mean=[1., 2., 3.], std=[4., 5., 6.],
+                                to_rgb=False))
+    teacher = FrozenTeacher(tiny_cnn(3), to_rgb=True)
+    teacher.adapt_to(student)
+    x = torch.randn(2, 3, 4, 4)
+    assert torch.equal(teacher.prepare(x), x.flip(1))
+
+
+@pytest.mark.parametrize('wrong', [dict(expected_accuracy=0.98), dict(interpolation='cubic'),
+                                   dict(mean=[1., 2., 3.], std=[1., 2.])])
+def test_bad_arguments_are_named(wrong):
+    with pytest.raises(ValueError, match=f'{next(iter(wrong))}='):
+        FrozenTeacher(tiny_cnn(3), **wrong)
 
 
 def test_unknown_teacher_says_what_is_possible():

@@ -14,7 +14,7 @@ def config(folder, teacher, batch_size):
     # Four steps: later, a difference of rounding moves a membrane over the threshold and the runs part.
     cfg = demo_config('mixed', folder, teacher, epochs=2, **{'train_dataloader.batch_size': batch_size})
     cfg.model.student.backbone.norm = dict(type='SyncBN')
-    # The pipeline's own draws differ between processes; the blur masks must not.
+    # The pipeline's own draws differ between processes; the blur masks follow the whole batch.
     cfg.train_dataloader.dataset.pipeline = [dict(type='mmpretrain.PackInputs')]
     folder.mkdir()
     cfg.dump(str(folder / 'config_of_test.py'))

@@ -1,6 +1,7 @@
 """The command-line tools, as a user calls them."""
 import json
 import re
+import shutil
 
 import pytest
 import torch
@@ -128,6 +129,32 @@ def test_config_inside_an_unpublished_checkpoint_is_not_run(tmp_path):
     with pytest.raises(ValueError, match='give the config as the first argument'):
         bkdsnn.init_model(None, str(tmp_path / 'run.pth'))
     assert not (tmp_path / 'harmed').exists()
+
+
+def test_testing_leaves_the_runs_config_alone(run):
+    dumped = run / 'work' / 'mixed.py'
+    before = dumped.read_bytes()
+    done = run_tool(REPOSITORY / 'tools/test.py', dumped, run / 'work', cwd=run)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert dumped.read_bytes() == before
+
+
+def test_copied_run_resumes_from_its_own_checkpoint(run, tmp_path):
+    shutil.copytree(run / 'work', tmp_path / 'copy')
+    shutil.move(run / 'work', run / 'away')
+    try:
+        done = run_tool(REPOSITORY / 'tools/train.py', run / 'mixed.py', '--work-dir', tmp_path / 'copy', '--resume',
+                        '--cfg-options', 'train_cfg.max_epochs=3', cwd=run)
+    finally:
+        shutil.move(run / 'away', run / 'work')
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / 'copy' / 'epoch_3.pth').exists()
+
+
+def test_misspelled_option_is_not_ignored(run):
+    done = run_tool(REPOSITORY / 'tools/train.py', run / 'mixed.py', '--cfg-options', 'optim_wraper.optimizer.lr=5',
+                    cwd=run)
+    assert done.returncode != 0 and "Did you mean 'optim_wrapper'?" in done.stderr
 
 
 def test_options_of_train_reach_the_run(run, small_teacher):

@@ -6,7 +6,7 @@ import argparse
 import json
 import statistics
 from pathlib import Path
-from typing import List, Optional
+from typing import List
 
 from mmengine.logging import MMLogger
 from rich.console import Console
@@ -45,6 +45,11 @@ def summarise(folder: Path) -> dict:
     runs = {name: found for name, found in runs.items() if found}
     if 'plain' not in runs:
         raise FileNotFoundError(f'{folder} holds no runs of the plain student (plain/seed0, ...); run make demo.')
+    seeds = {name: [seed_of(run.folder) for run in found] for name, found in runs.items()}
+    for name, own in seeds.items():
+        if own != seeds['plain']:
+            raise ValueError(f'{name} has the seeds {own} but plain has {seeds["plain"]}, so their runs cannot be '
+                             'paired. Train the same seeds of both with tools/train_seeds.py.')
     total = [(name, run) for name, found in runs.items() for run in found]
     accuracies = {name: [] for name in runs}
     for name, run in track(total, 'Testing', console=Console(stderr=True)):
@@ -58,10 +63,8 @@ def spread(values: List[float]) -> float:
     return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-def paired_gain(values: List[float], plain: List[float]) -> Optional[str]:
+def paired_gain(values: List[float], plain: List[float]) -> str:
     """Mean and standard error of the differences between runs of the same seed."""
-    if len(values) != len(plain):
-        return None
     gains = [a - b for a, b in zip(values, plain)]
     return f'{statistics.mean(gains):+.2f} ± {spread(gains) / len(gains)**0.5:.2f}'
 
@@ -74,7 +77,7 @@ def print_table(summary: dict) -> None:
     for name, method in summary['methods'].items():
         values = method['accuracy']
         table.add_row(name, f'{method["lr"]:g}', f'{statistics.mean(values):.2f} ± {spread(values):.2f}',
-                      '' if name == 'plain' else paired_gain(values, plain) or 'other seeds',
+                      '' if name == 'plain' else paired_gain(values, plain),
                       ' '.join(f'{v:.1f}' for v in values))
     Console(width=None if Console().is_terminal else 120).print(table)
 

@@ -17,7 +17,8 @@ class TeacherCheckHook(Hook):
         tolerance: By how many percent points the teacher may miss ``teacher.expected_accuracy``.
 
     Raises:
-        ValueError: If the teacher is worse than that: wrong weights, wrong preprocessing or wrong classes.
+        ValueError: If that cannot be measured, or the teacher is worse than that: wrong weights, wrong preprocessing or
+            wrong classes.
     """
 
     def __init__(self, tolerance: float = 0.5) -> None:
@@ -30,6 +31,9 @@ class TeacherCheckHook(Hook):
             return
         expected = teacher.expected_accuracy
         if runner.val_loop is None:
+            if expected is not None:
+                raise ValueError(f'model.teacher.expected_accuracy={expected} cannot be checked without validation '
+                                 'data. Validate, or set it to None.')
             print_log('The teacher is not checked: there is no validation data.', logger='current')
             return
         accuracy = self.measure(model, runner.val_loop.dataloader)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from bkdsnn.registry import MODELS
 
 from ..layers import SEW_CONNECT, SpikingConvUnit, over_time
+from .out_indices import parse_out_indices
 
 
 class SEWBlock(nn.Module):
@@ -96,7 +97,7 @@ class SEWResNet(BaseModule):
         if stem not in ('imagenet', 'small'):
             raise ValueError(f"SEWResNet: stem={stem!r} is unknown; choose 'imagenet' or 'small'.")
         self.T = T
-        self.out_indices = self._parse_out_indices(out_indices, len(layers))
+        self.out_indices = parse_out_indices('SEWResNet', out_indices, len(layers))
         self.zero_init_residual = zero_init_residual
         unit = dict(neuron=neuron, norm=norm)
         stem_conv = dict(kernel_size=7, stride=2) if stem == 'imagenet' else dict(kernel_size=3, stride=1)
@@ -126,13 +127,6 @@ class SEWResNet(BaseModule):
             raise ValueError(f'SEWResNet: arch={dict(arch)} needs layers and widths of one length, all at least 1, and '
                              "nothing else but bottleneck, such as dict(layers=(2, 2), widths=(16, 32)).")
         return layers, widths, arch.get('bottleneck', False)
-
-    @staticmethod
-    def _parse_out_indices(indices: Optional[Sequence[int]], num_stages: int) -> Tuple[int, ...]:
-        indices = (num_stages - 1, ) if indices is None else tuple(indices)
-        if not indices or not all(0 <= i < num_stages for i in indices):
-            raise ValueError(f'SEWResNet: out_indices={indices} must name stages 0 to {num_stages - 1}.')
-        return indices
 
     def init_weights(self) -> None:
         """Initialise by ``init_cfg``; then silence the branches if ``zero_init_residual`` asks for it."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from bkdsnn.registry import MODELS
 
 from ..layers import SpikingConvUnit
+from .out_indices import parse_out_indices
 
 SPIKE_FIRST = ('neuron', 'conv', 'norm', 'pool')
 
@@ -121,9 +122,7 @@ class Spikingformer(BaseModule):
             raise ValueError(f'Spikingformer: patch_size={patch_size} is unknown; choose from {list(self.pooled)}.')
         if channels % 8:
             raise ValueError(f'Spikingformer: channels={channels} must be a multiple of 8.')
-        self.out_indices = (depth - 1, ) if out_indices is None else tuple(out_indices)
-        if not self.out_indices or not all(0 <= i < depth for i in self.out_indices):
-            raise ValueError(f'Spikingformer: out_indices={out_indices} must name blocks 0 to {depth - 1}.')
+        self.out_indices = parse_out_indices('Spikingformer', out_indices, depth)
         self.T, self.patch_size = T, patch_size
         widths = (in_channels, channels // 8, channels // 4, channels // 2, channels, channels)
         self.tokenizer = nn.Sequential()

@@ -41,9 +41,9 @@ class Distiller(BaseModel):
                  data_preprocessor: Optional[dict] = None,
                  init_cfg: Optional[dict] = None) -> None:
         if isinstance(student, dict):
-            student = dict(student)
-            student.setdefault('data_preprocessor', data_preprocessor)
-            student = MODELS.build(student)
+            student = MODELS.build(with_preprocessor(student, data_preprocessor))
+        elif data_preprocessor is not None:
+            raise ValueError('model.data_preprocessor is given, but the student is built already and has its own.')
         super().__init__(data_preprocessor=student.data_preprocessor, init_cfg=init_cfg)
         self.student = student
         # Past nn.Module's own registration, see above.
@@ -62,6 +62,8 @@ class Distiller(BaseModel):
     @staticmethod
     def _complete(name: str, cfg: dict) -> dict:
         """A loss's config with the paths that it leaves to the defaults of its class."""
+        if 'type' not in cfg:
+            raise ValueError(f'model.losses.{name}.type is missing; name the class of the loss.')
         cls = MODELS.get(cfg['type'])
         if cls is None:
             raise ValueError(f'model.losses.{name}.type={cfg["type"]!r} is not registered.')
@@ -75,10 +77,14 @@ class Distiller(BaseModel):
 
     @staticmethod
     def _check_keys(losses: Dict[str, dict]) -> None:
-        bad = [name for name in losses if 'loss' not in name]
-        if bad or not losses:
-            raise ValueError(f'model.losses={list(losses)} must not be empty and every key must contain "loss", since '
-                             f'only those are summed{": rename " + repr(bad[0]) if bad else ""}.')
+        if not losses:
+            raise ValueError('model.losses is empty; to train without distillation, use the student as the model.')
+        for name in losses:
+            if 'loss' not in name or '.' in name:
+                raise ValueError(f'model.losses: rename {name!r}; a key must contain "loss", since only those are '
+                                 'summed, and no dot.')
+            if name in ('loss', 'loss_cls'):
+                raise ValueError(f'model.losses: rename {name!r}; the total and the student\'s own loss are logged so.')
 
     # ---- building: what the features look like, before a batch is seen ----
 
@@ -166,6 +172,22 @@ class Distiller(BaseModel):
         for name, loss in self.losses.items():
             losses[name] = loss(student[loss.student], teacher[loss.teacher], target=target)
         return losses
+
+
+def with_preprocessor(student: dict, data_preprocessor: Optional[dict]) -> dict:
+    """A copy of the student's config with the data preprocessor that stands above it.
+
+    Raises:
+        ValueError: If both are given and differ.
+    """
+    own = student.get('data_preprocessor')
+    if own is not None and data_preprocessor is not None and dict(own) != dict(data_preprocessor):
+        raise ValueError(f'two data preprocessors are given and differ: model.student.data_preprocessor={dict(own)} '
+                         f'and model.data_preprocessor={dict(data_preprocessor)} (or the config\'s own). Drop one.')
+    chosen = data_preprocessor if own is None else own
+    student = {key: value for key, value in student.items() if key != 'data_preprocessor'}
+    # Without the key, mmengine's runner fills in the config's own; with None it would not.
+    return student if chosen is None else dict(student, data_preprocessor=chosen)
 
 
 def targets_of(data_samples: List[DataSample]) -> Tensor:

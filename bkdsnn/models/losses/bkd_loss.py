@@ -116,7 +116,7 @@ class BKDLoss(DistillLoss):
                                    '.teacher).')
         aligned, teacher = self.align_student(student), time_mean(teacher).detach()
         if self.rescale:
-            teacher = teacher * (aligned.detach().amax() / teacher.amax())
+            teacher = teacher * (aligned.detach().amax() / teacher.amax().clamp(min=1e-12))
         restored = self.restore(self.blur(aligned, mask))
         if teacher.dim() == 2:
             restored = restored.mean((-2, -1))

@@ -10,6 +10,8 @@ from bkdsnn.registry import MODELS
 from ..layers import time_mean
 from .sources import build_teacher
 
+INTERPOLATIONS = ('bicubic', 'bilinear', 'nearest')
+
 
 @MODELS.register_module()
 class FrozenTeacher(nn.Module):
@@ -25,7 +27,8 @@ class FrozenTeacher(nn.Module):
             student's.
         std: Standard deviation, likewise.
         to_rgb: Whether it wants RGB where the files are read as BGR. Defaults likewise.
-        input_size: (H, W) that it wants. Defaults to what the model's source says, else the input's own size.
+        input_size: (H, W), or one number for both, that it wants. Defaults to what the model's source says, else the
+            input's own size.
         interpolation: ``'bicubic'``, ``'bilinear'`` or ``'nearest'``.
         expected_accuracy: Top-1 accuracy in percent that the teacher must reach on the validation data before training
             starts (see :class:`bkdsnn.engine.hooks.TeacherCheckHook`); ``None`` only reports it.
@@ -41,10 +44,20 @@ class FrozenTeacher(nn.Module):
                  mean: Optional[Sequence[float]] = None,
                  std: Optional[Sequence[float]] = None,
                  to_rgb: Optional[bool] = None,
-                 input_size: Optional[Sequence[int]] = None,
+                 input_size: Union[int, Sequence[int], None] = None,
                  interpolation: Optional[str] = None,
                  expected_accuracy: Optional[float] = None) -> None:
         super().__init__()
+        if expected_accuracy is not None and not 1 < expected_accuracy <= 100:
+            raise ValueError(f'FrozenTeacher: expected_accuracy={expected_accuracy} must be in percent, above 1 and at '
+                             'most 100 (model.teacher.expected_accuracy).')
+        if interpolation not in (None, *INTERPOLATIONS):
+            raise ValueError(f'FrozenTeacher: interpolation={interpolation!r} is unknown; choose one of '
+                             f'{INTERPOLATIONS}.')
+        if mean is not None and std is not None and len(mean) != len(std):
+            raise ValueError(f'FrozenTeacher: mean={list(mean)} and std={list(std)} must have one length.')
+        if isinstance(input_size, int):
+            input_size = (input_size, input_size)
         source = build_teacher(model, checkpoint)
         self.network = source.network.requires_grad_(False)
         self.own_mean = source.mean if mean is None else mean
@@ -69,18 +82,23 @@ class FrozenTeacher(nn.Module):
         mean, std = getattr(preprocessor, 'mean', None), getattr(preprocessor, 'std', None)
         student_mean = torch.zeros(1) if mean is None else mean.flatten().double().cpu()
         student_std = torch.ones(1) if std is None else std.flatten().double().cpu()
-        own_mean = student_mean if self.own_mean is None else torch.tensor(self.own_mean, dtype=torch.float64)
-        own_std = student_std if self.own_std is None else torch.tensor(self.own_std, dtype=torch.float64)
+        self.flip_channels = self.own_rgb is not None and self.own_rgb != getattr(preprocessor, 'to_rgb', self.own_rgb)
+        own_mean = self._own_constant(self.own_mean, student_mean)
+        own_std = self._own_constant(self.own_std, student_std)
         if own_mean.numel() > 1 and student_mean.numel() > 1 and own_mean.numel() != student_mean.numel():
             raise ValueError(f'FrozenTeacher: its mean has {own_mean.numel()} channels but the student\'s '
                              f'data_preprocessor has {student_mean.numel()}. Set model.teacher.mean and .std.')
-        self.flip_channels = self.own_rgb is not None and self.own_rgb != getattr(preprocessor, 'to_rgb', self.own_rgb)
-        if self.flip_channels:
-            # The input is flipped last, so the teacher's constants are brought into the student's order.
-            own_mean, own_std = own_mean.flip(0), own_std.flip(0)
+        self.scale = self.shift = None
         scale, shift = student_std / own_std, (student_mean - own_mean) / own_std
         if not (torch.allclose(scale, torch.ones_like(scale)) and torch.allclose(shift, torch.zeros_like(shift))):
             self.scale, self.shift = (t.float().view(-1, 1, 1) for t in (scale, shift))
+
+    def _own_constant(self, own: Optional[Sequence[float]], student: Tensor) -> Tensor:
+        if own is None:
+            return student
+        own = torch.tensor(own, dtype=torch.float64)
+        # The input is flipped last, so the teacher's constants are brought into the student's order.
+        return own.flip(0) if self.flip_channels else own
 
     def train(self, mode: bool = True) -> 'FrozenTeacher':
         """Stay in eval mode, whatever ``mode`` says."""

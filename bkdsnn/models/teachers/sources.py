@@ -51,6 +51,8 @@ def build_teacher(model: Union[str, dict, nn.Module], checkpoint: Optional[str])
     elif isinstance(model, dict):
         source = _from_config(Config(dict(model=model)))
     elif model.endswith('.py'):
+        if not osp.isfile(model):
+            raise FileNotFoundError(f'FrozenTeacher: the config model={model!r} does not exist (model.teacher.model).')
         source = _from_config(Config.fromfile(model))
     elif model.startswith('timm/'):
         source = _from_timm(model[len('timm/'):], checkpoint)
