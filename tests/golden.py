@@ -2,6 +2,7 @@
 import json
 import zlib
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ ROOT = Path(__file__).parent / 'data' / 'golden'
 IF = dict(type='IFNode', v_threshold=1.0, v_reset=0.0, detach_reset=True, surrogate=dict(type='ATan', alpha=2.0))
 LIF = dict(type='LIFNode', tau=2.0, decay_input=True, v_threshold=1.0, v_reset=0.0, detach_reset=True,
            surrogate=dict(type='Sigmoid', alpha=4.0))
+
+PLIF = dict(type='ParametricLIFNode', tau=2.0, decay_input=True, v_threshold=1.0, v_reset=0.0, detach_reset=True,
+            surrogate=dict(type='ATan', alpha=2.0))
 
 
 def load(name, case=None):
@@ -49,11 +53,19 @@ def recipe_weights(name):
 
 
 @contextmanager
-def recorded_spikes(model):
-    """Spikes of every neuron that runs inside the block, in call order."""
+def recorded_spikes(model, sequence=''):
+    """Spikes of every neuron that runs inside the block, in call order.
+
+    Those of modules whose name contains ``sequence`` are turned into the (T, B, tokens, C) of authors who think so.
+    """
     spikes = []
-    handles = [module.register_forward_hook(lambda *args: spikes.append(args[2].detach()))
-               for module in model.modules() if isinstance(module, BaseNode)]
+
+    def record(as_sequence, module, inputs, output):
+        output = output.detach()
+        spikes.append(output.flatten(3).mT if as_sequence else output)
+
+    handles = [module.register_forward_hook(partial(record, bool(sequence) and sequence in name))
+               for name, module in model.named_modules() if isinstance(module, BaseNode)]
     yield spikes
     for handle in handles:
         handle.remove()

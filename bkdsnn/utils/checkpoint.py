@@ -1,4 +1,5 @@
 """Reading checkpoints: without running code from the file, and strictly."""
+import argparse
 import os
 import os.path as osp
 from pathlib import Path
@@ -13,10 +14,11 @@ STUDENT_PREFIX = 'student.'
 
 
 def _safe_globals() -> list:
-    # What mmengine's own message hub puts beside the tensors.
+    # What mmengine's own message hub puts beside the tensors, and the arguments that other people's tools do.
     multiarray = np._core.multiarray if hasattr(np, '_core') else np.core.multiarray
     dtypes = [type(np.dtype(t)) for t in (np.float32, np.float64, np.int32, np.int64)]
-    return [HistoryBuffer, getattr, multiarray._reconstruct, multiarray.scalar, np.ndarray, np.dtype, *dtypes]
+    return [argparse.Namespace, HistoryBuffer, getattr, multiarray._reconstruct, multiarray.scalar, np.ndarray,
+            np.dtype, *dtypes]
 
 
 def load_file(path: str) -> dict:
@@ -94,7 +96,8 @@ def weights_of(checkpoint: dict) -> Dict[str, Tensor]:
     return weights
 
 
-def _some(keys: Sequence[str], limit: int = 4) -> str:
+def some_of(keys: Sequence[str], limit: int = 4) -> str:
+    """The first few keys, and how many more there are."""
     more = f', and {len(keys) - limit} more' if len(keys) > limit else ''
     return ', '.join(keys[:limit]) + more
 
@@ -119,13 +122,39 @@ def load_weights(model: nn.Module, path: str, way_out: Optional[str] = None) -> 
         checkpoint = load_file(resolve(path))
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{error}{way_out}') from None
-    weights, own = weights_of(checkpoint), model.state_dict()
+    fit_weights(model, weights_of(checkpoint), f'checkpoint {path!r} is not of this', way_out)
+    return checkpoint
+
+
+def fit_weights(model: nn.Module, weights: Dict[str, Tensor], complaint: str, way_out: str = '') -> None:
+    """Load weights strictly.
+
+    Args:
+        model: Network to fill.
+        weights: Its state dict.
+        complaint: How the error begins; the model's class follows.
+        way_out: How it ends.
+
+    Raises:
+        ValueError: If keys or shapes are not the model's; the message lists them.
+    """
+    own = model.state_dict()
     missing, unexpected = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     shapes = [f'{k} ({tuple(weights[k].shape)} in the file, {tuple(own[k].shape)} in the model)'
               for k in own.keys() & weights.keys() if weights[k].shape != own[k].shape]
-    problems = [f'{what}: {_some(keys)}' for what, keys in (
+    problems = [f'{what}: {some_of(keys)}' for what, keys in (
         ('missing keys', missing), ('unexpected keys', unexpected), ('other shapes', sorted(shapes))) if keys]
     if problems:
-        raise ValueError(f'checkpoint {path!r} is not of this {type(model).__name__}: {"; ".join(problems)}.{way_out}')
+        raise ValueError(f'{complaint} {type(model).__name__}: {"; ".join(problems)}.{way_out}')
     model.load_state_dict(weights)
-    return checkpoint
+
+
+def save_file(checkpoint: dict, path: str) -> None:
+    """Write a checkpoint whole or not at all."""
+    partial = f'{path}.partial'
+    try:
+        torch.save(checkpoint, partial)
+        os.replace(partial, path)
+    finally:
+        if osp.exists(partial):
+            os.remove(partial)

@@ -6,8 +6,14 @@ from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
-from ..layers import SEW_CONNECT, SpikingConvUnit, over_time
-from .out_indices import parse_out_indices
+from ..layers import SEW_CONNECT, SpikingConvUnit, over_time, static_or_events
+from .arguments import check_time_steps, parse_arch, parse_out_indices
+
+
+def check_connect(owner: str, connect: str) -> None:
+    """Raise ValueError unless ``connect`` names a SEW connection."""
+    if connect not in SEW_CONNECT:
+        raise ValueError(f'{owner}: connect={connect!r} is unknown; choose from {list(SEW_CONNECT)}.')
 
 
 class SEWBlock(nn.Module):
@@ -70,11 +76,11 @@ class SEWResNet(BaseModule):
     """
 
     arch_settings = {
-        18: dict(layers=(2, 2, 2, 2)),
-        34: dict(layers=(3, 4, 6, 3)),
-        50: dict(layers=(3, 4, 6, 3), bottleneck=True),
-        101: dict(layers=(3, 4, 23, 3), bottleneck=True),
-        152: dict(layers=(3, 8, 36, 3), bottleneck=True),
+        18: dict(layers=(2, 2, 2, 2), widths=(64, 128, 256, 512), bottleneck=False),
+        34: dict(layers=(3, 4, 6, 3), widths=(64, 128, 256, 512), bottleneck=False),
+        50: dict(layers=(3, 4, 6, 3), widths=(64, 128, 256, 512), bottleneck=True),
+        101: dict(layers=(3, 4, 23, 3), widths=(64, 128, 256, 512), bottleneck=True),
+        152: dict(layers=(3, 8, 36, 3), widths=(64, 128, 256, 512), bottleneck=True),
     }
 
     def __init__(self,
@@ -89,11 +95,12 @@ class SEWResNet(BaseModule):
                  zero_init_residual: bool = False,
                  init_cfg: Optional[dict] = dict(type='Kaiming', layer='Conv2d', mode='fan_out', nonlinearity='relu')):
         super().__init__(init_cfg)
-        layers, widths, bottleneck = self._parse_arch(arch)
-        if T < 1:
-            raise ValueError(f'SEWResNet: T={T} must be at least 1 time step (model.backbone.T).')
-        if connect not in SEW_CONNECT:
-            raise ValueError(f'SEWResNet: connect={connect!r} is unknown; choose from {list(SEW_CONNECT)}.')
+        arch = parse_arch('SEWResNet', arch, self.arch_settings, optional=('bottleneck', ))
+        layers, widths, bottleneck = arch['layers'], arch['widths'], arch.get('bottleneck', False)
+        if not layers or len(layers) != len(widths) or min(*layers, *widths) < 1:
+            raise ValueError(f'SEWResNet: arch={dict(arch)} needs layers and widths of one length, all at least 1.')
+        check_time_steps('SEWResNet', T)
+        check_connect('SEWResNet', connect)
         if stem not in ('imagenet', 'small'):
             raise ValueError(f"SEWResNet: stem={stem!r} is unknown; choose 'imagenet' or 'small'.")
         self.T = T
@@ -113,20 +120,6 @@ class SEWResNet(BaseModule):
                 channels = width * 4 if bottleneck else width
             self.stages.append(f'layer{i + 1}')
             self.add_module(self.stages[-1], stage)
-
-    def _parse_arch(self, arch: Union[int, dict]) -> Tuple[Sequence[int], Sequence[int], bool]:
-        if not isinstance(arch, dict):
-            if arch not in self.arch_settings:
-                raise ValueError(f'SEWResNet: arch={arch!r} is unknown; choose from {list(self.arch_settings)} or give '
-                                 'dict(layers=(2, 2), widths=(16, 32)).')
-            arch = self.arch_settings[arch]
-        unknown = set(arch) - {'layers', 'widths', 'bottleneck'}
-        layers = arch.get('layers', ())
-        widths = arch.get('widths', tuple(64 * 2**i for i in range(len(layers))))
-        if unknown or not layers or len(layers) != len(widths) or min(*layers, *widths, 1) < 1:
-            raise ValueError(f'SEWResNet: arch={dict(arch)} needs layers and widths of one length, all at least 1, and '
-                             "nothing else but bottleneck, such as dict(layers=(2, 2), widths=(16, 32)).")
-        return layers, widths, arch.get('bottleneck', False)
 
     def init_weights(self) -> None:
         """Initialise by ``init_cfg``; then silence the branches if ``zero_init_residual`` asks for it."""
@@ -149,7 +142,8 @@ class SEWResNet(BaseModule):
             One (T, B, C', H', W') per entry of ``out_indices``. For static images the stem's convolution and norm run
             once.
         """
-        x = self.stem(x.unsqueeze(0), self.T) if x.dim() == 4 else self.stem(x)
+        # The authors repeat the image after the stem's norm, so its statistics count each pixel once.
+        x = static_or_events(self.stem, x, self.T, norm_counts_repeats=False)
         if self.pool is not None:
             x = over_time(self.pool, x)
         outputs = []

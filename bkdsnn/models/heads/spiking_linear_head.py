@@ -1,8 +1,8 @@
 """Linear head over spiking features."""
-from typing import List, Tuple, Union
+from typing import List, Optional, Tuple, Union
 
 from mmpretrain.models.heads import LinearClsHead
-from torch import Tensor
+from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
@@ -15,6 +15,7 @@ class SpikingLinearHead(LinearClsHead):
         num_classes: Number of classes.
         in_channels: Channels of the backbone's last output.
         loss: Config of the classification loss on the mean logits.
+        neuron: Config of a neuron between the space mean and the classifier, as in Meta-SpikeFormer; ``None`` has none.
         **kwargs: ``topk``, ``cal_acc``, ``init_cfg`` of :class:`mmpretrain.models.heads.LinearClsHead`.
     """
 
@@ -22,14 +23,16 @@ class SpikingLinearHead(LinearClsHead):
                  num_classes: int,
                  in_channels: int,
                  loss: dict = dict(type='mmpretrain.CrossEntropyLoss', loss_weight=1.0),
+                 neuron: Optional[dict] = None,
                  init_cfg: Union[dict, List[dict], None] = None,
                  **kwargs) -> None:
         loss = MODELS.build(loss) if isinstance(loss, dict) else loss
         super().__init__(num_classes, in_channels, loss=loss, init_cfg=init_cfg, **kwargs)
+        self.neuron = nn.Identity() if neuron is None else MODELS.build(neuron)
 
     def pre_logits(self, feats: Tuple[Tensor, ...]) -> Tensor:
-        """Space mean (T, B, C) of the last feature map (T, B, C, H, W)."""
-        return feats[-1].mean((-2, -1))
+        """Space mean (T, B, C) of the last feature map (T, B, C, H, W), or its spikes."""
+        return self.neuron(feats[-1].mean((-2, -1)))
 
     def _get_loss(self, cls_score: Tensor, data_samples: list, **kwargs) -> dict:
         losses = super()._get_loss(cls_score.mean(0), data_samples, **kwargs)

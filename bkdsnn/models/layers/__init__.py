@@ -1,8 +1,11 @@
 """Layers that spiking backbones are made of."""
+from .attention import DropPath, SpikingMLP, SpikingSelfAttention, SpikingTransformerBlock, attend, drop_path_rates
 from .connect import SEW_CONNECT
-from .conv_unit import SpikingConvUnit
-from .norm import build_norm, sync_batch_norm
+from .conv_unit import PARTS, SPIKE_FIRST, SpikingConvUnit, expand_time, static_or_events
+from .norm import build_norm, count_repeats, sync_batch_norm
 from .time import over_time, time_mean
+from .tokenizer import SpikingTokenizer
 
-__all__ = ['SEW_CONNECT', 'SpikingConvUnit', 'build_norm', 'over_time', 'sync_batch_norm',
-           'time_mean']
+__all__ = ['DropPath', 'PARTS', 'SEW_CONNECT', 'SPIKE_FIRST', 'SpikingConvUnit', 'SpikingMLP', 'SpikingSelfAttention',
+           'SpikingTokenizer', 'SpikingTransformerBlock', 'attend', 'build_norm', 'count_repeats', 'drop_path_rates',
+           'expand_time', 'over_time', 'static_or_events', 'sync_batch_norm', 'time_mean']

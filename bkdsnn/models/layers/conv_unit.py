@@ -5,10 +5,11 @@ from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
-from .norm import build_norm
+from .norm import build_norm, count_repeats
 from .time import over_time
 
 PARTS = ('conv', 'norm', 'pool', 'neuron')
+SPIKE_FIRST = ('neuron', 'conv', 'norm', 'pool')
 
 
 class SpikingConvUnit(nn.Module):
@@ -24,7 +25,7 @@ class SpikingConvUnit(nn.Module):
         bias: Whether the convolution has a bias.
         pool: Module to run at its place in ``order``, or ``None``.
         order: Which part runs when: ``('conv', 'norm', 'pool', 'neuron')`` for SEW-ResNet and tokenizers,
-            ``('neuron', 'conv', 'norm')`` for units that spike first.
+            ``('neuron', 'conv', 'norm', 'pool')`` for units that spike first.
     """
 
     def __init__(self,
@@ -38,25 +39,48 @@ class SpikingConvUnit(nn.Module):
                  pool: Optional[nn.Module] = None,
                  order: Sequence[str] = PARTS) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=bias)
+        self.conv = self.build_conv(in_channels, out_channels, kernel_size, stride, bias, norm)
         self.norm = build_norm(norm, out_channels)
         self.pool = pool
         self.neuron = None if neuron is None else MODELS.build(neuron)
         self.order = [part for part in order if getattr(self, part) is not None]
 
-    def forward(self, x: Tensor, time_steps: int = 1) -> Tensor:
+    def build_conv(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, bias: bool,
+                   norm: dict) -> nn.Module:
+        """The convolution; subclasses may put several layers here."""
+        return nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=bias)
+
+    def forward(self, x: Tensor, time_steps: int = 1, norm_counts_repeats: bool = False) -> Tensor:
         """Run the unit.
 
         Args:
             x: (T, B, C, H, W), or (1, B, C, H, W) for an input that is the same in every time step.
-            time_steps: What a T of 1 is expanded to right before the neuron, so that the layers before it run once.
+            time_steps: What a T of 1 is expanded to as late as possible: before the neuron, or at the end. The layers
+                before that run once.
+            norm_counts_repeats: Whether the norm's running variance shall be that of the repeated input, see
+                :func:`bkdsnn.models.layers.norm.count_repeats`.
 
         Returns:
             (T, B, C', H', W').
         """
         for part in self.order:
             if part == 'neuron':
-                x = self.neuron(x.expand(time_steps, *x.shape[1:]) if time_steps > 1 else x)
+                x, time_steps = self.neuron(expand_time(x, time_steps)), 1
+            elif part == 'norm' and norm_counts_repeats and time_steps > 1:
+                with count_repeats(self.norm, x, time_steps):
+                    x = over_time(self.norm, x)
             else:
                 x = over_time(getattr(self, part), x)
-        return x
+        return expand_time(x, time_steps)
+
+
+def expand_time(x: Tensor, time_steps: int) -> Tensor:
+    """(1, B, ...) as a (time_steps, B, ...) view; unchanged for ``time_steps=1``."""
+    return x.expand(time_steps, *x.shape[1:]) if time_steps > 1 else x
+
+
+def static_or_events(stem: SpikingConvUnit, x: Tensor, time_steps: int, norm_counts_repeats: bool = True) -> Tensor:
+    """Run a network's first unit: once for a static image (B, C, H, W), on every frame of events (T, B, C, H, W)."""
+    if x.dim() == 4:
+        return stem(x.unsqueeze(0), time_steps, norm_counts_repeats)
+    return stem(x)

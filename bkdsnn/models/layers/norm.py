@@ -1,4 +1,6 @@
 """Batch norm whose statistics are shared by all processes, on GPUs and on CPUs."""
+from contextlib import contextmanager
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -44,3 +46,25 @@ def sync_batch_norm(num_features: int, **kwargs) -> nn.Module:
 def build_norm(cfg: dict, num_features: int) -> nn.Module:
     """Norm layer from ``dict(type='BN' | 'SyncBN' | ..., **arguments)``."""
     return MODELS.build(dict(cfg, num_features=num_features))
+
+
+@contextmanager
+def count_repeats(norm: nn.Module, x: Tensor, repeats: int):
+    """Inside the block ``norm`` runs once on an ``x`` that stands for ``repeats`` equal copies of itself.
+
+    The copies change nothing but the unbiased running variance, which divides by n - 1: networks whose authors repeat
+    the image before the first norm have counted every pixel ``repeats`` times.
+    """
+    running = getattr(norm, 'running_var', None)
+    if not norm.training or running is None or norm.momentum is None:
+        yield
+        return
+    before = running.clone()
+    yield
+    synchronised = isinstance(norm, (nn.SyncBatchNorm, CPUSyncBatchNorm2d)) and dist.is_initialized()
+    n = x.numel() // x.shape[2] * (dist.get_world_size() if synchronised else 1)
+    factor = repeats * (n - 1) / (repeats * n - 1)
+    # running = (1 - momentum) * before + momentum * variance; only the variance is scaled.
+    kept = (1 - norm.momentum) * before
+    # Past autograd's version counter: batch norm saves the tensor, though a training step's backward does not read it.
+    running.data.copy_(kept + (running - kept) * factor)

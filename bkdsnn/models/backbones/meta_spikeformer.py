@@ -1,0 +1,181 @@
+"""Meta-SpikeFormer, or Spike-driven Transformer V2 (Yao et al., ICLR 2024, arXiv 2404.03663)."""
+from typing import Optional, Sequence, Tuple, Union
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from bkdsnn.registry import MODELS
+
+from ..layers import (
+    SPIKE_FIRST,
+    SpikingConvUnit,
+    SpikingMLP,
+    SpikingSelfAttention,
+    SpikingTransformerBlock,
+    build_norm,
+    drop_path_rates,
+    static_or_events,
+)
+from .arguments import check_time_steps, parse_arch, parse_out_indices
+
+
+class NormAndPad(nn.Module):
+    """Batch norm, then a border of what the norm makes of zeros.
+
+    So the convolution without bias before it and this can be folded into one with zero padding at inference.
+
+    Args:
+        channels: Channels of the input.
+        norm: Config of the norm layer.
+    """
+
+    def __init__(self, channels: int, norm: dict) -> None:
+        super().__init__()
+        self.norm = build_norm(norm, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, H + 2, W + 2)."""
+        y, norm = self.norm(x), self.norm
+        gain = norm.weight.detach() * torch.rsqrt(norm.running_var + norm.eps)
+        border = norm.bias.detach() - norm.running_mean * gain
+        padded = border.to(y.dtype).view(1, -1, 1, 1).repeat(y.shape[0], 1, y.shape[2] + 2, y.shape[3] + 2)
+        padded[..., 1:-1, 1:-1] = y
+        return padded
+
+
+class RepConvUnit(SpikingConvUnit):
+    """Unit whose convolution is re-parameterisable: 1x1, norm and padding, 3x3 depth-wise, 1x1, norm."""
+
+    def build_conv(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, bias: bool,
+                   norm: dict) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(in_channels, in_channels, 1, bias=False),
+            NormAndPad(in_channels, norm),
+            nn.Conv2d(in_channels, in_channels, 3, groups=in_channels, bias=False),
+            nn.Conv2d(in_channels, out_channels, 1, bias=False),
+            build_norm(norm, out_channels))
+
+
+class SeparableConvUnit(SpikingConvUnit):
+    """Unit whose convolution is a depth-wise and a 1x1 one."""
+
+    def build_conv(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, bias: bool,
+                   norm: dict) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(in_channels, in_channels, kernel_size, padding=kernel_size // 2, groups=in_channels, bias=bias),
+            nn.Conv2d(in_channels, out_channels, 1, bias=bias))
+
+
+class RepSelfAttention(SpikingSelfAttention):
+    """Spiking self-attention with re-parameterisable convolutions."""
+
+    unit = RepConvUnit
+
+
+class MetaConvBlock(nn.Module):
+    """Separable and dense convolutions on currents, each pair with a residual connection.
+
+    Args:
+        channels: Channels of input and output.
+        ratio: Width of the dense pair in multiples of ``channels``; the separable one has twice as many.
+        **unit: ``neuron`` and ``norm`` of the units.
+    """
+
+    def __init__(self, channels: int, ratio: float, **unit) -> None:
+        super().__init__()
+        unit = dict(unit, order=SPIKE_FIRST)
+        self.separable = nn.Sequential(SpikingConvUnit(channels, 2 * channels, 1, **unit),
+                                       SeparableConvUnit(2 * channels, channels, 7, **unit))
+        width = int(ratio * channels)
+        self.dense = nn.Sequential(SpikingConvUnit(channels, width, 3, **unit),
+                                   SpikingConvUnit(width, channels, 3, **unit))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(T, B, C, H, W) to the same shape."""
+        x = x + self.separable(x)
+        return x + self.dense(x)
+
+
+@MODELS.register_module()
+class MetaSpikeFormer(BaseModule):
+    """Meta-SpikeFormer: three stages of convolution blocks, then two of spiking self-attention, all on currents.
+
+    The published classifier puts a neuron on the space mean: give :class:`bkdsnn.models.heads.SpikingLinearHead` a
+    ``neuron``.
+
+    Args:
+        arch: ``'8-384'``, ``'8-512'`` or ``'8-768'``, the published networks; or a dict with ``channels`` and
+            ``depths`` (blocks) of the five stages and ``num_heads``.
+        T: Time steps for which a static image is shown. Event frames bring their own T.
+        neuron: Config of the neurons; those on attention use a threshold of 0.5.
+        in_channels: Channels of the input.
+        mlp_ratio: Width of MLPs and dense convolutions in multiples of their channels.
+        drop_path: Probability that a sample skips the last block's branches; it rises linearly over the blocks of the
+            last two stages.
+        norm: Config of the norm layers.
+        out_indices: Stages (from 0) whose outputs are returned; ``None`` is the last one. Later stages are not built.
+        init_cfg: As in mmengine. Defaults to PyTorch's own initialisation, as the authors'.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    arch_settings = {
+        '8-384': dict(channels=(48, 96, 192, 384, 480), depths=(1, 1, 2, 6, 2), num_heads=8),
+        '8-512': dict(channels=(64, 128, 256, 512, 640), depths=(1, 1, 2, 6, 2), num_heads=8),
+        '8-768': dict(channels=(96, 192, 384, 768, 960), depths=(1, 1, 2, 6, 2), num_heads=8),
+    }
+    strides = (2, 2, 2, 2, 1)
+
+    def __init__(self,
+                 arch: Union[str, dict],
+                 T: int,
+                 neuron: dict,
+                 in_channels: int = 3,
+                 mlp_ratio: float = 4.0,
+                 drop_path: float = 0.0,
+                 norm: dict = dict(type='BN'),
+                 out_indices: Optional[Sequence[int]] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        arch = parse_arch('MetaSpikeFormer', arch, self.arch_settings)
+        check_time_steps('MetaSpikeFormer', T)
+        channels, depths, heads = arch['channels'], arch['depths'], arch['num_heads']
+        if len(channels) != 5 or len(depths) != 5 or min(*channels, *depths) < 1:
+            raise ValueError(f'MetaSpikeFormer: arch={dict(arch)} needs channels and depths of five stages, all at '
+                             'least 1.')
+        self.T, self.out_indices = T, parse_out_indices('MetaSpikeFormer', out_indices, 5)
+        unit = dict(neuron=neuron, norm=norm)
+        attention = dict(unit, spike_first=True)
+        rates = drop_path_rates(drop_path, depths[3] + depths[4])
+        self.downsamples, self.stages = nn.ModuleList(), nn.ModuleList()
+        for i in range(max(self.out_indices) + 1):
+            width = channels[i]
+            self.downsamples.append(SpikingConvUnit(
+                channels[i - 1] if i else in_channels, width, 3 if i else 7, stride=self.strides[i], bias=True,
+                neuron=neuron if i else None, norm=norm, order=SPIKE_FIRST))
+            if i < 3:
+                blocks = [MetaConvBlock(width, mlp_ratio, **unit) for _ in range(depths[i])]
+            else:
+                blocks = [SpikingTransformerBlock(RepSelfAttention(width, heads, project_bias=False, **attention),
+                                                  SpikingMLP(width, mlp_ratio, **attention), rates.pop(0))
+                          for _ in range(depths[i])]
+            self.stages.append(nn.Sequential(*blocks))
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+        """Extract features.
+
+        Args:
+            x: Static images (B, C, H, W), or event frames (T, B, C, H, W), of any size.
+
+        Returns:
+            One (T, B, C', H', W') per entry of ``out_indices``; the stages have strides 2, 4, 8, 16 and 16. For static
+            images the first convolution and norm run once.
+        """
+        outputs = []
+        for i, (downsample, stage) in enumerate(zip(self.downsamples, self.stages)):
+            x = stage(static_or_events(downsample, x, self.T) if i == 0 else downsample(x))
+            if i in self.out_indices:
+                outputs.append(x)
+        return tuple(outputs)

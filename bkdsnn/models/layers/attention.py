@@ -1,0 +1,136 @@
+"""Attention and MLP of spiking transformers, and the block that they make."""
+from typing import List
+
+import torch
+from mmengine.dist import get_dist_info
+from torch import Tensor, nn
+
+from bkdsnn.registry import MODELS
+
+from .conv_unit import PARTS, SPIKE_FIRST, SpikingConvUnit
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, num_heads: int, scale: float) -> Tensor:
+    """``scale * q k^T v`` per head, without a softmax.
+
+    The product associates then, so the cheaper order is chosen from the shapes.
+
+    Args:
+        q: Spikes (T, B, C, H, W); ``k`` and ``v`` likewise.
+        num_heads: Heads that share the channels.
+        scale: Constant factor.
+
+    Returns:
+        Currents (T, B, C, H, W).
+    """
+    shape = v.shape
+    # (T, B, heads, C / heads, tokens): transposed against the usual, so the products are too.
+    q, k, v = (x.flatten(3).unflatten(2, (num_heads, -1)) for x in (q, k, v))
+    head_channels, tokens = q.shape[-2:]
+    out = (v @ k.mT) @ q if head_channels < tokens else v @ (k.mT @ q)
+    return (out * scale).reshape(shape)
+
+
+class SpikingSelfAttention(nn.Module):
+    """Self-attention of spikes (SSA): no softmax, a constant scale, and a neuron on the result.
+
+    Args:
+        channels: Channels of the input, a multiple of ``num_heads``.
+        num_heads: Heads.
+        neuron: Config of the neurons; the one on the result has a threshold of 0.5.
+        norm: Config of the norm layers.
+        spike_first: The input are currents, which a neuron turns into spikes, and so is the output (Spikingformer);
+            otherwise both are spikes (Spikformer).
+        qkv_bias: Whether the convolutions of query, key and value have a bias.
+
+    Raises:
+        ValueError: If the channels cannot be split into the heads.
+    """
+
+    unit = SpikingConvUnit
+    scale = 0.125  # the published models' constant, whatever the head size
+
+    def __init__(self, channels: int, num_heads: int, neuron: dict, norm: dict, spike_first: bool,
+                 qkv_bias: bool = False, project_bias: bool = True) -> None:
+        super().__init__()
+        if channels % num_heads:
+            raise ValueError(f'{type(self).__name__}: {channels} channels cannot be split into {num_heads} heads.')
+        self.num_heads = num_heads
+        self.input_neuron = MODELS.build(neuron) if spike_first else nn.Identity()
+        self.query, self.key, self.value = (
+            self.unit(channels, channels, 1, neuron=neuron, norm=norm, bias=qkv_bias) for _ in range(3))
+        self.attention_neuron = MODELS.build(dict(neuron, v_threshold=0.5))
+        self.project = self.unit(channels, channels, 1, neuron=None if spike_first else neuron, norm=norm,
+                                 bias=project_bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(T, B, C, H, W) to the same shape."""
+        x = self.input_neuron(x)
+        out = attend(self.query(x), self.key(x), self.value(x), self.num_heads, self.scale)
+        return self.project(self.attention_neuron(out))
+
+
+class SpikingMLP(nn.Module):
+    """Two 1x1 convolutions with ``ratio`` times the channels between them; ``spike_first`` as in the attention."""
+
+    def __init__(self, channels: int, ratio: float, neuron: dict, norm: dict, spike_first: bool) -> None:
+        super().__init__()
+        unit = dict(kernel_size=1, neuron=neuron, norm=norm, bias=True, order=SPIKE_FIRST if spike_first else PARTS)
+        self.expand = SpikingConvUnit(channels, int(channels * ratio), **unit)
+        self.reduce = SpikingConvUnit(int(channels * ratio), channels, **unit)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(T, B, C, H, W) to the same shape."""
+        return self.reduce(self.expand(x))
+
+
+class DropPath(nn.Module):
+    """Stochastic depth (Huang et al., 2016): drops a residual branch for whole samples, in all their time steps.
+
+    As for the blur mask, the numbers of all processes' samples are drawn and each process takes its own.
+
+    Args:
+        probability: Of dropping, in [0, 1); the branches kept are scaled by 1 / (1 - probability).
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        if not 0 <= probability < 1:
+            raise ValueError(f'drop_path={probability} must be in [0, 1).')
+        self.probability = probability
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(T, B, ...) to the same shape; unchanged in eval mode."""
+        if not self.training or self.probability == 0:
+            return x
+        rank, world = get_dist_info()
+        uniform = torch.rand(x.shape[1] * world, device=x.device)[rank::world]
+        keep = (uniform >= self.probability).to(x.dtype) / (1 - self.probability)
+        return x * keep.view(1, -1, *[1] * (x.dim() - 2))
+
+    def extra_repr(self) -> str:
+        return f'probability={self.probability:g}'
+
+
+def drop_path_rates(last: float, depth: int) -> List[float]:
+    """Probabilities of ``depth`` blocks, rising linearly from 0 to ``last``."""
+    return [last * i / max(depth - 1, 1) for i in range(depth)]
+
+
+class SpikingTransformerBlock(nn.Module):
+    """Attention and MLP, each with a residual connection.
+
+    Args:
+        attention: Maps (T, B, C, H, W) to the same shape.
+        mlp: Likewise.
+        drop_path: Probability that a sample skips each of the two.
+    """
+
+    def __init__(self, attention: nn.Module, mlp: nn.Module, drop_path: float = 0.0) -> None:
+        super().__init__()
+        self.attention, self.mlp, self.drop_path = attention, mlp, DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(T, B, C, H, W) to the same shape."""
+        x = x + self.drop_path(self.attention(x))
+        return x + self.drop_path(self.mlp(x))
