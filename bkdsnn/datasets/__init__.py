@@ -1,6 +1,10 @@
 """Data sets and their transforms."""
 from bkdsnn.utils import quiet  # noqa: F401  first, as it imports mmpretrain without its noise
 
+from .cifar import CIFAR10, CIFAR100
 from .digits import Digits
+from .image_folder import ImageFolder, ImageNet
+from .tonic_dataset import TonicDataset
+from .transforms import *  # noqa: F401,F403
 
-__all__ = ['Digits']
+__all__ = ['CIFAR10', 'CIFAR100', 'Digits', 'ImageFolder', 'ImageNet', 'TonicDataset']

@@ -87,6 +87,8 @@ def _arguments(cls: type) -> Optional[Set[str]]:
         if '__init__' not in base.__dict__:
             continue
         parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
+        if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+            return None  # wrappers such as TimmClassifier(*args, **kwargs) hand them to something else
         names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             return names

@@ -1,6 +1,10 @@
 """Where teachers come from, and that none is random by accident."""
+import numpy as np
 import pytest
+import safetensors.torch
+import timm
 import torch
+from mmengine.config import Config
 from torch import nn
 
 from bkdsnn.models import FrozenTeacher
@@ -68,7 +72,6 @@ def test_checkpoint_that_would_run_code_is_refused(tmp_path):
                                                ('resnet18_8xb32_in1k', 'head.fc')])
 def test_model_zoos_bring_their_own_preprocessing(model, classifier, tmp_path):
     if model.startswith('timm/'):
-        import timm
         net = timm.create_model('resnet18')
     elif model.startswith('torchvision/'):
         import torchvision
@@ -111,3 +114,148 @@ def test_bad_arguments_are_named(wrong):
 def test_unknown_teacher_says_what_is_possible():
     with pytest.raises(ValueError, match='neither a config file'):
         FrozenTeacher('resnet1800', 'x.pth')
+
+
+# ---- what a source says of its input ----
+
+@pytest.mark.parametrize('tag, want', [('.IMAGENET1K_V1', 'IMAGENET1K_V1'), ('.IMAGENET1K_V2', 'IMAGENET1K_V2'),
+                                       ('', 'IMAGENET1K_V2')])
+def test_torchvisions_weights_are_chosen_by_tag(tag, want, monkeypatch):
+    """The paper's ResNet-50 is version 1, while torchvision's default is version 2."""
+    chosen = {}
+    monkeypatch.setattr('torchvision.models.get_model',
+                        lambda name, weights: chosen.update(name=name, weights=weights) or tiny_cnn(3))
+    teacher = FrozenTeacher(f'torchvision/resnet50{tag}', 'pretrained')
+    assert chosen['name'] == 'resnet50' and chosen['weights'].name == want
+    assert teacher.input_size == (224, 224) and teacher.interpolation == 'bilinear'
+
+
+def test_unknown_tag_of_torchvision_lists_those_there_are():
+    with pytest.raises(ValueError, match='IMAGENET1K_V3.*weights of resnet50 are IMAGENET1K_V1, IMAGENET1K_V2'):
+        FrozenTeacher('torchvision/resnet50.IMAGENET1K_V3', 'x.pth')
+
+
+def saved(network, path):
+    torch.save(network.state_dict(), path)
+    return str(path)
+
+
+@pytest.mark.parametrize('name, interpolation', [('resnet18_8xb32_in1k', 'bilinear'),
+                                                 ('deit-tiny_4xb256_in1k', 'bicubic')])
+def test_mmpretrains_models_resize_as_they_were_tested(name, interpolation, tmp_path):
+    import mmpretrain
+    teacher = FrozenTeacher(name, saved(mmpretrain.get_model(name), tmp_path / 'net.pth'))
+    assert teacher.input_size == (224, 224) and teacher.interpolation == interpolation
+
+
+def test_mmpretrains_cifar_models_want_rgb_as_they_were_given(tmp_path):
+    """Its CIFAR gives RGB and says to_rgb=False; ours gives BGR and says to_rgb=True, like data read from files."""
+    import mmpretrain
+    name = 'resnet18_8xb16_cifar10'
+    teacher = FrozenTeacher(name, saved(mmpretrain.get_model(name), tmp_path / 'net.pth'))
+    student = MODELS.build(dict(type='mmpretrain.ClsDataPreprocessor', mean=[0.] * 3, std=[1.] * 3, to_rgb=True))
+    teacher.adapt_to(student)
+    bgr = torch.tensor([10., 20., 30.]).view(1, 3, 1, 1).expand(1, 3, 32, 32)
+    seen = teacher.prepare(student(dict(inputs=bgr))['inputs'])[0, :, 0, 0]
+    want = (torch.tensor([30., 20., 10.]) - torch.tensor(teacher.own_mean)) / torch.tensor(teacher.own_std)
+    torch.testing.assert_close(seen, want)
+
+
+@pytest.mark.parametrize('pipeline, size, interpolation', [
+    ([], None, 'bicubic'),
+    ([dict(type='mmpretrain.Resize', scale=224, interpolation='bicubic')], (224, 224), 'bicubic'),
+    ([dict(type='Resize', scale=(48, 32))], (32, 48), 'bilinear'),
+    ([dict(type='mmpretrain.ResizeEdge', scale=256, interpolation='lanczos'),
+      dict(type='mmpretrain.CenterCrop', crop_size=224)], (224, 224), 'bicubic'),
+    ([dict(type='mmpretrain.ResizeEdge', scale=16, interpolation='nearest'),
+      dict(type='mmpretrain.CenterCrop', crop_size=(12, 10))], (10, 12), 'nearest'),
+    ([dict(type='mmpretrain.EfficientNetCenterCrop', crop_size=240)], (240, 240), 'bicubic')])
+def test_config_says_how_its_network_was_tested(small_teacher, tmp_path, pipeline, size, interpolation):
+    cfg = Config.fromfile(small_teacher / 'small.py')
+    dataset = cfg.test_dataloader.dataset
+    dataset.pipeline = pipeline + dataset.pipeline
+    cfg.test_dataloader.dataset = dict(type='RepeatDataset', times=1, dataset=dataset)
+    cfg.dump(str(tmp_path / 'teacher.py'))
+    teacher = FrozenTeacher(str(tmp_path / 'teacher.py'), str(small_teacher))
+    assert teacher.input_size == size and teacher.interpolation == interpolation
+
+
+def test_teacher_of_small_images_sees_them_as_they_are(small_teacher):
+    teacher = FrozenTeacher(str(small_teacher / 'small.py'), str(small_teacher))
+    images = torch.randn(2, 1, 8, 8)
+    assert teacher.input_size is None and teacher.prepare(images) is images
+
+
+# ---- timm's own files ----
+
+def original_file(network, path):
+    """Weights of a vision transformer of timm in the ``.npz`` of the original implementation."""
+    weights = {key: value.numpy() for key, value in network.state_dict().items()}
+    heads = network.blocks[0].attn.num_heads
+    width = weights['norm.weight'].size
+    out = {'embedding/kernel': weights['patch_embed.proj.weight'].transpose(2, 3, 1, 0),
+           'embedding/bias': weights['patch_embed.proj.bias'], 'cls': weights['cls_token'],
+           'Transformer/posembed_input/pos_embedding': weights['pos_embed'],
+           'Transformer/encoder_norm/scale': weights['norm.weight'],
+           'Transformer/encoder_norm/bias': weights['norm.bias'],
+           'head/kernel': weights['head.weight'].T, 'head/bias': weights['head.bias']}
+    for i in range(len(network.blocks)):
+        ours, theirs = f'blocks.{i}', f'Transformer/encoderblock_{i}'
+        for name, norm in (('LayerNorm_0', 'norm1'), ('LayerNorm_2', 'norm2')):
+            out[f'{theirs}/{name}/scale'] = weights[f'{ours}.{norm}.weight']
+            out[f'{theirs}/{name}/bias'] = weights[f'{ours}.{norm}.bias']
+        attention = f'{theirs}/MultiHeadDotProductAttention_1'
+        for j, name in enumerate(('query', 'key', 'value')):
+            part = slice(j * width, (j + 1) * width)
+            out[f'{attention}/{name}/kernel'] = weights[f'{ours}.attn.qkv.weight'][part].T.reshape(width, heads, -1)
+            out[f'{attention}/{name}/bias'] = weights[f'{ours}.attn.qkv.bias'][part].reshape(heads, -1)
+        out[f'{attention}/out/kernel'] = weights[f'{ours}.attn.proj.weight'].T.reshape(heads, -1, width)
+        out[f'{attention}/out/bias'] = weights[f'{ours}.attn.proj.bias']
+        for name, layer in (('Dense_0', 'fc1'), ('Dense_1', 'fc2')):
+            out[f'{theirs}/MlpBlock_3/{name}/kernel'] = weights[f'{ours}.mlp.{layer}.weight'].T
+            out[f'{theirs}/MlpBlock_3/{name}/bias'] = weights[f'{ours}.mlp.{layer}.bias']
+    np.savez(path, **out)
+
+
+def save_as_timm(network, path):
+    if path.suffix == '.npz':
+        original_file(network, path)
+    elif path.suffix == '.safetensors':
+        safetensors.torch.save_file(network.state_dict(), path)
+    else:
+        torch.save(network.state_dict(), path)
+    return str(path)
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors', '.npz'])
+def test_timms_files_load(suffix, tmp_path):
+    network = timm.create_model('vit_tiny_patch16_224')
+    torch.nn.init.normal_(network.head.bias)
+    path = save_as_timm(network, tmp_path / f'vit{suffix}')
+    teacher = FrozenTeacher('timm/vit_tiny_patch16_224', path)
+    for key, value in network.state_dict().items():
+        torch.testing.assert_close(teacher.network.state_dict()[key], value, msg=key)
+
+
+@pytest.mark.parametrize('suffix', ['.safetensors', '.npz'])
+def test_timms_files_that_do_not_fit_are_named(suffix, tmp_path):
+    """A reader that leaves out a head of other classes must not leave it random."""
+    network = timm.create_model('vit_tiny_patch16_224', num_classes=7)
+    path = save_as_timm(network, tmp_path / f'vit{suffix}')
+    with pytest.raises(ValueError, match=r'head\.bias'):
+        FrozenTeacher('timm/vit_tiny_patch16_224', path)
+    (tmp_path / f'vit{suffix}').write_bytes(b'no weights')
+    with pytest.raises(ValueError, match=rf'vit\{suffix}.*cannot be read'):
+        FrozenTeacher('timm/vit_tiny_patch16_224', path)
+    with pytest.raises(FileNotFoundError, match=rf'other\{suffix}.*does not exist'):
+        FrozenTeacher('timm/vit_tiny_patch16_224', str(tmp_path / f'other{suffix}'))
+
+
+def test_papers_vision_transformer_is_normalised_as_its_tag_says(tmp_path):
+    """ViT-S and ViT-B of these tags were trained with mean and deviation 0.5, not with ImageNet's."""
+    name = 'vit_small_patch16_224.augreg_in21k_ft_in1k'
+    teacher = FrozenTeacher(f'timm/{name}', save_as_timm(timm.create_model(name), tmp_path / 'vit.safetensors'))
+    assert list(teacher.own_mean) == [127.5] * 3 == list(teacher.own_std) and teacher.own_rgb
+    assert teacher.input_size == (224, 224) and teacher.interpolation == 'bicubic'
+    base = timm.get_pretrained_cfg('vit_base_patch16_224.orig_in21k_ft_in1k')
+    assert base.mean == base.std == (0.5, 0.5, 0.5) and base.interpolation == 'bicubic'

@@ -1,6 +1,7 @@
 """Compare methods over seeds on the test split: ``python tools/analysis_tools/compare_runs.py work_dirs/demo``.
 
-Reads ``<folder>/<method>/seed<k>`` and ``<folder>/teacher``, prints a table and writes ``<folder>/summary.json``.
+Reads ``<folder>/<method>/seed<k>`` of all methods and the folders ``<folder>/teacher*``, prints a table and writes
+``<folder>/summary.json``.
 """
 import argparse
 import json
@@ -18,6 +19,7 @@ from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.apis.evaluate import evaluate
 from bkdsnn.utils.runs import Run
 
+# The order of the table; others follow.
 METHODS = ('plain', 'kd', 'wsld', 'bkd', 'mixed')
 
 
@@ -41,7 +43,9 @@ def test_accuracy(run: Run) -> float:
 
 def summarise(folder: Path) -> dict:
     """Test accuracies of all runs in a folder."""
-    runs = {name: [Run.open(p) for p in sorted((folder / name).glob('seed*'), key=seed_of)] for name in METHODS}
+    others = sorted({path.parent.name for path in folder.glob('*/seed*')} - set(METHODS))
+    runs = {name: [Run.open(p) for p in sorted((folder / name).glob('seed*'), key=seed_of)]
+            for name in (*METHODS, *others)}
     runs = {name: found for name, found in runs.items() if found}
     if 'plain' not in runs:
         raise FileNotFoundError(f'{folder} holds no runs of the plain student (plain/seed0, ...); run make demo.')
@@ -56,7 +60,11 @@ def summarise(folder: Path) -> dict:
         accuracies[name].append(test_accuracy(run))
     methods = {name: dict(accuracy=accuracies[name], lr=found[0].config.optim_wrapper.optimizer.lr)
                for name, found in runs.items()}
-    return dict(teacher=dict(accuracy=[test_accuracy(Run.open(folder / 'teacher'))]), methods=methods)
+    teachers = {path.name: test_accuracy(Run.open(path)) for path in sorted(folder.glob('teacher*'))}
+    if not teachers:
+        raise FileNotFoundError(f'{folder} holds no teacher (a folder teacher or teacher_<name>).')
+    # Reports are about one teacher.
+    return dict(teacher=dict(accuracy=[next(iter(teachers.values()))]), teachers=teachers, methods=methods)
 
 
 def spread(values: List[float]) -> float:
@@ -73,7 +81,8 @@ def print_table(summary: dict) -> None:
     plain = summary['methods']['plain']['accuracy']
     table = Table('method', 'lr', 'test accuracy %', 'gain over plain, paired', 'each seed',
                   title='mean ± std over seeds; gain: mean ± standard error')
-    table.add_row('teacher', '', f'{summary["teacher"]["accuracy"][0]:.2f}', '', '')
+    for name, accuracy in summary['teachers'].items():
+        table.add_row(name, '', f'{accuracy:.2f}', '', '')
     for name, method in summary['methods'].items():
         values = method['accuracy']
         table.add_row(name, f'{method["lr"]:g}', f'{statistics.mean(values):.2f} ± {spread(values):.2f}',

@@ -1,4 +1,6 @@
 """Is the teacher as good as the recipe expects?"""
+from typing import Optional
+
 import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
@@ -37,6 +39,13 @@ class TeacherCheckHook(Hook):
             print_log('The teacher is not checked: there is no validation data.', logger='current')
             return
         accuracy = self.measure(model, runner.val_loop.dataloader)
+        if accuracy is None:
+            if expected is not None:
+                raise ValueError(f'model.teacher.expected_accuracy={expected} cannot be checked: the teacher does not '
+                                 'classify the classes of the validation data. Set it to None.')
+            print_log('The teacher is not checked: it classifies other classes than the validation data has.',
+                      logger='current')
+            return
         print_log(f'Teacher accuracy on the validation data: {accuracy:.2f} %' +
                   ('' if expected is None else f' (expected {expected} %)'), logger='current')
         if expected is not None and accuracy < expected - self.tolerance:
@@ -45,13 +54,20 @@ class TeacherCheckHook(Hook):
                              f'({teacher.checkpoint!r}), .mean, .std and .input_size, or correct expected_accuracy.')
 
     @staticmethod
-    def measure(model: torch.nn.Module, dataloader) -> float:
-        """Top-1 accuracy in percent of ``model.teacher`` on a data loader, over all processes."""
+    def measure(model: torch.nn.Module, dataloader) -> Optional[float]:
+        """Top-1 accuracy in percent of ``model.teacher`` on a data loader, over all processes.
+
+        ``None`` if it has another number of classes, as where only features are distilled.
+        """
         counts = torch.zeros(2)
+        classes = (getattr(dataloader.dataset, 'metainfo', None) or {}).get('classes')
         for batch in dataloader:
             data = model.data_preprocessor(batch, False)
             inputs = data['inputs']['teacher'] if isinstance(data['inputs'], dict) else data['inputs']
-            predicted = model.teacher(inputs).argmax(-1)
+            logits = model.teacher(inputs)
+            if classes and len(classes) != logits.shape[-1]:
+                return None
+            predicted = logits.argmax(-1)
             labels = torch.cat([sample.gt_label for sample in data['data_samples']])
             counts += torch.tensor([(predicted == labels).sum().item(), len(labels)])
         all_reduce(counts)

@@ -1,5 +1,5 @@
 """mmpretrain's image classifier with a time axis."""
-from typing import Optional
+from typing import Dict, Optional, Union
 
 from mmpretrain.models import ImageClassifier
 from torch import Tensor
@@ -37,6 +37,11 @@ class SpikingClassifier(ImageClassifier):
             data_preprocessor = MODELS.build({**defaults, **(data_preprocessor or {})})
         super().__init__(backbone, neck, head, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
 
-    def extract_feat(self, inputs: Tensor, stage: str = 'neck'):
-        """Features of static images (B, C, H, W) or event frames (B, T, P, H, W); see the parent for ``stage``."""
+    def extract_feat(self, inputs: Union[Tensor, Dict[str, Tensor]], stage: str = 'neck'):
+        """Features of static images (B, C, H, W) or event frames (B, T, P, H, W); see the parent for ``stage``.
+
+        Of a dict of views, the ``student`` entry is taken, so that a plain student runs on a distiller's data.
+        """
+        if isinstance(inputs, dict):
+            inputs = inputs['student']
         return super().extract_feat(inputs.transpose(0, 1) if inputs.dim() == 5 else inputs, stage)

@@ -23,8 +23,9 @@ class Distiller(BaseModel):
         teacher: Config of the :class:`bkdsnn.models.teachers.FrozenTeacher`.
         losses: Log key to config of a :class:`bkdsnn.models.losses.DistillLoss`. Keys must contain ``loss``, as
             mmengine sums those; ``None`` drops an entry of a base config.
-        input_shape: (C, H, W) of an image or (T, P, H, W) of event frames. With it, all feature shapes are checked when
-            the model is built; without it, channels and class counts are, and the rest on the first batch.
+        input_shape: (C, H, W) of an image or (T, P, H, W) of event frames; ``dict(student=..., teacher=...)`` where the
+            two see different views. With it, all feature shapes are checked when the model is built; without it,
+            channels and class counts are, and the rest on the first batch.
         data_preprocessor: The student's, where the student's config has none.
         init_cfg: As in mmengine.
 
@@ -37,7 +38,7 @@ class Distiller(BaseModel):
                  student: dict,
                  teacher: dict,
                  losses: Dict[str, dict],
-                 input_shape: Optional[Tuple[int, ...]] = None,
+                 input_shape: Union[Tuple[int, ...], Dict[str, Tuple[int, ...]], None] = None,
                  data_preprocessor: Optional[dict] = None,
                  init_cfg: Optional[dict] = None) -> None:
         if isinstance(student, dict):
@@ -88,23 +89,27 @@ class Distiller(BaseModel):
 
     # ---- building: what the features look like, before a batch is seen ----
 
-    def _dry_run(self, losses: Dict[str, dict], input_shape: Optional[Tuple[int, ...]]) -> Dict[str, Dict[str, Tensor]]:
-        """Features of an all-zero batch of two, by side and path."""
+    def _dry_run(self, losses: Dict[str, dict],
+                 input_shape: Union[Tuple[int, ...], Dict[str, Tuple[int, ...]], None]) -> Dict[str, Dict[str, Tensor]]:
+        """Features of an all-zero sample, by side and path."""
         if input_shape is None:
             first = next((m for m in self.student.modules() if isinstance(m, nn.Conv2d)), None)
             if first is None:
                 raise ValueError('the student has no Conv2d that would tell the channels of its input; set '
                                  'model.input_shape=(C, H, W).')
             input_shape = (first.in_channels, 64, 64)
-        batch = torch.zeros(2, *input_shape)
+        shapes = views_of(input_shape)
+        if set(shapes) != {'student', 'teacher'}:
+            raise ValueError(f'model.input_shape={dict(shapes)} must be one shape, or one for student and teacher '
+                             'each.')
         paths = {side: [cfg[side] for cfg in losses.values()] for side in ('student', 'teacher')}
         student_mode = self.student.training
         try:
             with torch.no_grad(), \
                     FeatureRecorder(self.student.eval(), paths['student'], self._label('student', losses)) as student, \
                     FeatureRecorder(self.teacher.network, paths['teacher'], self._label('teacher', losses)) as teacher:
-                self.student(batch)
-                self.teacher(batch)
+                self.student(torch.zeros(1, *shapes['student']))
+                self.teacher(torch.zeros(1, *shapes['teacher']))
         finally:
             self.student.train(student_mode)
         return dict(student=student.features, teacher=teacher.features)
@@ -127,7 +132,7 @@ class Distiller(BaseModel):
         except (TypeError, ValueError) as error:
             raise type(error)(f'model.losses.{name}: {error}') from error
 
-    def _check_fit(self, features: Dict[str, Dict[str, Tensor]], input_shape: Optional[Tuple[int, ...]]) -> None:
+    def _check_fit(self, features: Dict[str, Dict[str, Tensor]], input_shape: Union[tuple, dict, None]) -> None:
         for name, loss in self.losses.items():
             student, teacher = features['student'][loss.student], features['teacher'][loss.teacher]
             if input_shape is None and student.dim() > 3:
@@ -135,7 +140,7 @@ class Distiller(BaseModel):
             training = loss.training
             try:
                 with torch.no_grad():
-                    loss.eval()(student, teacher, target=torch.zeros(2, dtype=torch.long))
+                    loss.eval()(student, teacher, target=torch.zeros(1, dtype=torch.long))
             except ValueError as error:
                 raise ValueError(f'model.losses.{name}: {error}') from error
             finally:
@@ -159,7 +164,7 @@ class Distiller(BaseModel):
             data_samples: Labels of the batch.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
         """
-        views = inputs if isinstance(inputs, dict) else dict(student=inputs, teacher=inputs)
+        views = views_of(inputs)
         if mode != 'loss':
             return self.student(views['student'], data_samples, mode)
         with self.student_recorder, self.teacher_recorder:
@@ -172,6 +177,11 @@ class Distiller(BaseModel):
         for name, loss in self.losses.items():
             losses[name] = loss(student[loss.student], teacher[loss.teacher], target=target)
         return losses
+
+
+def views_of(inputs) -> dict:
+    """What student and teacher see: two views where ``inputs`` is a dict, else the same."""
+    return inputs if isinstance(inputs, dict) else dict(student=inputs, teacher=inputs)
 
 
 def with_preprocessor(student: dict, data_preprocessor: Optional[dict]) -> dict:

@@ -1,5 +1,6 @@
 """Spiking neurons as modules over the pure steps of :mod:`bkdsnn.models.neurons.functional`."""
 import math
+from contextlib import nullcontext
 from typing import Optional, Tuple
 
 import torch
@@ -81,7 +82,8 @@ class BaseNode(nn.Module):
             Spikes in {0, 1} with the dtype of ``x``, and the membrane after reset in fp32 (fp64 for fp64 input).
         """
         v = self.rest(x) if v is None else v
-        with torch.autocast(x.device.type, enabled=False):
+        # The meta device, on which operations are counted, has no autocast.
+        with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
             h = self.charge(x.to(v.dtype), v)
             spike, v = fire_and_reset(h, self.v_threshold, self.v_reset, self.surrogate, self.detach_reset)
         return spike.to(x.dtype), v

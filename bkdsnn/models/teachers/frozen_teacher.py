@@ -20,6 +20,11 @@ class FrozenTeacher(nn.Module):
     The student's normalisation is undone and the teacher's own applied, in one affine step; then the image is resized
     where the teacher needs another size. Copying a model that holds a teacher (as EMA does) shares the teacher.
 
+    Event frames (B, T, P, H, W) go to a spiking teacher as they are, with its own T. An ANN is used in one of two ways:
+    as a :class:`bkdsnn.models.SpikingClassifier` whose neurons are ``dict(type='ReLU')``, which sees each frame by
+    itself and averages its logits over them (the authors' ANN teacher); or as an image network with T * P input
+    channels, for which :class:`bkdsnn.datasets.transforms.PackEvents` packs ``as_image=['teacher']``.
+
     Args:
         model: What network, see :func:`bkdsnn.models.teachers.sources.build_teacher`. It may be spiking.
         checkpoint: Its weights: file, URL, work directory, or ``'pretrained'`` for a model zoo's own.
@@ -82,7 +87,8 @@ class FrozenTeacher(nn.Module):
         mean, std = getattr(preprocessor, 'mean', None), getattr(preprocessor, 'std', None)
         student_mean = torch.zeros(1) if mean is None else mean.flatten().double().cpu()
         student_std = torch.ones(1) if std is None else std.flatten().double().cpu()
-        self.flip_channels = self.own_rgb is not None and self.own_rgb != getattr(preprocessor, 'to_rgb', self.own_rgb)
+        student_rgb = getattr(preprocessor, 'to_rgb', None)
+        self.flip_channels = None not in (self.own_rgb, student_rgb) and self.own_rgb != student_rgb
         own_mean = self._own_constant(self.own_mean, student_mean)
         own_std = self._own_constant(self.own_std, student_std)
         if own_mean.numel() > 1 and student_mean.numel() > 1 and own_mean.numel() != student_mean.numel():

@@ -1,16 +1,25 @@
 """Where a teacher network comes from: a config, a model zoo, or an import path."""
+import copy
 import importlib
+import os
 import os.path as osp
 from dataclasses import dataclass
-from typing import Optional, Sequence, Union
+from typing import Dict, Optional, Sequence, Tuple, Union
 
+import safetensors.torch
+import torch
 from mmengine.config import Config
-from torch import nn
+from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
-from bkdsnn.utils.checkpoint import load_weights
+from bkdsnn.utils.checkpoint import fit_weights, load_weights
 
 LIBRARY_WEIGHTS = 'pretrained'
+# Beside PyTorch's: what timm downloads, and the original files of its vision transformers.
+TIMM_FILES = ('.safetensors', '.npz')
+INTERPOLATIONS = ('bicubic', 'bilinear', 'nearest')
+# Resizing transforms of mmpretrain's pipelines, with their default interpolation.
+RESIZES = dict(Resize='bilinear', ResizeEdge='bilinear', EfficientNetCenterCrop='bicubic')
 
 
 @dataclass
@@ -33,10 +42,10 @@ def build_teacher(model: Union[str, dict, nn.Module], checkpoint: Optional[str])
 
     Args:
         model: A network; a model config (``dict(type=...)``); the path of a config file; ``'timm/NAME'``,
-            ``'torchvision/NAME'``; the name of an mmpretrain model; or the import path ``'package.module:factory'`` of
-            a function or class without required arguments.
-        checkpoint: File, URL or work directory with its weights; ``'pretrained'`` for the library's own; ``None`` only
-            for a network given as such.
+            ``'torchvision/NAME'``, both with ``.TAG`` where there are several weights; the name of an mmpretrain model;
+            or the import path ``'package.module:factory'`` of a function or class without required arguments.
+        checkpoint: File (``.pth``, ``.safetensors`` or timm's ``.npz``), URL or work directory with its weights;
+            ``'pretrained'`` for the library's own; ``None`` only for a network given as such.
 
     Raises:
         ValueError: If the teacher would be left with random weights, or does not fit its checkpoint.
@@ -63,7 +72,8 @@ def build_teacher(model: Union[str, dict, nn.Module], checkpoint: Optional[str])
     else:
         source = _from_mmpretrain(model, checkpoint)
     if checkpoint not in (None, LIBRARY_WEIGHTS):
-        load_weights(source.network, checkpoint, _way_out(model))
+        load = _load_file_of_timm if checkpoint.endswith(TIMM_FILES) else load_weights
+        load(source.network, checkpoint, _way_out(model))
     elif checkpoint == LIBRARY_WEIGHTS and not getattr(source.network, '_has_library_weights', False):
         raise ValueError(f'FrozenTeacher: checkpoint={LIBRARY_WEIGHTS!r} needs a model zoo, but model={model!r} is not '
                          'from one. Give a file, URL or work directory.')
@@ -77,9 +87,46 @@ def _way_out(model: Union[str, dict, nn.Module]) -> str:
 
 
 def _from_config(cfg: Config) -> TeacherSource:
+    model = copy.deepcopy(cfg.model)
+    for part in (model, model.get('backbone') or {}):
+        if part.get('pretrained'):
+            # The checkpoint has all weights, so there is nothing to download.
+            part['pretrained'] = False
+    return TeacherSource(MODELS.build(model), **_preprocessing(cfg))
+
+
+def _preprocessing(cfg: Config) -> dict:
+    """What a config says of the network's input: its data preprocessor, and the resizing of its test pipeline."""
     preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
-    return TeacherSource(MODELS.build(cfg.model), preprocessor.get('mean'), preprocessor.get('std'),
-                         preprocessor.get('to_rgb', False))
+    dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}
+    while 'dataset' in dataset:  # wrappers
+        dataset = dataset['dataset']
+    input_size, interpolation = resizing_of(dataset.get('pipeline') or [])
+    to_rgb = preprocessor.get('to_rgb', False)
+    if _gives_rgb(str(dataset.get('type')), cfg.get('default_scope')):
+        to_rgb = not to_rgb
+    return dict(mean=preprocessor.get('mean'), std=preprocessor.get('std'), to_rgb=to_rgb, input_size=input_size,
+                interpolation=interpolation)
+
+
+def resizing_of(pipeline: Sequence[dict]) -> Tuple[Optional[Tuple[int, int]], Optional[str]]:
+    """(H, W) after a test pipeline and how it resizes, each ``None`` where it does not."""
+    steps = [(str(step.get('type')).rpartition('.')[2], step) for step in pipeline]
+    resizes = [(name, step) for name, step in steps if name in RESIZES]
+    sizes = [step['crop_size'] for _, step in steps if step.get('crop_size')] or [
+        step['scale'] for _, step in resizes if step.get('scale')]
+    if not sizes:
+        return None, None
+    width, height = (sizes[-1], sizes[-1]) if isinstance(sizes[-1], int) else sizes[-1]
+    # The first one changes the image most.
+    interpolation = resizes[0][1].get('interpolation', RESIZES[resizes[0][0]]) if resizes else None
+    return (height, width), interpolation if interpolation in INTERPOLATIONS else None
+
+
+def _gives_rgb(dataset: str, scope: Optional[str]) -> bool:
+    """Whether a data set gives RGB images, as mmpretrain's CIFAR does, where others give BGR."""
+    prefix, _, name = dataset.rpartition('.')
+    return (prefix or scope) == 'mmpretrain' and name in ('CIFAR10', 'CIFAR100')
 
 
 def _from_mmpretrain(name: str, checkpoint: str) -> TeacherSource:
@@ -90,12 +137,7 @@ def _from_mmpretrain(name: str, checkpoint: str) -> TeacherSource:
                          '(mmpretrain.list_models() lists them).')
     network = mmpretrain.get_model(name, pretrained=checkpoint == LIBRARY_WEIGHTS)
     network._has_library_weights = checkpoint == LIBRARY_WEIGHTS
-    config = network._config
-    preprocessor = config.get('data_preprocessor', {})
-    crop = [t.crop_size for t in config.test_dataloader.dataset.pipeline if t.get('crop_size')]
-    size = crop[-1] if crop else None
-    return TeacherSource(network, preprocessor.get('mean'), preprocessor.get('std'), preprocessor.get('to_rgb', False),
-                         (size, size) if isinstance(size, int) else size)
+    return TeacherSource(network, **_preprocessing(network._config))
 
 
 def _from_timm(name: str, checkpoint: str) -> TeacherSource:
@@ -109,13 +151,39 @@ def _from_timm(name: str, checkpoint: str) -> TeacherSource:
 
 def _from_torchvision(name: str, checkpoint: str) -> TeacherSource:
     import torchvision
-    weights = torchvision.models.get_model_weights(name).DEFAULT
+    name, _, tag = name.partition('.')
+    entries = torchvision.models.get_model_weights(name)
+    if tag and tag not in entries.__members__:
+        raise ValueError(f"FrozenTeacher: model='torchvision/{name}.{tag}' is unknown; torchvision's weights of {name} "
+                         f'are {", ".join(entry.name for entry in entries)}.')
+    weights = entries[tag] if tag else entries.DEFAULT
     network = torchvision.models.get_model(name, weights=weights if checkpoint == LIBRARY_WEIGHTS else None)
     network._has_library_weights = checkpoint == LIBRARY_WEIGHTS
     preset = weights.transforms()
     size = list(preset.crop_size) * (2 if len(preset.crop_size) == 1 else 1)
     return TeacherSource(network, [255 * m for m in preset.mean], [255 * s for s in preset.std], True, size,
                          preset.interpolation.value)
+
+
+def _load_file_of_timm(network: nn.Module, path: str, way_out: str) -> None:
+    if not osp.isfile(path):
+        raise FileNotFoundError(f'checkpoint {path!r} does not exist (looked in {os.getcwd()}). {way_out}')
+    try:
+        weights = _npz_weights(network, path) if path.endswith('.npz') else safetensors.torch.load_file(path)
+    except Exception as error:  # each format has its own types
+        raise ValueError(f'checkpoint {path!r} cannot be read: {error}. {way_out}') from error
+    fit_weights(network, weights, f'checkpoint {path!r} is not of this', f' {way_out}')
+
+
+def _npz_weights(network: nn.Module, path: str) -> Dict[str, Tensor]:
+    """State dict as timm's own reader fills it, without what it leaves as it was."""
+    if not hasattr(network, 'load_pretrained'):
+        raise ValueError(f'{type(network).__name__} has no reader for such files')
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(torch.nan)
+    network.load_pretrained(path)
+    return {key: value for key, value in network.state_dict().items() if not value.isnan().any()}
 
 
 def _import(path: str):

@@ -1,0 +1,89 @@
+"""CIFAR-10 and CIFAR-100, read from the files that their authors publish; nothing is downloaded."""
+import pickle
+from pathlib import Path
+from typing import List
+
+import numpy as np
+from mmpretrain.datasets import cifar
+
+from bkdsnn.registry import DATASETS
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Reads arrays, text and numbers; a file that names anything else is refused before it can run."""
+
+    ALLOWED = {('_codecs', 'encode'), *((f'numpy{core}', name) for core in ('', '.core.multiarray', '._core.multiarray')
+                                        for name in ('_reconstruct', 'ndarray', 'dtype'))}
+
+    def find_class(self, module: str, name: str):
+        if (module, name) not in self.ALLOWED:
+            raise pickle.UnpicklingError(f'it names {module}.{name}')
+        # Older NumPy's name of the module, which newer ones only keep with a warning.
+        module = module.replace('numpy.core', 'numpy._core') if hasattr(np, '_core') else module
+        return super().find_class(module, name)
+
+
+class _PublishedFiles:
+    """Loading that mmpretrain's data sets share here: no download, no checksums, BGR images."""
+
+    def __init__(self, data_root: str, split: str, **kwargs) -> None:
+        if split not in ('train', 'test'):
+            raise ValueError(f"{type(self).__name__}: split={split!r} is unknown; choose 'train' or 'test'.")
+        super().__init__(data_root=data_root, split=split, **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """One dict per image: ``img`` (32, 32, 3) in BGR, uint8, and ``gt_label``."""
+        root = Path(self.data_prefix['root'])
+        names = [name for name, _ in (self.train_list if self.split == 'train' else self.test_list)]
+        missing = [name for name in names if not (root / self.base_folder / name).is_file()]
+        if missing:
+            files = [name for name, _ in self.train_list + self.test_list]
+            raise FileNotFoundError(
+                f'{type(self).__name__}: {root / self.base_folder} has no {", ".join(missing)}. Expected are the files '
+                f'{", ".join(files)} in {root / self.base_folder}/. Unpack {self.url} in {root}, or link '
+                f'{root} to where they are.')
+        batches = [self._read(root / self.base_folder / name) for name in names]
+        # Pipelines take BGR, as mmcv reads files; in RGB, augmentations would weigh the colours wrongly.
+        images = np.concatenate([images for images, _ in batches])[:, ::-1].transpose(0, 2, 3, 1).copy()
+        labels = [label for _, labels in batches for label in labels]
+        return [dict(img=image, gt_label=int(label)) for image, label in zip(images, labels)]
+
+    def _read(self, path: Path):
+        """RGB images (N, 3, 32, 32) and labels of one file."""
+        try:
+            with path.open('rb') as file:
+                batch = _ArrayUnpickler(file, encoding='latin1').load()
+            images = batch['data'].reshape(-1, 3, 32, 32)
+            return images, batch.get('fine_labels') or batch['labels']
+        except Exception as error:  # pickle raises a different type for each kind of damage
+            raise ValueError(f'{type(self).__name__}: {path} is damaged or no file of this data set: {error}. Unpack '
+                             f'{self.filename} again.') from error
+
+
+@DATASETS.register_module()
+class CIFAR10(_PublishedFiles, cifar.CIFAR10):
+    """CIFAR-10: 50,000 images to train and 10,000 to test, 32x32 pixels, 10 classes.
+
+    Other than :class:`mmpretrain.datasets.CIFAR10` it never downloads, takes any files of the published format, and
+    gives BGR images, as all other data sets do: normalise with ``to_rgb=True``.
+
+    Args:
+        data_root: Folder that holds ``cifar-10-batches-py``.
+        split: ``'train'`` or ``'test'``.
+        **kwargs: As :class:`mmpretrain.datasets.BaseDataset`.
+
+    Raises:
+        FileNotFoundError: If files are missing; the message says which, and where to get them.
+        ValueError: If the split is unknown or a file is damaged.
+    """
+
+
+@DATASETS.register_module()
+class CIFAR100(_PublishedFiles, cifar.CIFAR100):
+    """CIFAR-100 with its 100 fine classes; see :class:`CIFAR10`.
+
+    Args:
+        data_root: Folder that holds ``cifar-100-python``.
+        split: ``'train'`` or ``'test'``.
+        **kwargs: As :class:`mmpretrain.datasets.BaseDataset`.
+    """

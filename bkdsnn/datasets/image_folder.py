@@ -1,0 +1,116 @@
+"""Images in one folder per class: ImageNet, and your own."""
+from typing import Dict, List, Optional, Sequence
+
+from mmengine.fileio import isdir
+from mmengine.logging import print_log
+from mmpretrain import datasets
+from mmpretrain.datasets.custom import find_folders, get_samples
+
+from bkdsnn.registry import DATASETS
+from bkdsnn.utils.checkpoint import some_of
+
+
+class _ClassFolders:
+    """Labels from folders, with errors that say what the tree should be."""
+
+    def load_data_list(self) -> List[dict]:
+        """One dict per image: ``img_path`` and ``gt_label``."""
+        if not isdir(self.img_prefix):
+            raise FileNotFoundError(f'{type(self).__name__}: there is no folder {self.img_prefix}. {self.help()}')
+        return super().load_data_list()
+
+    def _find_samples(self) -> list:
+        # As in the config that counts them, hidden folders are no classes.
+        folders = [folder for folder in find_folders(self.img_prefix)[0] if not folder.startswith('.')]
+        if not folders:
+            raise ValueError(f'{type(self).__name__}: {self.img_prefix} has no class folders. {self.help()}')
+        self.folder_to_idx = self.labels_of(folders)
+        samples, empty = get_samples(self.img_prefix, self.folder_to_idx, self.is_valid_file)
+        if not samples:
+            raise ValueError(f'{type(self).__name__}: no folder in {self.img_prefix} has an image '
+                             f'({", ".join(sorted(self.extensions))}). {self.help()}')
+        if empty:
+            print_log(f'{type(self).__name__}: no images in {some_of(sorted(empty))} of {self.img_prefix}.',
+                      logger='current')
+        return samples
+
+
+@DATASETS.register_module()
+class ImageFolder(_ClassFolders, datasets.CustomDataset):
+    """Images below ``data_root/split``, one folder per class.
+
+    Args:
+        data_root: Folder that holds the splits.
+        split: Folder of this part, such as ``'train'``.
+        classes: Names of the class folders, in the order of their labels; all splits must have the same. Defaults to
+            the folders there are, sorted.
+        **kwargs: As :class:`mmpretrain.datasets.CustomDataset`.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist.
+        ValueError: If it has no class folders, other ones than ``classes``, or no images.
+    """
+
+    def __init__(self, data_root: str, split: str, classes: Optional[Sequence[str]] = None, **kwargs) -> None:
+        super().__init__(data_root=data_root, data_prefix=split, classes=classes or None, **kwargs)
+
+    def help(self) -> str:
+        """What the tree should be, for errors."""
+        return (f'Expected are {self.data_root}/{{train,val}}/<class>/<name>.jpg, one folder per class. A config that '
+                'counts the classes takes the folder that holds train and val from the environment: '
+                'DATA_ROOT=... python tools/train.py CONFIG.')
+
+    def labels_of(self, folders: List[str]) -> Dict[str, int]:
+        """Label of each class folder."""
+        if self.CLASSES is None:
+            self._metainfo['classes'] = tuple(folders)
+        missing, unknown = sorted(set(self.CLASSES) - set(folders)), sorted(set(folders) - set(self.CLASSES))
+        if missing or unknown:
+            parts = [f'{what} {some_of(names)}' for what, names in (('missing', missing), ('not among them', unknown))
+                     if names]
+            raise ValueError(
+                f'ImageFolder: {self.img_prefix} has {len(folders)} class folders but the config {len(self.CLASSES)} '
+                f'classes: {"; ".join(parts)}. All splits need the same class folders, if need be empty ones. '
+                f'{self.help()}')
+        return {folder: label for label, folder in enumerate(self.CLASSES)}
+
+
+@DATASETS.register_module()
+class ImageNet(_ClassFolders, datasets.ImageNet):
+    """ImageNet-1k as :class:`mmpretrain.datasets.ImageNet`, with its folders checked by name.
+
+    Args:
+        data_root: Folder that holds ``train`` and ``val``.
+        split: ``'train'`` or ``'val'``.
+        partial: Whether class folders may be missing. The labels stay those of the 1,000 classes.
+        **kwargs: As :class:`mmpretrain.datasets.ImageNet`.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist.
+        ValueError: If class folders are missing or unknown.
+    """
+
+    def __init__(self, data_root: str, split: str, partial: bool = False, **kwargs) -> None:
+        self.partial = partial
+        super().__init__(data_root=data_root, split=split, **kwargs)
+
+    def help(self) -> str:
+        """What the tree should be, for errors."""
+        return (f'Expected are {self.data_root}/{{train,val}}/<class>/<name>.JPEG with 1,000 folders from n01440764 to '
+                'n15075141 each; the validation images come without folders and have to be sorted into them. Get them '
+                f'from https://image-net.org, and link {self.data_root} to where they are.')
+
+    def labels_of(self, folders: List[str]) -> Dict[str, int]:
+        """Label of each class folder, by its WordNet id."""
+        from timm.data import ImageNetInfo  # heavy, and only needed here
+        labels = {wnid: label for label, wnid in enumerate(ImageNetInfo('imagenet-1k').label_names())}
+        unknown, missing = sorted(set(folders) - set(labels)), sorted(set(labels) - set(folders))
+        if unknown:
+            raise ValueError(f'ImageNet: {some_of(unknown)} in {self.img_prefix} are no ids of ImageNet-1k. '
+                             f'{self.help()}')
+        if missing and not self.partial:
+            raise ValueError(
+                f'ImageNet: {self.img_prefix} has {len(folders)} of 1,000 class folders; missing: {some_of(missing)}. '
+                'To use a part of the classes, set partial=True in train_dataloader.dataset, val_dataloader.dataset '
+                f'and test_dataloader.dataset. {self.help()}')
+        return {folder: labels[folder] for folder in folders}

@@ -1,0 +1,14 @@
+# The paper's Spikingformer on event data: 10 epochs of warm-up, cosine until epoch 96, 10 epochs at the lowest rate.
+# Mixup belongs to the student, so the config that inherits sets model=dict(train_cfg=_base_.batch_augments).
+batch_augments = dict(augments=dict(type='mmpretrain.Mixup', alpha=0.5), probs=0.5)
+optim_wrapper = dict(
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.06),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0))
+param_scheduler = [
+    dict(type='LinearLR', by_epoch=True, start_factor=0.01, end=10, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', by_epoch=True, begin=10, end=96, T_max=86, eta_min=1e-5)
+]
+train_cfg = dict(by_epoch=True, max_epochs=106, val_interval=1)
+val_cfg = dict()
+test_cfg = dict()
+auto_scale_lr = dict(base_batch_size=16)

@@ -1,0 +1,7 @@
+# SEW-ResNets on ImageNet: the rate is for a total batch of 256 and falls once an epoch; train with --amp.
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=0.0))
+param_scheduler = dict(type='CosineAnnealingLR', by_epoch=True, T_max=320, eta_min=0)
+train_cfg = dict(by_epoch=True, max_epochs=320, val_interval=1)
+val_cfg = dict()
+test_cfg = dict()
+auto_scale_lr = dict(base_batch_size=256)

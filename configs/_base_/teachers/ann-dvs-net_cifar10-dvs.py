@@ -1,0 +1,8 @@
+# The ANN twin of the SEW network with 16 frames, trained by configs/ann/ann-dvs-net_1xb16-64e_cifar10-dvs.py.
+teacher = dict(
+    type='FrozenTeacher',
+    model='{{ fileDirname }}/../../ann/ann-dvs-net_1xb16-64e_cifar10-dvs.py',
+    checkpoint='work_dirs/ann-dvs-net_1xb16-64e_cifar10-dvs',
+    expected_accuracy=None)
+teacher_feature = 'backbone.stage5.widen'
+teacher_logits = 'head'

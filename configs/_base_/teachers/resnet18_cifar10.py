@@ -1,0 +1,8 @@
+# mmpretrain's ResNet-18 for CIFAR-10.
+teacher = dict(
+    type='FrozenTeacher',
+    model='resnet18_8xb16_cifar10',
+    checkpoint='pretrained',
+    expected_accuracy=94.82)
+teacher_feature = 'backbone.layer4'
+teacher_logits = 'head.fc'

@@ -1,0 +1,8 @@
+# torchvision's ResNet-18, the first weights, as the authors have it.
+teacher = dict(
+    type='FrozenTeacher',
+    model='torchvision/resnet18.IMAGENET1K_V1',
+    checkpoint='pretrained',
+    expected_accuracy=69.76)
+teacher_feature = 'layer4'
+teacher_logits = 'fc'

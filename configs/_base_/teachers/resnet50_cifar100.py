@@ -1,0 +1,8 @@
+# mmpretrain's ResNet-50 for CIFAR-100.
+teacher = dict(
+    type='FrozenTeacher',
+    model='resnet50_8xb16_cifar100',
+    checkpoint='pretrained',
+    expected_accuracy=79.9)
+teacher_feature = 'backbone.layer4'
+teacher_logits = 'head.fc'

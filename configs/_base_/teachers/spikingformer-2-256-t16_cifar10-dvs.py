@@ -1,0 +1,8 @@
+# The same network with 16 frames, trained by configs/snn/spikingformer-2-256-t16_1xb16-106e_cifar10-dvs.py.
+teacher = dict(
+    type='FrozenTeacher',
+    model='{{ fileDirname }}/../../snn/spikingformer-2-256-t16_1xb16-106e_cifar10-dvs.py',
+    checkpoint='work_dirs/spikingformer-2-256-t16_1xb16-106e_cifar10-dvs',
+    expected_accuracy=None)
+teacher_feature = 'backbone'
+teacher_logits = 'head'

@@ -1,0 +1,8 @@
+# The same network with 16 frames, trained by configs/snn/spikingformer-2-256-t16_1xb16-106e_dvs-gesture.py.
+teacher = dict(
+    type='FrozenTeacher',
+    model='{{ fileDirname }}/../../snn/spikingformer-2-256-t16_1xb16-106e_dvs-gesture.py',
+    checkpoint='work_dirs/spikingformer-2-256-t16_1xb16-106e_dvs-gesture',
+    expected_accuracy=None)
+teacher_feature = 'backbone'
+teacher_logits = 'head'

@@ -1,0 +1,8 @@
+# timm's ViT-B/16: the distilled feature is the class token before the classifier.
+teacher = dict(
+    type='FrozenTeacher',
+    model='timm/vit_base_patch16_224.orig_in21k_ft_in1k',
+    checkpoint='pretrained',
+    expected_accuracy=81.78)
+teacher_feature = 'head:input'
+teacher_logits = 'head'

@@ -1,0 +1,8 @@
+# A ViT-S fine-tuned by configs/ann/vit-small-p16_8xb64-50e_cifar100-224px.py; it sees the image at 224 pixels.
+teacher = dict(
+    type='FrozenTeacher',
+    model='{{ fileDirname }}/../../ann/vit-small-p16_8xb64-50e_cifar100-224px.py',
+    checkpoint='work_dirs/vit-small-p16_8xb64-50e_cifar100-224px',
+    expected_accuracy=82.22)
+teacher_feature = 'model.head:input'
+teacher_logits = 'model.head'

@@ -1,0 +1,3 @@
+# SEW-ResNet-34 on ImageNet: cross-entropy and blurred distillation.
+_base_ = ['../bkd/sew-resnet34-t4_resnet34_2xb128-320e_in1k.py']
+model = dict(losses=dict(loss_wsld=None))

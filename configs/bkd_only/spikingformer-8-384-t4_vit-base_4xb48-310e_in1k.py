@@ -1,0 +1,3 @@
+# Spikingformer 8-384 with CML on ImageNet: cross-entropy and blurred distillation.
+_base_ = ['../bkd/spikingformer-8-384-t4_vit-base_4xb48-310e_in1k.py']
+model = dict(losses=dict(loss_wsld=None))

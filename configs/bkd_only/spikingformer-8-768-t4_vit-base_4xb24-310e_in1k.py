@@ -1,0 +1,3 @@
+# Spikingformer 8-768 with CML on ImageNet: cross-entropy and blurred distillation.
+_base_ = ['../bkd/spikingformer-8-768-t4_vit-base_4xb24-310e_in1k.py']
+model = dict(losses=dict(loss_wsld=None))

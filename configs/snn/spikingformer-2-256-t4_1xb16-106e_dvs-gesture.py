@@ -1,0 +1,8 @@
+# Spikingformer 2-256 with CML on DVS128 Gesture, 4 frames.
+_base_ = [
+    '../_base_/models/spikingformer_dvs.py',
+    '../_base_/datasets/dvs_gesture.py',
+    '../_base_/schedules/dvs_transformer_106e.py',
+    '../_base_/default_runtime.py'
+]
+model = dict(head=dict(num_classes=11), train_cfg=_base_.batch_augments)

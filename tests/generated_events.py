@@ -1,0 +1,112 @@
+"""Small recordings in the formats and folders of the published event data sets, so that their own readers read them."""
+import struct
+from pathlib import Path
+
+import numpy as np
+
+DTYPE = np.dtype([('x', np.int64), ('y', np.int64), ('t', np.int64), ('p', np.int64)])
+CIFAR10 = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck')
+
+AEDAT4_DESCRIPTION = """<dv version="2.0">
+  <node name="outInfo" path="/mainloop/Recorder/outInfo/">
+    <node name="0" path="/mainloop/Recorder/outInfo/0/">
+      <attr key="compression" type="string">NONE</attr>
+      <attr key="typeIdentifier" type="string">EVTS</attr>
+      <node name="info" path="/mainloop/Recorder/outInfo/0/info/">
+        <attr key="sizeX" type="int">{width}</attr>
+        <attr key="sizeY" type="int">{height}</attr>
+      </node>
+    </node>
+  </node>
+</dv>
+"""
+
+
+def generate_events(number, seed=0, size=(128, 128), duration=1000000):
+    """Random events, sorted by time, as a structured array."""
+    rng = np.random.default_rng(seed)
+    events = np.zeros(number, DTYPE)
+    for name, limit in (('x', size[0]), ('y', size[1]), ('t', duration), ('p', 2)):
+        events[name] = rng.integers(0, limit, number)
+    events['t'].sort()
+    return events
+
+
+def write_aedat4(path, events, size=(128, 128), packet=64):
+    """AEDAT 4.0, uncompressed: a header and packets, each a size-prefixed flatbuffer with one table."""
+    description = AEDAT4_DESCRIPTION.format(width=size[0], height=size[1]).encode()
+    # Table with three slots of which the third, the description, is used: vtable at 8, table at 20, string at 28.
+    header = struct.pack('<I4s5H2xiII', 20, b'IOHE', 10, 8, 0, 0, 4, 12, 4, len(description)) + description + b'\0'
+    content = b'#!AER-DAT4.0\r\n' + struct.pack('<I', len(header)) + header
+    struct_type = np.dtype(dict(names=['t', 'x', 'y', 'p'], formats=['<i8', '<i2', '<i2', '?'], offsets=[0, 8, 10, 12],
+                                itemsize=16))
+    for start in range(0, len(events), packet):
+        chunk = events[start:start + packet]
+        elements = np.zeros(len(chunk), struct_type)
+        for name in struct_type.names:
+            elements[name] = chunk[name]
+        # Table with one slot, the vector of events: vtable at 12, table at 20, vector at 28 and its elements at 32.
+        body = struct.pack('<I4s3H2xiII', 16, b'EVTS', 6, 8, 4, 8, 4, len(chunk)) + elements.tobytes()
+        content += struct.pack('<III', 0, len(body) + 4, len(body)) + body
+    Path(path).write_bytes(content)
+
+
+def write_cifar10_dvs(root, per_class=10, number=200):
+    """``CIFAR10DVS/airplane/cifar10_airplane_0.aedat4`` and so on; returns the events by path."""
+    written = {}
+    for label, name in enumerate(CIFAR10):
+        folder = Path(root) / 'CIFAR10DVS' / name
+        folder.mkdir(parents=True)
+        for i in reversed(range(per_class)):
+            path = folder / f'cifar10_{name}_{i}.aedat4'
+            written[str(path)] = generate_events(number, seed=1000 * label + i)
+            write_aedat4(path, written[str(path)])
+    return written
+
+
+def write_dvs_gesture(root, users=dict(Train=(1, 2, 10), Test=(24, )), number=200):
+    """``DVSGesture/ibmGestureTrain/user01_fluorescent/0.npy`` and so on; returns the events by path.
+
+    The files hold rows of x, y, p and t in milliseconds; what is returned is in microseconds.
+    """
+    written = {}
+    for split, numbers in users.items():
+        for user in numbers:
+            folder = Path(root) / 'DVSGesture' / f'ibmGesture{split}' / f'user{user:02d}_fluorescent'
+            folder.mkdir(parents=True)
+            for label in range(11):
+                events = generate_events(number, seed=100 * user + label, duration=6000)
+                np.save(folder / f'{label}.npy', np.stack([events[name] for name in 'xypt'], 1))
+                events['t'] *= 1000
+                written[str(folder / f'{label}.npy')] = events
+    return written
+
+
+def write_nmnist(root, per_class=2, number=100):
+    """``NMNIST/Train/0/00000.bin`` and so on, five bytes per event; returns the events by path."""
+    written = {}
+    for split in ('Train', 'Test'):
+        for label in range(10):
+            folder = Path(root) / 'NMNIST' / split / str(label)
+            folder.mkdir(parents=True)
+            for i in range(per_class):
+                events = generate_events(number, seed=100 * label + i, size=(34, 34), duration=300000)
+                rows = np.stack([events['x'], events['y'], events['p'] << 7 | events['t'] >> 16,
+                                 events['t'] >> 8 & 255, events['t'] & 255], 1)
+                (folder / f'{i:05d}.bin').write_bytes(rows.astype(np.uint8).tobytes())
+                written[str(folder / f'{i:05d}.bin')] = events
+    return written
+
+
+def write_dvs_lip(root, words=('accused', 'young'), number=100):
+    """``DVSLip/DVS-Lip/train/accused/0.npy`` and so on, structured arrays; returns the events by path."""
+    written = {}
+    for split in ('train', 'test'):
+        for i, word in enumerate(words):
+            folder = Path(root) / 'DVSLip' / 'DVS-Lip' / split / word
+            folder.mkdir(parents=True)
+            events = generate_events(number, seed=i)
+            np.save(folder / '0.npy', events[['t', 'x', 'y', 'p']].astype(
+                [('t', '<i4'), ('x', 'i1'), ('y', 'i1'), ('p', 'i1')]))
+            written[str(folder / '0.npy')] = events
+    return written

@@ -1,0 +1,201 @@
+"""Every config of the model zoo: it builds, its name follows the rule, and one of each kind trains."""
+import re
+
+import mmpretrain
+import pytest
+import timm
+import torch
+import torchvision
+import yaml
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmpretrain.structures import DataSample
+
+from bkdsnn.models import Distiller
+from bkdsnn.models.teachers import frozen_teacher, sources
+from bkdsnn.registry import MODELS, PARAM_SCHEDULERS, TRANSFORMS
+from bkdsnn.utils.config_check import check_config
+from helpers import REPOSITORY
+
+CONFIGS = REPOSITORY / 'configs'
+METHODS = ('bkd', 'bkd_only', 'wsld', 'kd')
+ZOO = sorted(path for folder in ('ann', 'snn', *METHODS) for path in (CONFIGS / folder).glob('*.py'))
+# {student}-t{T}_{teacher}_{gpus}xb{batch}-{epochs}e_{data}; a teacher only where there is one, T only where it spikes.
+SCHEDULE = r'\d+xb\d+-\d+e_(in1k|cifar10|cifar100|cifar10-224px|cifar100-224px|cifar10-dvs|dvs-gesture)'
+STUDENT = r'[a-z0-9-]+-t\d+'
+RULES = {'ann': rf'[a-z0-9-]+_{SCHEDULE}', 'snn': rf'{STUDENT}_{SCHEDULE}',
+         **dict.fromkeys(METHODS, rf'{STUDENT}_[a-z0-9-]+_{SCHEDULE}')}
+# The few names that users type; they inherit from a long one.
+ALIASES = r'(spikformer|spikingformer|sew_resnet)_(imagenet|cifar10|cifar100)|spikformer_custom'
+
+
+def name_of(path):
+    return path.relative_to(CONFIGS).with_suffix('').as_posix()
+
+
+@pytest.fixture
+def no_downloads(monkeypatch):
+    """Teachers are the configured networks with random weights; the last one built is kept, as building takes long."""
+    for library, name in ((timm, 'create_model'), (mmpretrain, 'get_model'), (torchvision.models, 'get_model')):
+        def create(*args, original=getattr(library, name), **kwargs):
+            kwargs.pop('weights', None)
+            return original(*args, **{**kwargs, **({} if original is GET_TORCHVISION else {'pretrained': False})})
+        monkeypatch.setattr(library, name, create)
+    monkeypatch.setattr(sources, 'load_weights', lambda *args: None)
+
+    def build(model, checkpoint):
+        key = repr((model, checkpoint))
+        if key not in BUILT:
+            BUILT.clear()
+            BUILT[key] = sources.build_teacher(model, checkpoint)
+        return BUILT[key]
+
+    monkeypatch.setattr(frozen_teacher, 'build_teacher', build)
+
+
+GET_TORCHVISION = torchvision.models.get_model
+BUILT = {}
+
+
+@pytest.mark.parametrize('path', [pytest.param(path, id=name_of(path)) for path in ZOO])
+def test_config_builds_and_its_name_says_what_is_inside(path, no_downloads):
+    cfg = Config.fromfile(path)
+    check_config(cfg)
+    check_name(path, cfg)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        for step in loader.dataset.pipeline:
+            TRANSFORMS.build(step)
+    model_cfg = dict(cfg.model)
+    model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)
+    if model_cfg.get('pretrained'):
+        model_cfg['pretrained'] = False
+    model = MODELS.build(model_cfg)  # of a distiller, with a dry run of student and teacher
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    teacher = getattr(model, 'teacher', None)
+    if teacher is not None:  # the wrapper's own param_groups have one more, for logging
+        optimised = {id(p) for group in wrapper.optimizer.param_groups for p in group['params']}
+        assert optimised == {id(p) for p in model.parameters()}
+        assert not optimised & {id(p) for p in teacher.parameters()}
+    schedulers = cfg.param_scheduler if isinstance(cfg.param_scheduler, list) else [cfg.param_scheduler]
+    for scheduler in schedulers:
+        PARAM_SCHEDULERS.build(dict(scheduler), default_args=dict(optimizer=wrapper, epoch_length=10))
+
+
+def check_name(path, cfg):
+    """The rule, and that batch size, epochs and time steps are those of the name."""
+    folder = path.parent.name
+    if re.fullmatch(ALIASES, path.stem):
+        assert folder in ('snn', 'bkd')
+        return
+    assert re.fullmatch(RULES[folder], path.stem)
+    batch, epochs = re.search(r'xb(\d+)-(\d+)e_', path.stem).groups()
+    assert cfg.train_dataloader.batch_size == int(batch)
+    assert cfg.train_cfg.max_epochs == int(epochs)
+    if folder == 'ann':
+        return
+    framing = [step.time_steps for step in cfg.train_dataloader.dataset.pipeline if 'time_steps' in step]
+    steps = framing[0] if framing else cfg.model.get('student', cfg.model).backbone.T
+    assert f'-t{steps["student"] if isinstance(steps, dict) else steps}_' in path.stem
+    if isinstance(steps, dict) and '-t16_' in path.stem:
+        assert steps['teacher'] == 16
+
+
+def shrink(cfg):
+    """The same kinds of networks, data and losses at the smallest honest size; returns the input's shapes."""
+    student = cfg.model.get('student', cfg.model)
+    kind, channels = student.backbone.type, 16
+    small = dict(
+        SEWResNet=dict(layers=(1, 1, 1, 1), widths=(16, 16, 16, 16)), SEWDVSNet=dict(widths=(16, ) * 7),
+        Spikingformer=dict(depth=1, channels=16, num_heads=2, patch_size=4),
+        Spikformer=dict(depth=1, channels=16, num_heads=2, patch_size=4),
+        QKFormer=dict(depths=(1, 1, 1), channels=16, num_heads=2, patch_size=4),
+        MetaSpikeFormer=dict(channels=(8, 8, 8, 16, 16), depths=(1, ) * 5, num_heads=2))
+    for network in (student, cfg.get('small_teacher')):
+        if network is not None and 'arch' in network.backbone:
+            network.backbone.arch = small[network.backbone.type]
+            network.head.in_channels = channels
+    return kind
+
+
+ONE_OF_EACH = {
+    'SEWResNet': 'sew-resnet18-t4{}_1xb64-310e_cifar10', 'Spikformer': 'spikformer-4-384-t4{}_1xb64-310e_cifar10',
+    'Spikingformer': 'spikingformer-4-384-t4{}_1xb64-310e_cifar100', 'SEWDVSNet': 'sew-dvs-net-t4{}_1xb16-64e_dvs-gesture',
+    'QKFormer': 'qkformer-10-384-t4{}_4xb48-310e_in1k', 'MetaSpikeFormer': 'meta-spikeformer-8-384-t4{}_4xb48-310e_in1k',
+    'Spikingformer on events': 'spikingformer-2-256-t4{}_1xb16-106e_cifar10-dvs',
+}
+TEACHERS = {'SEWResNet': '_resnet18', 'Spikformer': '_vit-small', 'Spikingformer': '_vit-small',
+            'SEWDVSNet': '_sew-dvs-net-t16', 'QKFormer': '_vit-base', 'MetaSpikeFormer': '_vit-base',
+            'Spikingformer on events': '_spikingformer-2-256-t16'}
+TINY_VIT = 'test_vit'  # timm's own, 160 pixels
+
+
+@pytest.mark.parametrize('method', ['snn', *METHODS])
+@pytest.mark.parametrize('kind', ONE_OF_EACH)
+def test_one_config_of_each_model_and_method_trains(kind, method, no_downloads, monkeypatch):
+    """Forward, losses and backward with a tiny network of the kind; nothing trainable is without a gradient."""
+    name = ONE_OF_EACH[kind].format(TEACHERS[kind] if method != 'snn' else '')
+    cfg = Config.fromfile(CONFIGS / method / f'{name}.py')
+    small_teacher(cfg, monkeypatch)
+    shrink(cfg)
+    classes = cfg.data_preprocessor.num_classes
+    events = 'EventDataPreprocessor' in cfg.data_preprocessor.get('type', '')
+    shape = (32, 2, 32, 32) if events else (32, 32)
+    if method != 'snn':
+        cfg.model.input_shape = dict(student=(4, 2, 32, 32), teacher=(16, 2, 32, 32)) if events else (3, 32, 32)
+    model = MODELS.build({**cfg.model, 'data_preprocessor': cfg.data_preprocessor})
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.constant_(module.weight, 4.0)  # so that all layers spike
+    views = dict(student=torch.rand(4, 4, 2, 32, 32), teacher=torch.rand(4, 16, 2, 32, 32)) if events else \
+        torch.randint(0, 256, (4, 3, *shape))
+    if events and method == 'snn':
+        views = views['student']
+    samples = [DataSample().set_gt_label(i % classes) for i in range(4)]
+    data = model.data_preprocessor(dict(inputs=views, data_samples=samples), training=True)
+    losses = model(**data, mode='loss')
+    expected = {'snn': set(), 'bkd': {'loss_bkd', 'loss_wsld'}, 'bkd_only': {'loss_bkd'}, 'wsld': {'loss_wsld'},
+                'kd': {'loss_kd'}}[method]
+    assert {key for key in losses if 'loss' in key} == {'loss_cls', *expected}
+    total, _ = model.parse_losses(losses)
+    assert torch.isfinite(total)
+    total.backward()
+    assert all(p.grad is not None for p in model.parameters())
+    if isinstance(model, Distiller):
+        assert all(p.grad is None for p in model.teacher.parameters())
+
+
+def small_teacher(cfg, monkeypatch):
+    """Replace the teacher by a small network of its kind, with the same paths of modules."""
+    teacher = cfg.model.get('teacher')
+    if teacher is None:
+        return
+    classes = cfg.data_preprocessor.num_classes
+    create = timm.create_model
+    monkeypatch.setattr(timm, 'create_model', lambda name, **kwargs: create(
+        TINY_VIT, **{**kwargs, 'num_classes': kwargs.get('num_classes', classes)}))
+    if teacher.model.endswith('.py') and 'vit' not in teacher.model:
+        network = Config.fromfile(teacher.model)
+        cfg.small_teacher = network.model
+        shrink(Config(dict(model=network.model)))
+        model = dict(network.model, data_preprocessor=network.data_preprocessor)
+        shrunk = Config(dict(model=model)).model
+        shrunk.backbone.arch = network.model.backbone.arch
+        teacher.model = shrunk
+        cfg.pop('small_teacher')
+
+
+def metafiles():
+    return sorted(CONFIGS.rglob('metafile.yml'))
+
+
+def test_every_entry_of_the_metafiles_is_a_config_and_every_config_has_one():
+    listed = []
+    index = yaml.safe_load((REPOSITORY / 'model-index.yml').read_text())
+    assert sorted(index['Import']) == [path.relative_to(REPOSITORY).as_posix() for path in metafiles()]
+    for path in metafiles():
+        for entry in yaml.safe_load(path.read_text())['Models']:
+            config = REPOSITORY / entry['Config']
+            assert config.is_file() and config.parent == path.parent and config.stem == entry['Name']
+            listed.append(config)
+    assert len(set(listed)) == len(listed)
+    assert sorted(listed) == [path for path in ZOO if not re.fullmatch(ALIASES, path.stem)]
