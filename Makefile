@@ -15,13 +15,15 @@ STAMP := $(STAMP_DIR)/.bkdsnn-installed
 DOCS_STAMP := $(STAMP_DIR)/.bkdsnn-docs-installed
 REQUIREMENTS := setup.py requirements/runtime.txt requirements/tests.txt
 DEMO := work_dirs/demo
+FORMER := configs/demo/spikingformer
 
-.PHONY: demo demo-all tune test lint docs install clean
+.PHONY: demo demo-all demo-spikingformer tune tune-spikingformer test lint docs install clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo      train teacher, plain and distilled students; table and report in $(DEMO)'
 	@echo 'make demo-all  the same with KD, WSLD-only and BKD-only'
+	@echo 'make demo-spikingformer  Spikingformer at 32 pixels, distilled from a CNN and from a ViT'
 	@echo 'make tune      the search for the learning rates in configs/demo'
 	@echo 'make test      lint and tests'
 	@echo 'make docs      the site, in docs/_build/html'
@@ -58,6 +60,22 @@ tune: $(STAMP)
 	$(PY) tools/tune.py configs/demo/wsld.py --grid $(LR) model.losses.loss_wsld.tau=2,4,8
 	$(PY) tools/tune.py configs/demo/bkd.py --grid $(LR) model.losses.loss_bkd.loss_weight=5e-3,2e-2,5e-2
 	$(PY) tools/tune.py configs/demo/mixed.py --grid $(LR) model.losses.loss_bkd.loss_weight=5e-3,2e-2,5e-2
+
+demo-spikingformer: $(STAMP)
+	$(PY) tools/train_seeds.py $(FORMER)_teacher_cnn.py $(FORMER)_teacher_vit.py --single
+	$(PY) tools/train_seeds.py $(FORMER)_plain.py $(FORMER)_bkd_cnn.py $(FORMER)_bkd_vit.py --seeds 5
+	$(PY) tools/analysis_tools/compare_runs.py work_dirs/demo_spikingformer
+
+# Eight points for each, with the same learning rates where the first six did not say where to look on.
+tune-spikingformer: LR := optim_wrapper.optimizer.lr
+tune-spikingformer: WEIGHT := model.losses.loss_bkd.loss_weight
+tune-spikingformer: $(STAMP)
+	$(PY) tools/train_seeds.py $(FORMER)_teacher_cnn.py $(FORMER)_teacher_vit.py --single
+	$(PY) tools/tune.py $(FORMER)_plain.py --grid $(LR)=1e-3,3e-3,1e-2,3e-2 optim_wrapper.optimizer.weight_decay=0.05,0.3
+	$(PY) tools/tune.py $(FORMER)_bkd_cnn.py --grid $(LR)=1e-3,3e-3,1e-2 $(WEIGHT)=5e-4,2e-3
+	$(PY) tools/tune.py $(FORMER)_bkd_cnn.py --grid $(LR)=3e-3 $(WEIGHT)=5e-3,1e-2
+	$(PY) tools/tune.py $(FORMER)_bkd_vit.py --grid $(LR)=1e-3,3e-3,1e-2 $(WEIGHT)=2e-2,1e-1
+	$(PY) tools/tune.py $(FORMER)_bkd_vit.py --grid $(LR)=1e-2 $(WEIGHT)=5e-3,1e-3
 
 lint: $(STAMP)
 	$(PY) -m ruff check .

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmpretrain.structures import DataSample
 
+from bkdsnn.evaluation import measure_complexity
 from bkdsnn.models import Distiller
 from bkdsnn.models.teachers import frozen_teacher, sources
 from bkdsnn.registry import MODELS, PARAM_SCHEDULERS, TRANSFORMS
@@ -100,27 +101,27 @@ def check_name(path, cfg):
         assert steps['teacher'] == 16
 
 
-def shrink(cfg):
-    """The same kinds of networks, data and losses at the smallest honest size; returns the input's shapes."""
-    student = cfg.model.get('student', cfg.model)
-    kind, channels = student.backbone.type, 16
-    small = dict(
-        SEWResNet=dict(layers=(1, 1, 1, 1), widths=(16, 16, 16, 16)), SEWDVSNet=dict(widths=(16, ) * 7),
-        Spikingformer=dict(depth=1, channels=16, num_heads=2, patch_size=4),
-        Spikformer=dict(depth=1, channels=16, num_heads=2, patch_size=4),
-        QKFormer=dict(depths=(1, 1, 1), channels=16, num_heads=2, patch_size=4),
-        MetaSpikeFormer=dict(channels=(8, 8, 8, 16, 16), depths=(1, ) * 5, num_heads=2))
-    for network in (student, cfg.get('small_teacher')):
-        if network is not None and 'arch' in network.backbone:
-            network.backbone.arch = small[network.backbone.type]
-            network.head.in_channels = channels
-    return kind
+SMALL_ARCH = dict(
+    SEWResNet=dict(layers=(1, 1, 1, 1), widths=(16, 16, 16, 16)), SEWDVSNet=dict(widths=(16, ) * 7),
+    Spikingformer=dict(depth=1, channels=16, num_heads=2, patch_size=4),
+    Spikformer=dict(depth=1, channels=16, num_heads=2, patch_size=4),
+    QKFormer=dict(depths=(1, 1, 1), channels=16, num_heads=2, patch_size=4),
+    MetaSpikeFormer=dict(channels=(8, 8, 8, 16, 16), depths=(1, ) * 5, num_heads=2))
+
+
+def shrink(network):
+    """The same kind of network at the smallest honest size."""
+    network.backbone.arch = SMALL_ARCH[network.backbone.type]
+    network.head.in_channels = 16
 
 
 ONE_OF_EACH = {
-    'SEWResNet': 'sew-resnet18-t4{}_1xb64-310e_cifar10', 'Spikformer': 'spikformer-4-384-t4{}_1xb64-310e_cifar10',
-    'Spikingformer': 'spikingformer-4-384-t4{}_1xb64-310e_cifar100', 'SEWDVSNet': 'sew-dvs-net-t4{}_1xb16-64e_dvs-gesture',
-    'QKFormer': 'qkformer-10-384-t4{}_4xb48-310e_in1k', 'MetaSpikeFormer': 'meta-spikeformer-8-384-t4{}_4xb48-310e_in1k',
+    'SEWResNet': 'sew-resnet18-t4{}_1xb64-310e_cifar10',
+    'Spikformer': 'spikformer-4-384-t4{}_1xb64-310e_cifar10',
+    'Spikingformer': 'spikingformer-4-384-t4{}_1xb64-310e_cifar100',
+    'SEWDVSNet': 'sew-dvs-net-t4{}_1xb16-64e_dvs-gesture',
+    'QKFormer': 'qkformer-10-384-t4{}_4xb48-310e_in1k',
+    'MetaSpikeFormer': 'meta-spikeformer-8-384-t4{}_4xb48-310e_in1k',
     'Spikingformer on events': 'spikingformer-2-256-t4{}_1xb16-106e_cifar10-dvs',
 }
 TEACHERS = {'SEWResNet': '_resnet18', 'Spikformer': '_vit-small', 'Spikingformer': '_vit-small',
@@ -135,11 +136,11 @@ def test_one_config_of_each_model_and_method_trains(kind, method, no_downloads, 
     """Forward, losses and backward with a tiny network of the kind; nothing trainable is without a gradient."""
     name = ONE_OF_EACH[kind].format(TEACHERS[kind] if method != 'snn' else '')
     cfg = Config.fromfile(CONFIGS / method / f'{name}.py')
-    small_teacher(cfg, monkeypatch)
-    shrink(cfg)
+    shrink(cfg.model.get('student', cfg.model))
+    if method != 'snn':
+        shrink_teacher(cfg, monkeypatch)
     classes = cfg.data_preprocessor.num_classes
     events = 'EventDataPreprocessor' in cfg.data_preprocessor.get('type', '')
-    shape = (32, 2, 32, 32) if events else (32, 32)
     if method != 'snn':
         cfg.model.input_shape = dict(student=(4, 2, 32, 32), teacher=(16, 2, 32, 32)) if events else (3, 32, 32)
     model = MODELS.build({**cfg.model, 'data_preprocessor': cfg.data_preprocessor})
@@ -147,7 +148,7 @@ def test_one_config_of_each_model_and_method_trains(kind, method, no_downloads, 
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.constant_(module.weight, 4.0)  # so that all layers spike
     views = dict(student=torch.rand(4, 4, 2, 32, 32), teacher=torch.rand(4, 16, 2, 32, 32)) if events else \
-        torch.randint(0, 256, (4, 3, *shape))
+        torch.randint(0, 256, (4, 3, 32, 32))
     if events and method == 'snn':
         views = views['student']
     samples = [DataSample().set_gt_label(i % classes) for i in range(4)]
@@ -164,38 +165,44 @@ def test_one_config_of_each_model_and_method_trains(kind, method, no_downloads, 
         assert all(p.grad is None for p in model.teacher.parameters())
 
 
-def small_teacher(cfg, monkeypatch):
-    """Replace the teacher by a small network of its kind, with the same paths of modules."""
-    teacher = cfg.model.get('teacher')
-    if teacher is None:
-        return
-    classes = cfg.data_preprocessor.num_classes
-    create = timm.create_model
+def shrink_teacher(cfg, monkeypatch):
+    """A small network of the teacher's kind, with the same paths of modules."""
+    classes, create = cfg.data_preprocessor.num_classes, timm.create_model
     monkeypatch.setattr(timm, 'create_model', lambda name, **kwargs: create(
-        TINY_VIT, **{**kwargs, 'num_classes': kwargs.get('num_classes', classes)}))
-    if teacher.model.endswith('.py') and 'vit' not in teacher.model:
-        network = Config.fromfile(teacher.model)
-        cfg.small_teacher = network.model
-        shrink(Config(dict(model=network.model)))
-        model = dict(network.model, data_preprocessor=network.data_preprocessor)
-        shrunk = Config(dict(model=model)).model
-        shrunk.backbone.arch = network.model.backbone.arch
-        teacher.model = shrunk
-        cfg.pop('small_teacher')
-
-
-def metafiles():
-    return sorted(CONFIGS.rglob('metafile.yml'))
+        TINY_VIT, **{'num_classes': classes, **kwargs}))
+    if re.search(r'-t16_.*\.py$', cfg.model.teacher.model):
+        network = Config.fromfile(cfg.model.teacher.model)
+        shrink(network.model)
+        cfg.model.teacher.model = dict(network.model, data_preprocessor=network.data_preprocessor)
 
 
 def test_every_entry_of_the_metafiles_is_a_config_and_every_config_has_one():
     listed = []
     index = yaml.safe_load((REPOSITORY / 'model-index.yml').read_text())
-    assert sorted(index['Import']) == [path.relative_to(REPOSITORY).as_posix() for path in metafiles()]
-    for path in metafiles():
+    metafiles = sorted(CONFIGS.rglob('metafile.yml'))
+    assert index['Import'] == [path.relative_to(REPOSITORY).as_posix() for path in metafiles]
+    for path in metafiles:
         for entry in yaml.safe_load(path.read_text())['Models']:
             config = REPOSITORY / entry['Config']
             assert config.is_file() and config.parent == path.parent and config.stem == entry['Name']
             listed.append(config)
     assert len(set(listed)) == len(listed)
     assert sorted(listed) == [path for path in ZOO if not re.fullmatch(ALIASES, path.stem)]
+
+
+@pytest.mark.parametrize('folder', ['ann', 'snn', *METHODS])
+def test_tables_of_the_readme_are_those_of_the_metafile(folder):
+    """Parameters of a few are counted anew; ``model_zoo.py --check`` does so for all."""
+    entries = yaml.safe_load((CONFIGS / folder / 'metafile.yml').read_text())['Models']
+    text = (CONFIGS / folder / 'README.md').read_text()
+    rows = [line for line in text.splitlines() if line.startswith('| [')]
+    assert len(rows) == len(entries)
+    for entry, row in zip(entries, rows):
+        reported, trained = entry['Results'][0]['Metrics'].values()
+        assert f'[{entry["Name"]}]({entry["Name"]}.py)' in row
+        assert f'| {entry["Metadata"]["Parameters"] / 1e6:.2f} M |' in row
+        assert trained is None and row.endswith('|  |')
+        assert reported is None or f'[{reported:.2f}](https://arxiv.org/' in row
+    for entry in entries[:2]:
+        found = measure_complexity(Config.fromfile(REPOSITORY / entry['Config']), entry['Metadata']['Input Shape'])
+        assert (found.parameters, found.macs) == (entry['Metadata']['Parameters'], entry['Metadata']['MACs'])

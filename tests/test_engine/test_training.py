@@ -10,10 +10,12 @@ import time
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from bkdsnn import init_model
 from bkdsnn.engine.hooks import EpochSeedHook
+from bkdsnn.registry import MODELS
 from bkdsnn.utils.checkpoint import load_file
 from helpers import REPOSITORY, demo_config, run_tool
 
@@ -233,3 +235,21 @@ def test_averaged_weights_and_accumulated_gradients_train(tmp_path, small_teache
     student = init_model(str(tmp_path / 'mixed.py'), str(tmp_path))
     for key, value in student.state_dict().items():
         torch.testing.assert_close(value, ema.student.state_dict()[key], msg=key)
+
+
+def test_teacher_of_other_classes_is_not_checked_but_may_be_imitated(tmp_path, small_teacher):
+    """Features of a network that knows other classes can be distilled; an expected accuracy cannot be checked."""
+    other = Config.fromfile(small_teacher / 'small.py')
+    other.model.head.num_classes = 3
+    other.dump(str(tmp_path / 'other.py'))
+    torch.save(MODELS.build(other.model).state_dict(), tmp_path / 'other.pth')
+    for expected in (None, 90.0):
+        cfg = demo_config('bkd', tmp_path / str(expected), epochs=1)
+        cfg.model.teacher = dict(type='FrozenTeacher', model=str(tmp_path / 'other.py'),
+                                 checkpoint=str(tmp_path / 'other.pth'), expected_accuracy=expected)
+        runner = Runner.from_cfg(cfg)
+        if expected is None:
+            runner.train()
+            continue
+        with pytest.raises(ValueError, match='expected_accuracy=90.0 cannot be checked.*classes'):
+            runner.train()

@@ -14,7 +14,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file path')
     parser.add_argument('--shape', type=int, nargs='+',
-                        help='of one sample: C H W of an image or T P H W of event frames; default: what the config says')
+                        help='of one sample: C H W of an image or T P H W of event frames; default: as the config says')
     return parser.parse_args()
 
 

@@ -1,8 +1,7 @@
 """Bring the model zoo's figures up to date: ``python tools/analysis_tools/model_zoo.py [FOLDER ...]``.
 
-For each folder of configs, counts parameters and multiply-accumulates of the entries of ``metafile.yml``, and writes the
-table of ``README.md`` from them. Accuracies stay as they are written in the metafile. ``--check`` changes nothing and
-fails where a file would change.
+For each folder of configs, counts parameters and multiply-accumulates of the entries of ``metafile.yml`` and writes the
+table of ``README.md`` from them. Accuracies stay as they are written in the metafile.
 """
 import argparse
 from pathlib import Path
