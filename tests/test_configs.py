@@ -7,6 +7,7 @@ import timm
 import torch
 import torchvision
 import yaml
+from generated_data import write_class_folders
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmpretrain.structures import DataSample
@@ -14,7 +15,7 @@ from mmpretrain.structures import DataSample
 from bkdsnn.evaluation import measure_complexity
 from bkdsnn.models import Distiller
 from bkdsnn.models.teachers import frozen_teacher, sources
-from bkdsnn.registry import MODELS, PARAM_SCHEDULERS, TRANSFORMS
+from bkdsnn.registry import DATASETS, MODELS, PARAM_SCHEDULERS, TRANSFORMS
 from bkdsnn.utils.config_check import check_config
 from helpers import REPOSITORY
 
@@ -206,3 +207,15 @@ def test_tables_of_the_readme_are_those_of_the_metafile(folder):
     for entry in entries[:2]:
         found = measure_complexity(Config.fromfile(REPOSITORY / entry['Config']), entry['Metadata']['Input Shape'])
         assert (found.parameters, found.macs) == (entry['Metadata']['Parameters'], entry['Metadata']['MACs'])
+
+
+@pytest.mark.parametrize('name', ['snn/spikformer_custom', 'bkd/spikformer_custom'])
+def test_own_images_need_their_folder_only(name, tmp_path, monkeypatch):
+    write_class_folders(tmp_path, classes=('apple', 'banana', 'cherry'))
+    monkeypatch.setenv('DATA_ROOT', str(tmp_path))
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    student = cfg.model.get('student', cfg.model)
+    assert student.head.num_classes == cfg.data_preprocessor.num_classes == 3
+    for loader, count in ((cfg.train_dataloader, 12), (cfg.val_dataloader, 6), (cfg.test_dataloader, 6)):
+        dataset = DATASETS.build(loader.dataset)
+        assert dataset.CLASSES == ('apple', 'banana', 'cherry') and len(dataset) == count

@@ -10,4 +10,5 @@ model = dict(
     losses=dict(
         loss_bkd=dict(type='BKDLoss', student='backbone', teacher='backbone.layer3', blur_ratio=0.15,
                       loss_weight=2e-3)))
+optim_wrapper = dict(optimizer=dict(lr=3e-3))
 work_dir = 'work_dirs/demo_spikingformer/bkd_cnn'

@@ -5,6 +5,6 @@ _base_ = [
 ]
 train_dataloader = dict(dataset=dict(labels_per_class=10))
 optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=3e-3, weight_decay=0.05), clip_grad=dict(max_norm=5.0))
+    optimizer=dict(_delete_=True, type='AdamW', lr=3e-2, weight_decay=0.05), clip_grad=dict(max_norm=5.0))
 default_hooks = dict(checkpoint=dict(interval=10))
 work_dir = 'work_dirs/demo_spikingformer/plain'

@@ -1,20 +1,6 @@
 # Meta-SpikeFormer, which classifies the spikes of a last neuron; a config that inherits sets arch and the head's
 # in_channels.
-neuron = dict(
-    type='LIFNode',
-    tau=2.0,
-    decay_input=True,
-    v_threshold=1.0,
-    v_reset=0.0,
-    detach_reset=True,
-    surrogate=dict(type='Sigmoid', alpha=4.0),
-    backend='auto')
+_base_ = ['./spikingformer.py']
 model = dict(
-    type='SpikingClassifier',
-    backbone=dict(type='MetaSpikeFormer', arch='8-384', T=4, neuron=neuron),
-    head=dict(
-        type='SpikingLinearHead',
-        num_classes=1000,
-        in_channels=480,
-        neuron=neuron,
-        init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02)))
+    backbone=dict(_delete_=True, type='MetaSpikeFormer', arch='8-384', T=4, neuron=_base_.neuron),
+    head=dict(in_channels=480, neuron=_base_.neuron))
