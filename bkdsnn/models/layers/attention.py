@@ -42,6 +42,7 @@ class SpikingSelfAttention(nn.Module):
         spike_first: The input are currents, which a neuron turns into spikes, and so is the output (Spikingformer);
             otherwise both are spikes (Spikformer).
         qkv_bias: Whether the convolutions of query, key and value have a bias.
+        project_bias: Whether the one on the result has.
 
     Raises:
         ValueError: If the channels cannot be split into the heads.
