@@ -66,7 +66,7 @@ demo-spikingformer: $(STAMP)
 	$(PY) tools/train_seeds.py $(FORMER)_plain.py $(FORMER)_bkd_cnn.py $(FORMER)_bkd_vit.py --seeds 5
 	$(PY) tools/analysis_tools/compare_runs.py work_dirs/demo_spikingformer
 
-# Eight points for each, with the same learning rates where the first six did not say where to look on.
+# Eight points for each: first a grid of six, then two more beyond its best one (plain: a fourth learning rate).
 tune-spikingformer: LR := optim_wrapper.optimizer.lr
 tune-spikingformer: WEIGHT := model.losses.loss_bkd.loss_weight
 tune-spikingformer: $(STAMP)

@@ -38,10 +38,11 @@ def name_of(path):
 @pytest.fixture
 def no_downloads(monkeypatch):
     """Teachers are the configured networks with random weights; the last one built is kept, as building takes long."""
-    for library, name in ((timm, 'create_model'), (mmpretrain, 'get_model'), (torchvision.models, 'get_model')):
-        def create(*args, original=getattr(library, name), **kwargs):
-            kwargs.pop('weights', None)
-            return original(*args, **{**kwargs, **({} if original is GET_TORCHVISION else {'pretrained': False})})
+    for library, name, weights in ((timm, 'create_model', dict(pretrained=False)),
+                                   (mmpretrain, 'get_model', dict(pretrained=False)),
+                                   (torchvision.models, 'get_model', dict(weights=None))):
+        def create(*args, original=getattr(library, name), weights=weights, **kwargs):
+            return original(*args, **{**kwargs, **weights})
         monkeypatch.setattr(library, name, create)
     monkeypatch.setattr(sources, 'load_weights', lambda *args: None)
 
@@ -55,7 +56,6 @@ def no_downloads(monkeypatch):
     monkeypatch.setattr(frozen_teacher, 'build_teacher', build)
 
 
-GET_TORCHVISION = torchvision.models.get_model
 BUILT = {}
 
 

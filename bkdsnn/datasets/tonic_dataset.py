@@ -64,10 +64,10 @@ LAYOUTS = dict(
 class TonicDataset(BaseDataset):
     """A data set of ``tonic.datasets``: files are listed when it is built, events are read when a sample is asked for.
 
-    The order is that of the paths as text. Sets with a split of their own (DVSGesture, NMNIST,
-    DVSLip) use it. CIFAR10DVS has none: of each class, in that order, the last tenth (rounded down) is the test part
-    and the rest the train part, 900 and 100 recordings. That is the split of spikingjelly and the paper, which list the
-    files so, too. Nothing is ever downloaded.
+    The order is that of the paths as text. Sets with a split of their own (DVSGesture, NMNIST, DVSLip) use it.
+    CIFAR10DVS has none: of each class, in that order, the last tenth (rounded down) is the test part and the rest the
+    train part, 100 and 900 recordings. spikingjelly, which the paper uses, sorts and splits in the same way. Nothing is
+    ever downloaded.
 
     Args:
         name: ``'CIFAR10DVS'``, ``'DVSGesture'``, ``'NMNIST'`` or ``'DVSLip'``.

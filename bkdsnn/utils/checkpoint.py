@@ -22,7 +22,7 @@ def _safe_globals() -> list:
 
 
 def load_file(path: str) -> dict:
-    """Load a checkpoint file or URL onto the CPU, tensors and plain data only.
+    """Load a checkpoint file (PyTorch's or ``.safetensors``) or URL onto the CPU, tensors and plain data only.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -34,6 +34,9 @@ def load_file(path: str) -> dict:
     if not osp.isfile(path):
         raise FileNotFoundError(f'checkpoint {path!r} does not exist (looked in {os.getcwd()}).')
     try:
+        if path.endswith('.safetensors'):
+            from safetensors.torch import load_file as load_safetensors  # comes with timm
+            return load_safetensors(path)
         with torch.serialization.safe_globals(_safe_globals()):
             checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # torch raises a different type for each kind of damage

@@ -127,7 +127,7 @@ class Comparison:
             summary = json.loads(path.read_text())
             methods = {name: Method(name, [float(a) for a in entry['accuracy']], entry.get('lr'), _runs(folder / name))
                        for name, entry in summary['methods'].items() if entry['accuracy']}
-            teacher = summary.get('teacher', {}).get('accuracy')
+            teachers = [float(a) for a in summary.get('teachers', {}).values()]
         except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
             raise ValueError(f'{path} is not a summary of runs ({type(error).__name__}: {error}). Write it anew with '
                              '`make demo`.') from error
@@ -137,7 +137,7 @@ class Comparison:
         if not methods[BASELINE].runs:
             raise FileNotFoundError(f'{folder / BASELINE} holds no trained run such as {folder / BASELINE / "seed0"}. '
                                     'Run `make demo`, which trains them.')
-        return cls(folder, methods, statistics.mean(teacher) if teacher else None)
+        return cls(folder, methods, max(teachers, default=None))
 
     @property
     def plain(self) -> Method:

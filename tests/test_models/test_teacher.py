@@ -1,5 +1,4 @@
 """Where teachers come from, and that none is random by accident."""
-import numpy as np
 import pytest
 import safetensors.torch
 import timm
@@ -188,46 +187,13 @@ def test_teacher_of_small_images_sees_them_as_they_are(small_teacher):
 
 # ---- timm's own files ----
 
-def original_file(network, path):
-    """Weights of a vision transformer of timm in the ``.npz`` of the original implementation."""
-    weights = {key: value.numpy() for key, value in network.state_dict().items()}
-    heads = network.blocks[0].attn.num_heads
-    width = weights['norm.weight'].size
-    out = {'embedding/kernel': weights['patch_embed.proj.weight'].transpose(2, 3, 1, 0),
-           'embedding/bias': weights['patch_embed.proj.bias'], 'cls': weights['cls_token'],
-           'Transformer/posembed_input/pos_embedding': weights['pos_embed'],
-           'Transformer/encoder_norm/scale': weights['norm.weight'],
-           'Transformer/encoder_norm/bias': weights['norm.bias'],
-           'head/kernel': weights['head.weight'].T, 'head/bias': weights['head.bias']}
-    for i in range(len(network.blocks)):
-        ours, theirs = f'blocks.{i}', f'Transformer/encoderblock_{i}'
-        for name, norm in (('LayerNorm_0', 'norm1'), ('LayerNorm_2', 'norm2')):
-            out[f'{theirs}/{name}/scale'] = weights[f'{ours}.{norm}.weight']
-            out[f'{theirs}/{name}/bias'] = weights[f'{ours}.{norm}.bias']
-        attention = f'{theirs}/MultiHeadDotProductAttention_1'
-        for j, name in enumerate(('query', 'key', 'value')):
-            part = slice(j * width, (j + 1) * width)
-            out[f'{attention}/{name}/kernel'] = weights[f'{ours}.attn.qkv.weight'][part].T.reshape(width, heads, -1)
-            out[f'{attention}/{name}/bias'] = weights[f'{ours}.attn.qkv.bias'][part].reshape(heads, -1)
-        out[f'{attention}/out/kernel'] = weights[f'{ours}.attn.proj.weight'].T.reshape(heads, -1, width)
-        out[f'{attention}/out/bias'] = weights[f'{ours}.attn.proj.bias']
-        for name, layer in (('Dense_0', 'fc1'), ('Dense_1', 'fc2')):
-            out[f'{theirs}/MlpBlock_3/{name}/kernel'] = weights[f'{ours}.mlp.{layer}.weight'].T
-            out[f'{theirs}/MlpBlock_3/{name}/bias'] = weights[f'{ours}.mlp.{layer}.bias']
-    np.savez(path, **out)
-
-
 def save_as_timm(network, path):
-    if path.suffix == '.npz':
-        original_file(network, path)
-    elif path.suffix == '.safetensors':
-        safetensors.torch.save_file(network.state_dict(), path)
-    else:
-        torch.save(network.state_dict(), path)
+    save = safetensors.torch.save_file if path.suffix == '.safetensors' else torch.save
+    save(network.state_dict(), path)
     return str(path)
 
 
-@pytest.mark.parametrize('suffix', ['.pth', '.safetensors', '.npz'])
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
 def test_timms_files_load(suffix, tmp_path):
     network = timm.create_model('vit_tiny_patch16_224')
     torch.nn.init.normal_(network.head.bias)
@@ -237,9 +203,8 @@ def test_timms_files_load(suffix, tmp_path):
         torch.testing.assert_close(teacher.network.state_dict()[key], value, msg=key)
 
 
-@pytest.mark.parametrize('suffix', ['.safetensors', '.npz'])
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
 def test_timms_files_that_do_not_fit_are_named(suffix, tmp_path):
-    """A reader that leaves out a head of other classes must not leave it random."""
     network = timm.create_model('vit_tiny_patch16_224', num_classes=7)
     path = save_as_timm(network, tmp_path / f'vit{suffix}')
     with pytest.raises(ValueError, match=r'head\.bias'):

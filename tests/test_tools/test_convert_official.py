@@ -23,6 +23,9 @@ NETS = {
     'spikingformer_cifar10': [*TINY, 'model.backbone.arch.patch_size=4'],
     'cml_spikformer_cifar': [*TINY, 'model.backbone.arch.patch_size=4'],
 }
+# Recorded from public code; their values are compared in tests/test_models/test_golden.py.
+PUBLIC = ('qkformer_imagenet', 'qkformer_cifar', 'meta_spikeformer', 'spikformer_imagenet', 'spikformer_cifar',
+          'spikingformer_plain_imagenet', 'spikingformer_plain_cifar')
 
 
 def activation_based(key):
@@ -73,6 +76,8 @@ def test_every_network_converts_and_gives_the_recorded_logits(name, tmp_path):
     if 'former' in name:
         assert 'Ignored 8 keys, built by the authors, never used' in done.stdout and 'block.0.norm1' in done.stdout
         assert 'LIFNode: tau=2.0' in done.stdout and 'alpha' in done.stdout
+        backbone = init_model(None, str(tmp_path / 'ours.pth')).cfg.model.backbone
+        assert backbone.T == 4 and backbone.neuron.to_dict() == golden.LIF
 
 
 def test_keys_of_spikingjellys_own_networks_convert(tmp_path):
@@ -153,7 +158,7 @@ def test_other_families_and_foreign_files_are_named(tmp_path):
     assert done.returncode == 1 and 'of no network that is known here: sew_resnet' in done.stderr
 
 
-@pytest.mark.parametrize('name', NETS)
+@pytest.mark.parametrize('name', [*NETS, *PUBLIC])
 def test_families_do_not_overlap(name):
     keys = [canonical(key) for key in golden.recipe_weights(name)]
     assert [family for family in FAMILIES if any(re.fullmatch(FAMILIES[family].marker, key) for key in keys)] == \

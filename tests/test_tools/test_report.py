@@ -67,7 +67,7 @@ def demo(tmp_path_factory, small_teacher):
 
 def write_summary(folder, **accuracies):
     methods = {name: dict(accuracy=accuracy, lr=0.3) for name, accuracy in accuracies.items()}
-    (folder / 'summary.json').write_text(json.dumps(dict(teacher=dict(accuracy=[98.1]), methods=methods)))
+    (folder / 'summary.json').write_text(json.dumps(dict(teachers=dict(teacher=98.1), methods=methods)))
 
 
 @pytest.fixture(scope='module')

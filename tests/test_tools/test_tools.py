@@ -205,7 +205,7 @@ def test_comparison_reads_all_seeds_and_pairs_them(tmp_path, small_teacher):
     summary = json.loads((tmp_path / 'summary.json').read_text())
     assert set(summary['methods']) == {'plain', 'mixed'}
     plain, mixed = (summary['methods'][name]['accuracy'] for name in ('plain', 'mixed'))
-    assert len(plain) == len(mixed) == 2 and len(summary['teacher']['accuracy']) == 1
+    assert len(plain) == len(mixed) == 2 and list(summary['teachers']) == ['teacher']
     gain = sum(m - p for m, p in zip(mixed, plain)) / 2
     assert f'{gain:+.2f} ±' in done.stdout
     model = bkdsnn.init_model(str(tmp_path / 'mixed/seed1/mixed.py'), str(tmp_path / 'mixed/seed1'))

@@ -63,8 +63,7 @@ def summarise(folder: Path) -> dict:
     teachers = {path.name: test_accuracy(Run.open(path)) for path in sorted(folder.glob('teacher*'))}
     if not teachers:
         raise FileNotFoundError(f'{folder} holds no teacher (a folder teacher or teacher_<name>).')
-    # Reports are about one teacher.
-    return dict(teacher=dict(accuracy=[next(iter(teachers.values()))]), teachers=teachers, methods=methods)
+    return dict(teachers=teachers, methods=methods)
 
 
 def spread(values: List[float]) -> float:

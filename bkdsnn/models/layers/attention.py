@@ -1,13 +1,12 @@
 """Attention and MLP of spiking transformers, and the block that they make."""
 from typing import List
 
-import torch
-from mmengine.dist import get_dist_info
 from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
 from .conv_unit import PARTS, SPIKE_FIRST, SpikingConvUnit
+from .random import uniform_per_sample
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, num_heads: int, scale: float) -> Tensor:
@@ -88,7 +87,7 @@ class SpikingMLP(nn.Module):
 class DropPath(nn.Module):
     """Stochastic depth (Huang et al., 2016): drops a residual branch for whole samples, in all their time steps.
 
-    As for the blur mask, the numbers of all processes' samples are drawn and each process takes its own.
+    timm's drops along the first axis, which is time here.
 
     Args:
         probability: Of dropping, in [0, 1); the branches kept are scaled by 1 / (1 - probability).
@@ -104,10 +103,8 @@ class DropPath(nn.Module):
         """(T, B, ...) to the same shape; unchanged in eval mode."""
         if not self.training or self.probability == 0:
             return x
-        rank, world = get_dist_info()
-        uniform = torch.rand(x.shape[1] * world, device=x.device)[rank::world]
-        keep = (uniform >= self.probability).to(x.dtype) / (1 - self.probability)
-        return x * keep.view(1, -1, *[1] * (x.dim() - 2))
+        uniform = uniform_per_sample(x.shape[1], *[1] * (x.dim() - 2), device=x.device)
+        return x * ((uniform >= self.probability).to(x.dtype) / (1 - self.probability))
 
     def extra_repr(self) -> str:
         return f'probability={self.probability:g}'

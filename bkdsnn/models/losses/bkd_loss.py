@@ -1,25 +1,18 @@
 """Blurred knowledge distillation (BKDSNN, ECCV 2024, arXiv 2407.09083)."""
 from typing import Optional, Tuple
 
-import torch
-from mmengine.dist import get_dist_info
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bkdsnn.registry import MODELS
 
-from ..layers import time_mean
+from ..layers import time_mean, uniform_per_sample
 from .base import DistillLoss
 
 
 def blur_mask(x: Tensor, blur_ratio: float) -> Tensor:
-    """Random mask (B, C, 1, 1) that zeroes each channel of each sample with probability ``blur_ratio``.
-
-    The numbers are drawn for the samples of all processes and each takes its own, so processes that share a seed get
-    independent masks, and the run equals that of one process with the whole batch.
-    """
-    rank, world = get_dist_info()
-    uniform = torch.rand(x.shape[0] * world, x.shape[1], 1, 1, device=x.device)[rank::world]
+    """Random mask (B, C, 1, 1) that zeroes each channel of each sample with probability ``blur_ratio``."""
+    uniform = uniform_per_sample(*x.shape[:2], 1, 1, device=x.device)
     return (uniform >= blur_ratio).to(x.dtype)
 
 

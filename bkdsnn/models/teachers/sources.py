@@ -1,22 +1,17 @@
 """Where a teacher network comes from: a config, a model zoo, or an import path."""
 import copy
 import importlib
-import os
 import os.path as osp
 from dataclasses import dataclass
-from typing import Dict, Optional, Sequence, Tuple, Union
+from typing import Optional, Sequence, Tuple, Union
 
-import safetensors.torch
-import torch
 from mmengine.config import Config
-from torch import Tensor, nn
+from torch import nn
 
 from bkdsnn.registry import MODELS
-from bkdsnn.utils.checkpoint import fit_weights, load_weights
+from bkdsnn.utils.checkpoint import load_weights
 
 LIBRARY_WEIGHTS = 'pretrained'
-# Beside PyTorch's: what timm downloads, and the original files of its vision transformers.
-TIMM_FILES = ('.safetensors', '.npz')
 INTERPOLATIONS = ('bicubic', 'bilinear', 'nearest')
 # Resizing transforms of mmpretrain's pipelines, with their default interpolation.
 RESIZES = dict(Resize='bilinear', ResizeEdge='bilinear', EfficientNetCenterCrop='bicubic')
@@ -44,8 +39,8 @@ def build_teacher(model: Union[str, dict, nn.Module], checkpoint: Optional[str])
         model: A network; a model config (``dict(type=...)``); the path of a config file; ``'timm/NAME'``,
             ``'torchvision/NAME'``, both with ``.TAG`` where there are several weights; the name of an mmpretrain model;
             or the import path ``'package.module:factory'`` of a function or class without required arguments.
-        checkpoint: File (``.pth``, ``.safetensors`` or timm's ``.npz``), URL or work directory with its weights;
-            ``'pretrained'`` for the library's own; ``None`` only for a network given as such.
+        checkpoint: File (PyTorch's or ``.safetensors``), URL or work directory with its weights; ``'pretrained'`` for
+            the library's own; ``None`` only for a network given as such.
 
     Raises:
         ValueError: If the teacher would be left with random weights, or does not fit its checkpoint.
@@ -72,8 +67,7 @@ def build_teacher(model: Union[str, dict, nn.Module], checkpoint: Optional[str])
     else:
         source = _from_mmpretrain(model, checkpoint)
     if checkpoint not in (None, LIBRARY_WEIGHTS):
-        load = _load_file_of_timm if checkpoint.endswith(TIMM_FILES) else load_weights
-        load(source.network, checkpoint, _way_out(model))
+        load_weights(source.network, checkpoint, _way_out(model))
     elif checkpoint == LIBRARY_WEIGHTS and not getattr(source.network, '_has_library_weights', False):
         raise ValueError(f'FrozenTeacher: checkpoint={LIBRARY_WEIGHTS!r} needs a model zoo, but model={model!r} is not '
                          'from one. Give a file, URL or work directory.')
@@ -163,27 +157,6 @@ def _from_torchvision(name: str, checkpoint: str) -> TeacherSource:
     size = list(preset.crop_size) * (2 if len(preset.crop_size) == 1 else 1)
     return TeacherSource(network, [255 * m for m in preset.mean], [255 * s for s in preset.std], True, size,
                          preset.interpolation.value)
-
-
-def _load_file_of_timm(network: nn.Module, path: str, way_out: str) -> None:
-    if not osp.isfile(path):
-        raise FileNotFoundError(f'checkpoint {path!r} does not exist (looked in {os.getcwd()}). {way_out}')
-    try:
-        weights = _npz_weights(network, path) if path.endswith('.npz') else safetensors.torch.load_file(path)
-    except Exception as error:  # each format has its own types
-        raise ValueError(f'checkpoint {path!r} cannot be read: {error}. {way_out}') from error
-    fit_weights(network, weights, f'checkpoint {path!r} is not of this', f' {way_out}')
-
-
-def _npz_weights(network: nn.Module, path: str) -> Dict[str, Tensor]:
-    """State dict as timm's own reader fills it, without what it leaves as it was."""
-    if not hasattr(network, 'load_pretrained'):
-        raise ValueError(f'{type(network).__name__} has no reader for such files')
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.fill_(torch.nan)
-    network.load_pretrained(path)
-    return {key: value for key, value in network.state_dict().items() if not value.isnan().any()}
 
 
 def _import(path: str):

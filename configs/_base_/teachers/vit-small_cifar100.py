@@ -1,4 +1,5 @@
 # A ViT-S fine-tuned by configs/ann/vit-small-p16_8xb64-50e_cifar100-224px.py; it sees the image at 224 pixels.
+# 82.22 is the accuracy of the authors' teacher: a lesser one would be another experiment.
 teacher = dict(
     type='FrozenTeacher',
     model='{{ fileDirname }}/../../ann/vit-small-p16_8xb64-50e_cifar100-224px.py',
