@@ -1,5 +1,6 @@
 """Every config of the model zoo: it builds, its name follows the rule, and one of each kind trains."""
 import re
+from functools import partial
 
 import mmpretrain
 import pytest
@@ -35,15 +36,17 @@ def name_of(path):
     return path.relative_to(CONFIGS).with_suffix('').as_posix()
 
 
+def with_random_weights(create, random, *args, **kwargs):
+    return create(*args, **{**kwargs, **random})
+
+
 @pytest.fixture
 def no_downloads(monkeypatch):
     """Teachers are the configured networks with random weights; the last one built is kept, as building takes long."""
-    for library, name, weights in ((timm, 'create_model', dict(pretrained=False)),
-                                   (mmpretrain, 'get_model', dict(pretrained=False)),
-                                   (torchvision.models, 'get_model', dict(weights=None))):
-        def create(*args, original=getattr(library, name), weights=weights, **kwargs):
-            return original(*args, **{**kwargs, **weights})
-        monkeypatch.setattr(library, name, create)
+    for library, name, random in ((timm, 'create_model', dict(pretrained=False)),
+                                  (mmpretrain, 'get_model', dict(pretrained=False)),
+                                  (torchvision.models, 'get_model', dict(weights=None))):
+        monkeypatch.setattr(library, name, partial(with_random_weights, getattr(library, name), random))
     monkeypatch.setattr(sources, 'load_weights', lambda *args: None)
 
     def build(model, checkpoint):

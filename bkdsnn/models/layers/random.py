@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def uniform_per_sample(samples: int, *shape: int, device: torch.device) -> Tensor:
-    """Uniform numbers in [0, 1), shape (samples, *shape).
+    """Uniform numbers in [0, 1), shape (samples, ``*shape``).
 
     They are drawn for the samples of all processes and each takes its own, so processes that share a seed get
     independent numbers, and the run equals that of one process with the whole batch.
