@@ -51,13 +51,16 @@ def write_aedat4(path, events, size=(128, 128), packet=64):
     Path(path).write_bytes(content)
 
 
-def write_cifar10_dvs(root, per_class=10, number=200):
-    """``CIFAR10DVS/airplane/cifar10_airplane_0.aedat4`` and so on; returns the events by path."""
+def write_cifar10_dvs(root, numbers=(*range(9), 999), number=200):
+    """``CIFAR10DVS/airplane/cifar10_airplane_0.aedat4`` and so on; returns the events by path.
+
+    Of the fixed split, recordings 0 to 8 are in the train part and 999 is in the test part.
+    """
     written = {}
     for label, name in enumerate(CIFAR10):
         folder = Path(root) / 'CIFAR10DVS' / name
         folder.mkdir(parents=True)
-        for i in reversed(range(per_class)):
+        for i in reversed(numbers):
             path = folder / f'cifar10_{name}_{i}.aedat4'
             written[str(path)] = generate_events(number, seed=1000 * label + i)
             write_aedat4(path, written[str(path)])
@@ -82,6 +85,13 @@ def write_dvs_gesture(root, users=dict(Train=(1, 2, 10), Test=(24, )), number=20
     return written
 
 
+def write_bin(path, events):
+    """Five bytes per event: x, y, and 23 bits of time below one of polarity."""
+    rows = np.stack([events['x'], events['y'], events['p'] << 7 | events['t'] >> 16, events['t'] >> 8 & 255,
+                     events['t'] & 255], 1)
+    path.write_bytes(rows.astype(np.uint8).tobytes())
+
+
 def write_nmnist(root, per_class=2, number=100):
     """``NMNIST/Train/0/00000.bin`` and so on, five bytes per event; returns the events by path."""
     written = {}
@@ -91,11 +101,46 @@ def write_nmnist(root, per_class=2, number=100):
             folder.mkdir(parents=True)
             for i in range(per_class):
                 events = generate_events(number, seed=100 * label + i, size=(34, 34), duration=300000)
-                rows = np.stack([events['x'], events['y'], events['p'] << 7 | events['t'] >> 16,
-                                 events['t'] >> 8 & 255, events['t'] & 255], 1)
-                (folder / f'{i:05d}.bin').write_bytes(rows.astype(np.uint8).tobytes())
+                write_bin(folder / f'{i:05d}.bin', events)
                 written[str(folder / f'{i:05d}.bin')] = events
     return written
+
+
+def write_ncaltech101(root, classes=('BACKGROUND_Google', 'Faces_easy', 'ant', 'yin_yang'), numbers=(1, 2, 10),
+                      number=100):
+    """``NCALTECH101/Caltech101/ant/image_0001.bin`` and so on; returns the events by path.
+
+    Recordings differ in size. As tonic's reader does, what is returned begins at 0 in x and y.
+    """
+    written = {}
+    for label, name in enumerate(classes):
+        folder = Path(root) / 'NCALTECH101' / 'Caltech101' / name
+        folder.mkdir(parents=True)
+        for i in numbers:
+            events = generate_events(number, seed=100 * label + i, size=(100 + 10 * i, 180 - 10 * i), duration=300000)
+            write_bin(folder / f'image_{i:04d}.bin', events)
+            for axis in 'xy':
+                events[axis] -= events[axis].min()
+            written[str(folder / f'image_{i:04d}.bin')] = events
+    return written
+
+
+def write_shd(root, number=5):
+    """``SHD/shd_train.h5`` and ``SHD/shd_test.h5``, as ``number`` spoken digits on a cochlea of 700 channels."""
+    import h5py
+    (Path(root) / 'SHD').mkdir()
+    rng = np.random.default_rng(0)
+    for split in ('train', 'test'):
+        with h5py.File(Path(root) / 'SHD' / f'shd_{split}.h5', 'w') as file:
+            lengths = rng.integers(20, 40, number)
+            for name, values in (('times', [np.sort(rng.random(n)).astype(np.float16) for n in lengths]),
+                                 ('units', [rng.integers(0, 700, n).astype(np.uint16) for n in lengths])):
+                data = file.create_dataset(f'spikes/{name}', number, h5py.vlen_dtype(values[0].dtype))
+                for i, value in enumerate(values):
+                    data[i] = value
+            file['labels'] = np.arange(number) % 20
+            file['extra/keys'] = np.array([f'digit {i}'.encode() for i in range(20)])
+            file['extra/speaker'] = np.zeros(number, int)
 
 
 def write_dvs_lip(root, words=('accused', 'young'), number=100):

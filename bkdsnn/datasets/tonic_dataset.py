@@ -3,170 +3,263 @@ import inspect
 import logging
 import os.path as osp
 from dataclasses import dataclass, field
-from typing import Dict, List, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from mmengine.logging import print_log
-from mmpretrain.datasets import BaseDataset
 
-from bkdsnn.registry import DATASETS, TRANSFORMS
+from bkdsnn.registry import DATASETS
+from bkdsnn.utils.checkpoint import some_of
+
+from .archives import Archive, unpack_once
+from .event_dataset import EventDataset
+from .event_files import read_events
+from .split_files import read_split
 
 SPLITS = ('train', 'test')
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a data set looks like on disk.
+    """What a published data set is, beyond what tonic says of it.
 
     Attributes:
-        archives: By split, the published archive and where it is found.
-        tree: By split, the folders below ``data_root`` once it is unpacked.
-        sizes: By split, how many recordings the published set has; an entry is left out where that is not known.
+        tree: By split, recordings below ``data_root`` once it is unpacked.
+        sizes: By split, how many recordings there are; an entry is left out where that is not known.
+        split_file: Of the test part, where the set has none of its own.
+        sensor_size: Where tonic has none.
     """
 
-    archives: Dict[str, str]
     tree: Dict[str, str]
     sizes: Dict[str, int] = field(default_factory=dict)
-
-
-def _both(text: str) -> Dict[str, str]:
-    return dict.fromkeys(SPLITS, text)
+    split_file: Optional[str] = None
+    sensor_size: Optional[Tuple[int, int, int]] = None
 
 
 LAYOUTS = dict(
     CIFAR10DVS=Layout(
-        _both('CIFAR10DVS.zip (https://figshare.com/ndownloader/files/38023437) with one zip per class inside, all '
-              'unpacked'),
-        _both('CIFAR10DVS/airplane/cifar10_airplane_0.aedat4\n'
-              'CIFAR10DVS/airplane/...\n'
-              'CIFAR10DVS/truck/cifar10_truck_999.aedat4'),
-        dict(train=9000, test=1000)),
+        dict.fromkeys(SPLITS, 'CIFAR10DVS/airplane/cifar10_airplane_0.aedat4\n'
+                              'CIFAR10DVS/airplane/...\n'
+                              'CIFAR10DVS/truck/cifar10_truck_999.aedat4'),
+        dict(train=9000, test=1000), 'cifar10_dvs.txt'),
     DVSGesture=Layout(
-        dict(train='ibmGestureTrain.tar.gz (https://figshare.com/ndownloader/files/38022171)',
-             test='ibmGestureTest.tar.gz (https://figshare.com/ndownloader/files/38020584)'),
         dict(train='DVSGesture/ibmGestureTrain/user01_fluorescent/0.npy\n'
                    'DVSGesture/ibmGestureTrain/user01_fluorescent/...',
              test='DVSGesture/ibmGestureTest/user24_fluorescent/0.npy\n'
                   'DVSGesture/ibmGestureTest/user24_fluorescent/...'),
         dict(train=1077, test=264)),
     NMNIST=Layout(
-        dict(train='Train.zip (https://www.garrickorchard.com/datasets/n-mnist)',
-             test='Test.zip (https://www.garrickorchard.com/datasets/n-mnist)'),
         dict(train='NMNIST/Train/0/00002.bin\nNMNIST/Train/0/...', test='NMNIST/Test/0/00004.bin\nNMNIST/Test/0/...'),
         dict(train=60000, test=10000)),
+    # The largest of its recordings fill the ATIS' 240x180 pixels (Orchard et al. 2015).
+    NCALTECH101=Layout(
+        dict.fromkeys(SPLITS, 'NCALTECH101/Caltech101/BACKGROUND_Google/image_0001.bin\n'
+                              'NCALTECH101/Caltech101/...\n'
+                              'NCALTECH101/Caltech101/yin_yang/image_0060.bin'),
+        dict(train=7886, test=823), 'n_caltech101.txt', (240, 180, 2)),
     DVSLip=Layout(
-        _both('DVS-Lip.zip (https://sites.google.com/view/event-based-lipreading)'),
         dict(train='DVSLip/DVS-Lip/train/accused/0.npy\nDVSLip/DVS-Lip/train/...',
              test='DVSLip/DVS-Lip/test/accused/0.npy\nDVSLip/DVS-Lip/test/...')))
 
 
 @DATASETS.register_module()
-class TonicDataset(BaseDataset):
+class TonicDataset(EventDataset):
     """A data set of ``tonic.datasets``: files are listed when it is built, events are read when a sample is asked for.
 
-    The order is that of the paths as text. Sets with a split of their own (DVSGesture, NMNIST, DVSLip) use it.
-    CIFAR10DVS has none: of each class, in that order, the last tenth (rounded down) is the test part and the rest the
-    train part, 100 and 900 recordings. spikingjelly, which the paper uses, sorts and splits in the same way. Nothing is
-    ever downloaded.
+    The order is that of the paths as text. Sets with a split of their own (DVSGesture, NMNIST, DVSLip, ...) use it.
+    The test parts of the others are fixed in text files with checksums, in ``bkdsnn/datasets/splits``:
+
+    - CIFAR10DVS: of each class, with the names sorted as text, the last 100 recordings. spikingjelly, which the paper
+      uses, sorts and splits in the same way.
+    - NCALTECH101: every tenth recording of each class, 823 of 8,709.
+
+    Nothing is ever downloaded, but an archive that lies in ``data_root/name`` is checked and unpacked.
 
     Args:
-        name: ``'CIFAR10DVS'``, ``'DVSGesture'``, ``'NMNIST'`` or ``'DVSLip'``.
+        name: Class of ``tonic.datasets``, such as ``'CIFAR10DVS'``, ``'DVSGesture'``, ``'NMNIST'``, ``'NCALTECH101'``.
         data_root: Folder that holds the folder ``name``.
         split: ``'train'`` or ``'test'``.
-        pipeline: Transforms. The first one gets ``events``, a structured array with the integer fields ``x``, ``y``,
-            ``t`` (microseconds) and ``p``, ``sensor_size`` (width, height, polarities), ``gt_label`` and ``path``.
-        **kwargs: As :class:`mmpretrain.datasets.BaseDataset`. ``metainfo`` holds ``classes`` and ``sensor_size``.
+        split_file: Text file with the recordings of the test part, one per line, relative to ``data_root/name``; all
+            others are the train part. Only for sets without a split of their own.
+        partial: Whether recordings of the published set may be missing.
+        reader: Other arguments of tonic's class, such as ``dict(stabilize=True)`` of ``'NMNIST'``.
+        **kwargs: As :class:`~bkdsnn.datasets.event_dataset.EventDataset`; ``metainfo`` may change ``sensor_size``.
 
     Raises:
-        ValueError: If the name or split is unknown.
+        ValueError: If a name or split is unknown, recordings are missing though ``partial`` is not set, a split file
+            names recordings that are not there, or an archive is damaged.
         FileNotFoundError: If there are no recordings; the message shows the folders expected and the archive to get.
     """
 
-    def __init__(self, name: str, data_root: str, split: str, pipeline: Sequence = (), **kwargs) -> None:
-        if name not in LAYOUTS:
-            raise ValueError(f'TonicDataset: name={name!r} is unknown; choose from {list(LAYOUTS)}.')
+    def __init__(self,
+                 name: str,
+                 data_root: str,
+                 split: str,
+                 split_file: Optional[str] = None,
+                 partial: bool = False,
+                 reader: dict = {},
+                 pipeline: Sequence = (),
+                 **kwargs) -> None:
+        from tonic import datasets  # heavy, and only needed where events are read
+        if name not in datasets.__all__:
+            raise ValueError(f'TonicDataset: name={name!r} is unknown; choose from {sorted(datasets.__all__)}.')
         if split not in SPLITS:
             raise ValueError(f'TonicDataset: split={split!r} is unknown; choose from {list(SPLITS)}.')
-        from tonic import datasets  # heavy, and only needed where events are read
-        self.name, self.split = name, split
-        self.source = getattr(datasets, name)
-        classes = self.source.classes
-        classes = sorted(classes, key=classes.get) if isinstance(classes, dict) else classes
-        metainfo = dict(classes=tuple(classes), sensor_size=tuple(self.source.sensor_size),
-                        **(kwargs.pop('metainfo', None) or {}))
-        # Built here, since the parent would look the names up in mmpretrain's registry.
-        pipeline = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
-        super().__init__(ann_file='', data_root=data_root, metainfo=metainfo, pipeline=pipeline, **kwargs)
+        self.name, self.split, self.partial, self.reader_options = name, split, partial, dict(reader)
+        self.class_of_tonic, self.archive = getattr(datasets, name), None
+        self.layout = LAYOUTS.get(name, Layout(tree={}))
+        self.split_file = split_file or self.layout.split_file
+        if split_file and self._split_arguments:
+            raise ValueError(f'TonicDataset: {name} has a split of its own; drop split_file={split_file!r}.')
+        if not self._split_arguments and not self.split_file:
+            raise ValueError(f'TonicDataset: {name} has no split of its own. Give split_file, a text file with the '
+                             'recordings of the test part.')
+        metainfo = dict(sensor_size=self.layout.sensor_size or self.class_of_tonic.sensor_size)
+        classes = getattr(self.class_of_tonic, 'classes', None)
+        if classes is not None:
+            metainfo.update(classes=sorted(classes, key=classes.get) if isinstance(classes, dict) else classes)
+        metainfo.update(kwargs.pop('metainfo', None) or {})
+        super().__init__(data_root=data_root, metainfo=metainfo, pipeline=pipeline, **kwargs)
+        if self.cache is not None and not self.has_files:
+            raise ValueError(f'TonicDataset: {name} keeps many recordings in one file, of which no frames are cached. '
+                             'Set cache_dir=None.')
+
+    @property
+    def _split_arguments(self) -> dict:
+        """What tells tonic's class the split; nothing if it has none."""
+        parameters = inspect.signature(self.class_of_tonic).parameters
+        if 'train' in parameters:
+            return dict(train=self.split == 'train')
+        return dict(split=self.split) if 'split' in parameters else {}
+
+    @property
+    def folder(self) -> str:
+        """Where tonic looks for the recordings."""
+        return osp.join(self.data_root, self.name)
 
     def load_data_list(self) -> List[dict]:
         """One dict per recording: ``path``, ``gt_label`` and ``reader_index``, its index in tonic's listing."""
         self.reader = self._open()
-        files = [osp.relpath(path, self.reader.location_on_system).replace(osp.sep, '/') for path in self.reader.data]
-        order = sorted(range(len(files)), key=files.__getitem__)
-        if not self._has_own_split:
-            order = last_tenth(order, self.reader.targets, self.split)
-        if not order:
-            raise FileNotFoundError(self._what_is_missing())
-        expected = LAYOUTS[self.name].sizes.get(self.split, len(order))
-        if len(order) != expected:
-            print_log(f'TonicDataset: {self.reader.location_on_system} has {len(order)} recordings for '
-                      f'split={self.split!r} where the published {self.name} has {expected}: results will not be '
-                      'comparable.', logger='current', level=logging.WARNING)
-        return [dict(path=self.reader.data[i], gt_label=int(self.reader.targets[i]), reader_index=i) for i in order]
-
-    @property
-    def _has_own_split(self) -> bool:
-        return 'train' in inspect.signature(self.source).parameters
+        paths = getattr(self.reader, 'data', None)
+        self.has_files = bool(paths) and all(isinstance(path, str) for path in paths)
+        if not self.has_files:
+            paths = [f'{self.folder}[{i}]' for i in range(len(self.reader))]
+        relative = [osp.relpath(path, self.reader.location_on_system).replace(osp.sep, '/') for path in paths]
+        chosen = sorted(range(len(paths)), key=relative.__getitem__) if self.has_files else list(range(len(paths)))
+        if self.split_file:
+            chosen = self._part(chosen, relative)
+        is_published = self.split_file == self.layout.split_file
+        expected = self.layout.sizes.get(self.split, len(chosen))
+        if is_published and len(chosen) != expected:
+            message = (f'TonicDataset: {self.folder} has {len(chosen)} recordings for split={self.split!r} where the '
+                       f'published {self.name} has {expected}')
+            if not self.partial:
+                raise ValueError(f'{message}. Get the whole set, or set partial=True in the data set of each data '
+                                 f'loader; results will then not be comparable. {self._expected_tree()}')
+            print_log(f'{message}: results will not be comparable.', logger='current', level=logging.WARNING)
+        if not chosen:
+            raise FileNotFoundError(f'TonicDataset: none of the {len(paths)} recordings in {self.folder} is in the '
+                                    f'{self.split} part. {self._expected_tree()}')
+        labels = self._labels()
+        return [dict(path=paths[i], gt_label=labels[i], reader_index=i) for i in chosen]
 
     def _open(self):
-        """tonic's reader of the files, kept from downloading or unpacking anything."""
-        reader = self.source.__new__(self.source)
-        # tonic downloads while it is built wherever this says that files are missing. We look at what it lists instead.
-        reader._check_exists = lambda: True
+        """tonic's reader of the files, after an archive beside them is unpacked."""
+        reader = self._make_reader()  # also tells what the archive is
+        if self.archive is not None and unpack_once(self.archive, self.folder, lambda: len(self._make_reader())):
+            reader = self._make_reader()
+        if not len(reader):
+            raise FileNotFoundError(f'TonicDataset: no recordings of {self.name}, split={self.split!r}, in '
+                                    f'{self.folder}. Put {self.archive or "the published files"} there and start '
+                                    f'again: it is unpacked once. {self._expected_tree()}')
+        return reader
+
+    def _make_reader(self):
+        """tonic's reader, kept from downloading anything; an empty list if its files are not there."""
+        reader = self.class_of_tonic.__new__(self.class_of_tonic)
+
+        def note_archive() -> bool:
+            # tonic calls this while it is built, and would download wherever it says that files are missing.
+            self.archive = archive_of(reader)
+            return True
+
+        reader._check_exists = note_archive
         try:
-            reader.__init__(self.data_root, **(dict(train=self.split == 'train') if self._has_own_split else {}))
-        except OSError as error:
-            raise FileNotFoundError(self._what_is_missing()) from error
+            reader.__init__(self.data_root, **self._split_arguments, **self.reader_options)
+        except OSError:
+            return []
         except (KeyError, ValueError) as error:
-            raise ValueError(f'TonicDataset: {reader.location_on_system} holds a folder or file that is not part of '
-                             f'{self.name} ({error}).\n{self._expected_tree()}') from error
+            raise ValueError(f'TonicDataset: {self.folder} holds a folder or file that is not part of {self.name} '
+                             f'({error}). {self._expected_tree()}') from error
         del reader._check_exists  # so that the reader can be pickled for workers
         return reader
 
-    def _what_is_missing(self) -> str:
-        return (f'TonicDataset: no recordings of {self.name}, split={self.split!r}, in data_root={self.data_root!r}. '
-                f'Get {LAYOUTS[self.name].archives[self.split]} and unpack it there. {self._expected_tree()}')
+    def _part(self, order: List[int], relative: List[str]) -> List[int]:
+        """Those of a split, by the split file."""
+        test = read_split(self.split_file)
+        there = {relative[i] for i in order}
+        missing = [f'{recording} (line {line})' for line, recording in enumerate(test, 1) if recording not in there]
+        if missing and not self.partial:
+            raise ValueError(f'TonicDataset: the split file {self.split_file} names {len(missing)} of {len(test)} '
+                             f'recordings that are not in {self.folder}: {some_of(missing)}. Get the whole set, or set '
+                             f'partial=True in the data set of each data loader. {self._expected_tree()}')
+        test = set(test)
+        return [i for i in order if (relative[i] in test) == (self.split == 'test')]
+
+    def _labels(self) -> List[int]:
+        targets = getattr(self.reader, 'targets', None) or [self.reader[i][1] for i in range(len(self.reader))]
+        if self._metainfo.get('classes') is None and getattr(self.reader, 'classes', None) is not None:
+            self._metainfo['classes'] = tuple(np.asarray(self.reader.classes).astype(str))
+        if all(isinstance(target, str) for target in targets):
+            if self._metainfo.get('classes') is None:
+                # By the split file, so that labels are the same where recordings are missing.
+                names = {osp.basename(osp.dirname(path)) for path in read_split(self.split_file)} | set(targets)
+                self._metainfo['classes'] = tuple(sorted(names))
+            label_of = {name: label for label, name in enumerate(self._metainfo['classes'])}
+            targets = [label_of[target] for target in targets]
+        if not all(isinstance(target, (int, np.integer)) for target in targets):
+            raise ValueError(f'TonicDataset: {self.name} is no set for classification: its targets are not classes.')
+        return [int(target) for target in targets]
 
     def _expected_tree(self) -> str:
-        tree = LAYOUTS[self.name].tree[self.split].splitlines()
+        tree = self.layout.tree.get(self.split, f'{self.name}/...').splitlines()
         return '\n'.join(['Expected:', *(f'  {osp.join(self.data_root, line)}' for line in tree)])
 
-    def load_events(self, data_info: dict) -> np.ndarray:
-        """The events of one entry of the data list.
+    def source(self) -> str:
+        """Name of the set and what its reader does to events."""
+        return f'{self.name}({self.reader_options or ""})'
+
+    def read_events(self, data_info: dict) -> np.ndarray:
+        """The events of one recording, as tonic reads them.
 
         Raises:
             OSError: If the file cannot be read; the message names it.
         """
+        path = data_info['path']
+        if path.endswith(('.aedat4', '.bin')):
+            events = read_events(path)  # finds what tonic's readers would not say: damage, and no events at all
+            if not len(events) or path.endswith('.aedat4'):
+                return events
         try:
-            return self.reader[data_info['reader_index']][0]
+            events = self.reader[data_info['reader_index']][0]
         except Exception as error:  # the readers of tonic raise what they like
-            raise OSError(f'TonicDataset: {data_info["path"]} cannot be read: {error}') from error
-
-    def prepare_data(self, idx: int):
-        """Read the events and run the pipeline."""
-        data_info = self.get_data_info(idx)
-        data_info.update(events=self.load_events(data_info), sensor_size=self.metainfo['sensor_size'])
-        return self.pipeline(data_info)
+            raise OSError(f'TonicDataset: {path} cannot be read: {error}') from error
+        return events if 'y' in (events.dtype.names or ()) else on_a_plane(events)
 
     def extra_repr(self) -> List[str]:
-        return [f'Name: \t{self.name}', f'Split: \t{self.split}', f'Root of data: \t{self.data_root}']
+        return [f'Name: \t{self.name}', f'Split: \t{self.split}', f'Root of data: \t{self.data_root}',
+                *super().extra_repr()]
 
 
-def last_tenth(order: List[int], labels: List[int], split: str) -> List[int]:
-    """Of each class, the last tenth of ``order`` (rounded down) for ``'test'`` and the rest for ``'train'``."""
-    chosen = []
-    for label in sorted(set(labels)):
-        members = [i for i in order if labels[i] == label]
-        first_of_test = len(members) - len(members) // 10
-        chosen += members[:first_of_test] if split == 'train' else members[first_of_test:]
-    return chosen
+def archive_of(reader) -> Optional[Archive]:
+    """The published archive that a data set of tonic comes in, if it is one file."""
+    if all(isinstance(getattr(reader, name, None), str) for name in ('filename', 'url', 'file_md5')):
+        return Archive(reader.filename, reader.url, reader.file_md5)
+    return None
+
+
+def on_a_plane(events: np.ndarray) -> np.ndarray:
+    """Events of a sensor that is a line, such as a cochlea, with ``y`` and a single polarity, both 0."""
+    plane = np.zeros(len(events), [('x', np.int64), ('y', np.int64), ('t', np.int64), ('p', np.int64)])
+    plane['x'], plane['t'] = events['x'], events['t']
+    return plane

@@ -1,9 +1,10 @@
 """A file backend of mmengine that never leaves a half-written file."""
-import os
 from pathlib import Path
 from typing import Union
 
 from mmengine.fileio import LocalBackend, register_backend
+
+from bkdsnn.utils.atomic import write_atomically
 
 
 @register_backend('atomic')
@@ -16,12 +17,5 @@ class AtomicLocalBackend(LocalBackend):
 
     def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
         """Write ``obj`` to ``filepath`` whole or not at all."""
-        filepath = Path(filepath)
-        partial = filepath.with_name(f'.{filepath.name}.{os.getpid()}.partial')
-        try:
-            super().put(obj, partial)
-            with open(partial, 'rb') as written:
-                os.fsync(written.fileno())
-            os.replace(partial, filepath)
-        finally:
-            partial.unlink(missing_ok=True)
+        Path(filepath).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(filepath, lambda file: file.write(obj), sync=True)

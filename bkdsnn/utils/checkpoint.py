@@ -10,6 +10,8 @@ import torch
 from mmengine.logging import HistoryBuffer
 from torch import Tensor, nn
 
+from .atomic import write_atomically
+
 STUDENT_PREFIX = 'student.'
 
 
@@ -154,10 +156,4 @@ def fit_weights(model: nn.Module, weights: Dict[str, Tensor], complaint: str, wa
 
 def save_file(checkpoint: dict, path: str) -> None:
     """Write a checkpoint whole or not at all."""
-    partial = f'{path}.partial'
-    try:
-        torch.save(checkpoint, partial)
-        os.replace(partial, path)
-    finally:
-        if osp.exists(partial):
-            os.remove(partial)
+    write_atomically(path, lambda file: torch.save(checkpoint, file))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bkdsnn.registry import TRANSFORMS
 
-from .frames import VIEWS
+from .views import VIEWS
 
 
 @TRANSFORMS.register_module()

@@ -1,0 +1,109 @@
+"""Archives of published data sets: found beside their place, checked, and unpacked once."""
+import hashlib
+import shutil
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Iterator
+
+from filelock import FileLock
+from mmengine.logging import print_log
+from mmengine.utils import ProgressBar
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A published file.
+
+    Attributes:
+        name: Of the file.
+        url: Where it is.
+        md5: Its checksum.
+    """
+
+    name: str
+    url: str
+    md5: str
+
+    def __str__(self) -> str:
+        return f'{self.name} from {self.url} (MD5 {self.md5})'
+
+
+def unpack_once(archive: Archive, folder: str, is_unpacked: Callable[[], bool]) -> bool:
+    """Unpack an archive that lies in ``folder`` into it, with the zip files inside, unless that was done before.
+
+    One process unpacks, others wait for it. What an interrupted run has left is made anew. The archive stays.
+
+    Args:
+        archive: What to look for; upper and lower case are the same.
+        folder: Where it lies.
+        is_unpacked: Tells whether the files are there already.
+
+    Returns:
+        Whether there is an archive.
+
+    Raises:
+        ValueError: If the archive's checksum is wrong, or it is no archive.
+    """
+    folder = Path(folder)
+    found = [path for path in (folder.iterdir() if folder.is_dir() else ()) if path.name.lower() == archive.name.lower()]
+    if not found:
+        return False
+    path = found[0]
+    unfinished = folder / f'.{path.name}.unfinished'
+    if is_unpacked() and not unfinished.exists():
+        return True
+    with FileLock(folder / f'.{path.name}.lock'):
+        if is_unpacked() and not unfinished.exists():  # another process did it
+            return True
+        _check_md5(path, archive.md5)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        print_log(f'{path} is unpacked into {folder}.', logger='current')
+        try:
+            _unpack_all(path, unfinished)
+        except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+            raise ValueError(f'{path} cannot be unpacked: {error}. Get it again from {archive.url}.') from error
+        shutil.rmtree(unfinished / '__MACOSX', ignore_errors=True)  # shadows of the files, which would be listed too
+        for entry in sorted(unfinished.iterdir()):
+            shutil.rmtree(folder / entry.name, ignore_errors=True)
+            entry.rename(folder / entry.name)
+        unfinished.rmdir()
+    return True
+
+
+def _check_md5(path: Path, expected: str) -> None:
+    digest = hashlib.md5(usedforsecurity=False)
+    with open(path, 'rb') as file:
+        for chunk in iter(lambda: file.read(1 << 24), b''):
+            digest.update(chunk)
+    if digest.hexdigest() != expected:
+        raise ValueError(f'{path} has the MD5 {digest.hexdigest()} and not {expected}: the download is not complete, '
+                         'or it is another file. Remove it and get it again.')
+
+
+def _unpack_all(path: Path, folder: Path) -> None:
+    """Unpack a zip or tar file, and the zip files inside it."""
+    _unpack(path, folder)
+    while inner := next(folder.rglob('*.zip'), None):
+        _unpack(inner, inner.parent)
+        inner.unlink()
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for name in _with_progress(archive.namelist()):
+                archive.extract(name, folder)
+    else:
+        with tarfile.open(path) as archive:
+            for member in _with_progress(archive.getmembers()):
+                archive.extract(member, folder, filter='data')
+
+
+def _with_progress(members: list) -> Iterator:
+    bar = ProgressBar(len(members)) if members else None
+    for member in members:
+        yield member
+        bar.update()

@@ -1,0 +1,41 @@
+"""What all transforms of events and frames have in common."""
+from typing import Callable, ClassVar, Dict, Union
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+Frames = Union[np.ndarray, Dict[str, np.ndarray]]
+
+
+class EventTransform(BaseTransform):
+    """A dataclass over a pure function of arrays. Its ``repr`` names every argument, which a frame cache relies on.
+
+    Before framing, ``results`` holds ``events``, a structured array sorted by time, and ``sensor_size`` (width, height,
+    polarities); after it also ``frames``, (T, P, H, W) or one such array per view. What is drawn is drawn once per
+    sample from NumPy's global generator: it is the same for all frames of all views. Arrays are never changed in
+    place, since they may belong to the data set.
+
+    Attributes:
+        random: Whether two calls on one sample can differ. Frames are cached up to the first transform that is random.
+        makes_frames: Whether it turns events into frames.
+    """
+
+    random: ClassVar[bool] = True
+    makes_frames: ClassVar[bool] = False
+
+
+def map_frames(function: Callable[[np.ndarray], np.ndarray], frames: Frames) -> Frames:
+    """``function`` of frames, or of those of each view."""
+    return {view: function(f) for view, f in frames.items()} if isinstance(frames, dict) else function(frames)
+
+
+def check_range(owner: object, name: str, low: float, high: float = float('inf')) -> None:
+    """Check that the number ``owner.name`` lies between ``low`` and ``high``.
+
+    Raises:
+        ValueError: If not; the message names class, argument and value.
+    """
+    value = getattr(owner, name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        limits = f'at least {low}' if high == float('inf') else f'between {low} and {high}'
+        raise ValueError(f'{type(owner).__name__}: {name}={value!r} must be {limits}.')
