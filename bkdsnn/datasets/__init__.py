@@ -3,8 +3,10 @@ from bkdsnn.utils import quiet  # noqa: F401  first, as it imports mmpretrain wi
 
 from .cifar import CIFAR10, CIFAR100
 from .digits import Digits
+from .digits_dvs import DigitsDVS
+from .event_folder import EventFolder
 from .image_folder import ImageFolder, ImageNet
 from .tonic_dataset import TonicDataset
 from .transforms import *  # noqa: F401,F403
 
-__all__ = ['CIFAR10', 'CIFAR100', 'Digits', 'ImageFolder', 'ImageNet', 'TonicDataset']
+__all__ = ['CIFAR10', 'CIFAR100', 'Digits', 'DigitsDVS', 'EventFolder', 'ImageFolder', 'ImageNet', 'TonicDataset']

@@ -1,0 +1,37 @@
+# scikit-learn's scans before a simulated event camera; frames of equally many events, averaged down to 10x10 pixels.
+# For distillation with two framings, a config that inherits sets, for each of the three data loaders,
+#   train_dataloader = dict(dataset=dict(pipeline=_base_.views_train_pipeline))
+#   val_dataloader = dict(dataset=dict(pipeline=_base_.views_pipeline))
+# with its model's input_shape=_base_.views_shape.
+dataset_type = 'DigitsDVS'
+data_preprocessor = dict(type='bkdsnn.EventDataPreprocessor', num_classes=10, size=10)
+student_frames = dict(type='EventsToFrames', time_steps=4)
+teacher_frames = dict(type='EventsToFrames', time_steps=16)
+both_frames = dict(type='TwoViews', student=student_frames, teacher=teacher_frames)
+augment = [dict(type='RandomFrameRoll', max_shift=2)]
+train_pipeline = [student_frames, *augment, dict(type='PackEvents')]
+pipeline = [student_frames, dict(type='PackEvents')]
+views_train_pipeline = [both_frames, *augment, dict(type='PackEvents')]
+views_pipeline = [both_frames, dict(type='PackEvents')]
+views_shape = dict(student=(4, 2, 10, 10), teacher=(16, 2, 10, 10))
+
+train_dataloader = dict(
+    batch_size=50,
+    num_workers=0,
+    dataset=dict(type=dataset_type, split='train', labels_per_class=None, pipeline=train_pipeline),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'))
+val_dataloader = dict(
+    batch_size=500,
+    num_workers=0,
+    dataset=dict(type=dataset_type, split='val', pipeline=pipeline, test_mode=True),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'))
+val_evaluator = dict(type='mmpretrain.Accuracy')
+test_dataloader = dict(
+    batch_size=500,
+    num_workers=0,
+    dataset=dict(type=dataset_type, split='test', pipeline=pipeline, test_mode=True),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'))
+test_evaluator = val_evaluator
