@@ -7,6 +7,9 @@ import numpy as np
 from .event_files import DTYPE
 
 LOWEST_THRESHOLD = 0.01
+# A level counts as reached this part of a threshold early, and a time stamp so many microseconds: rounding neither
+# loses a crossing at the end of a segment nor puts it into the microsecond before.
+LEVEL_TOLERANCE, TIME_TOLERANCE = 1e-9, 1e-6
 # Corners of the path of the camera, in amplitudes (x, y): the three saccades of N-MNIST (Orchard et al. 2015, Frontiers
 # in Neuroscience 9:437), which move the picture down, up, and back along the base of a triangle.
 CORNERS = ((0.0, 0.0), (0.5, 1.0), (1.0, 0.0), (0.0, 0.0))
@@ -18,8 +21,8 @@ class EventCamera:
 
     Each pixel compares the log intensity with a reference. Where it has risen by its ON threshold it sends an event of
     polarity 1, where it has fallen by its OFF threshold one of polarity 0; it then rests for the refractory period and
-    takes the level at its end as the new reference. Between two samples the log intensity is taken to be linear, so time
-    stamps are interpolated (Rebecq et al. 2018, ESIM).
+    takes the level at its end as the new reference. Between two samples the log intensity is taken to be linear, so
+    time stamps are interpolated (Rebecq et al. 2018, ESIM).
 
     The defaults of threshold and mismatch are those of v2e (Hu et al. 2021, arXiv 2006.07722), which also draws the
     background events at random.
@@ -97,7 +100,7 @@ class EventCamera:
             events = np.zeros(len(part) + len(noise[0]), DTYPE)
             all_pixels = np.concatenate([pixel[part], noise[0]])
             events['y'], events['x'] = np.divmod(all_pixels, width)
-            events['t'] = np.floor(np.concatenate([t[part], noise[1]]))
+            events['t'] = np.floor(np.concatenate([t[part], noise[1]]) + TIME_TOLERANCE)
             events['p'] = np.concatenate([p[part], noise[2]])
             recordings.append(events[np.argsort(events['t'], kind='stable')])
         return recordings
@@ -132,7 +135,7 @@ def crossings(signal: np.ndarray, times: np.ndarray, on: np.ndarray, off: np.nda
         reference[released] = before[released] + slope[released] * (release[released] - t0)
         threshold = np.where(slope > 0, on, off)
         # Only those that get far enough by the end of the segment; it is monotonic, so the crossing lies within.
-        far = np.abs(after - reference) >= threshold
+        far = np.abs(after - reference) >= threshold * (1 - LEVEL_TOLERANCE)
         rising = after > reference
         pixel = np.flatnonzero(far & (rising == (slope > 0)) & (release <= t1) & (slope != 0))
         while len(pixel):
@@ -146,7 +149,7 @@ def crossings(signal: np.ndarray, times: np.ndarray, on: np.ndarray, off: np.nda
                                 before[pixel] + slope[pixel] * (release[pixel] - t0))
             again = release[pixel] <= t1
             pixel = pixel[again]
-            pixel = pixel[np.abs(after[pixel] - reference[pixel]) >= threshold[pixel]]
+            pixel = pixel[np.abs(after[pixel] - reference[pixel]) >= threshold[pixel] * (1 - LEVEL_TOLERANCE)]
     if not found:
         return np.zeros(0, int), np.zeros(0), np.zeros(0, bool)
     return tuple(map(np.concatenate, zip(*found)))

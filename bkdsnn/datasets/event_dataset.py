@@ -92,10 +92,13 @@ class EventDataset(BaseDataset):
                       level=logging.WARNING)
         return sort_events(events)
 
+    def get_data_info(self, idx: int) -> dict:
+        """What is known of one recording without reading it."""
+        return dict(super().get_data_info(idx), sensor_size=tuple(self.metainfo['sensor_size']))
+
     def prepare_data(self, idx: int):
         """Events or frames of one recording, through the pipeline."""
         results = self.get_data_info(idx)
-        results['sensor_size'] = tuple(self.metainfo['sensor_size'])
         if self.cache is None:
             results['events'] = self.load_events(results)
         else:

@@ -49,6 +49,24 @@ def test_a_ramp_makes_evenly_spaced_events(slope, refractory_period):
     assert len(t) == int((2.05 - 0.2) / spacing) + 1 and (p == (slope > 0)).all()
 
 
+@pytest.mark.parametrize('threshold', [0.1, 0.2, 0.3])
+@pytest.mark.parametrize('number', [1, 3, 5, 6, 15])
+def test_levels_reached_at_the_very_end_count_once(threshold, number):
+    # In floating point, most of these sums of thresholds are a little off the level.
+    end = number * threshold
+    samples = np.arange(number + 1)
+    for signal, times in (([0.0, end], [0, 1000 * number]), (samples * threshold, samples * 1000)):
+        t, _ = one_pixel(signal, times, on=threshold)
+        np.testing.assert_allclose(t, 1000 * samples[1:])
+
+
+def test_time_stamps_are_not_rounded_into_the_microsecond_before():
+    camera = EventCamera(1, 1, threshold=0.2, **IDEAL)
+    (events, ) = camera.record(np.array([0.0, 3.0]).reshape(2, 1, 1, 1), np.array([0, 30000]),
+                               [np.random.default_rng(0)])
+    assert events['t'].tolist() == list(range(2000, 30001, 2000))
+
+
 def test_a_constant_signal_makes_none_and_a_turn_makes_both():
     assert len(one_pixel([1.0, 1.0, 1.0], [0, 1, 2])[0]) == 0
     t, p = one_pixel([0.0, 0.5, 0.0], [0, 1, 2], on=0.2, off=0.3)
@@ -187,7 +205,8 @@ def test_bad_scenes_are_named(shape, times):
 
 
 @pytest.mark.parametrize('options, words', [
-    (dict(zoom=3), '8x8 pixels, 3 times as large'), (dict(darkest=0.0), 'darkest=0.0'), (dict(interval=3000), 'interval=3000')])
+    (dict(zoom=3), '8x8 pixels, 3 times as large'), (dict(darkest=0.0), 'darkest=0.0'),
+    (dict(interval=3000), 'interval=3000')])
 def test_bad_saccades_are_named(options, words):
     with pytest.raises(ValueError, match=words):
         saccades(np.zeros((1, 8, 8)), (20, 20), **options)
