@@ -6,8 +6,7 @@ import numpy as np
 
 from bkdsnn.registry import TRANSFORMS
 
-from .base import EventTransform
-from .frames import check_time_steps
+from .base import EventTransform, check_range
 from .views import VIEWS
 
 
@@ -28,7 +27,7 @@ class RandomTimeSteps(EventTransform):
     view: Optional[str] = None
 
     def __post_init__(self) -> None:
-        check_time_steps(type(self).__name__, self.keep)
+        check_range(self, 'keep', 1)
         if self.view not in (None, *VIEWS):
             raise ValueError(f'RandomTimeSteps: view={self.view!r} is unknown; choose from {list(VIEWS)}.')
 

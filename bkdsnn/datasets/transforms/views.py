@@ -18,8 +18,8 @@ class TwoViews(EventTransform):
         teacher: The teacher's.
 
     Raises:
-        ValueError: If a framing is random, since the views would then show different scenes. Augment the events before,
-            or the frames after.
+        ValueError: If what should frame makes no frames, or is random, since the views would then show different
+            scenes. Augment the events before, or the frames after.
     """
 
     student: dict
@@ -34,6 +34,8 @@ class TwoViews(EventTransform):
             if getattr(framing, 'random', True):
                 raise ValueError(f'TwoViews: {view}={type(framing).__name__} draws at random, so that the views would '
                                  'differ. Put augmentations of events before TwoViews and those of frames after it.')
+            if not framing.makes_frames:
+                raise ValueError(f'TwoViews: {view}={type(framing).__name__} makes no frames.')
             setattr(self, view, framing)
 
     def transform(self, results: dict) -> dict:
