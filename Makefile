@@ -16,14 +16,22 @@ DOCS_STAMP := $(STAMP_DIR)/.bkdsnn-docs-installed
 REQUIREMENTS := setup.py requirements/runtime.txt requirements/tests.txt
 DEMO := work_dirs/demo
 FORMER := configs/demo/spikingformer
+EVENTS := configs/demo/events
 
-.PHONY: demo demo-all demo-spikingformer tune tune-spikingformer test lint docs install clean
+# Settings that `make tune-...` searches.
+LR := optim_wrapper.optimizer.lr
+DECAY := optim_wrapper.optimizer.weight_decay
+BKD := model.losses.loss_bkd.loss_weight
+TAU := model.losses.loss_wsld.tau
+
+.PHONY: demo demo-all demo-spikingformer demo-events tune tune-spikingformer tune-events test lint docs install clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo      train teacher, plain and distilled students; table and report in $(DEMO)'
 	@echo 'make demo-all  the same with KD, WSLD-only and BKD-only'
 	@echo 'make demo-spikingformer  Spikingformer at 32 pixels, distilled from a CNN and from a ViT'
+	@echo 'make demo-events  a student that sees 4 frames of simulated events, distilled from a teacher that sees 16'
 	@echo 'make tune      the search for the learning rates in configs/demo'
 	@echo 'make test      lint and tests'
 	@echo 'make docs      the site, in docs/_build/html'
@@ -51,15 +59,30 @@ demo demo-all: $(STAMP)
 
 # Equal effort: the same learning rates for all, and as many points for plain (18) as for mixed (nine of its own, at the
 # temperature that the nine of wsld have chosen).
-tune: LR := optim_wrapper.optimizer.lr=0.1,0.3,1
 tune: $(STAMP)
 	$(PY) tools/train_seeds.py configs/demo/teacher.py --single
-	$(PY) tools/tune.py configs/demo/plain.py --grid $(LR) optim_wrapper.optimizer.weight_decay=1e-4,5e-4,2e-3 \
+	$(PY) tools/tune.py configs/demo/plain.py --grid $(LR)=0.1,0.3,1 $(DECAY)=1e-4,5e-4,2e-3 \
 	    optim_wrapper.clip_grad.max_norm=1,5
-	$(PY) tools/tune.py configs/demo/kd.py --grid $(LR) model.losses.loss_kd.tau=2,4,8
-	$(PY) tools/tune.py configs/demo/wsld.py --grid $(LR) model.losses.loss_wsld.tau=2,4,8
-	$(PY) tools/tune.py configs/demo/bkd.py --grid $(LR) model.losses.loss_bkd.loss_weight=5e-3,2e-2,5e-2
-	$(PY) tools/tune.py configs/demo/mixed.py --grid $(LR) model.losses.loss_bkd.loss_weight=5e-3,2e-2,5e-2
+	$(PY) tools/tune.py configs/demo/kd.py --grid $(LR)=0.1,0.3,1 model.losses.loss_kd.tau=2,4,8
+	$(PY) tools/tune.py configs/demo/wsld.py --grid $(LR)=0.1,0.3,1 $(TAU)=2,4,8
+	$(PY) tools/tune.py configs/demo/bkd.py --grid $(LR)=0.1,0.3,1 $(BKD)=5e-3,2e-2,5e-2
+	$(PY) tools/tune.py configs/demo/mixed.py --grid $(LR)=0.1,0.3,1 $(BKD)=5e-3,2e-2,5e-2
+
+demo-events: $(STAMP)
+	$(PY) tools/train_seeds.py $(EVENTS)_teacher.py --single
+	$(PY) tools/train_seeds.py $(EVENTS)_plain.py $(EVENTS)_mixed.py --seeds 5
+	$(PY) tools/analysis_tools/compare_runs.py work_dirs/demo_events
+	$(PY) tools/visualization/browse_dataset.py $(EVENTS)_mixed.py --output-dir work_dirs/demo_events/samples
+
+# Twelve points for each: first a grid of nine, then three more beyond its best one.
+tune-events: $(STAMP)
+	$(PY) tools/train_seeds.py $(EVENTS)_teacher.py --single
+	$(PY) tools/tune.py $(EVENTS)_plain.py --grid $(LR)=0.1,0.3,1 $(DECAY)=1e-4,5e-4,2e-3
+	$(PY) tools/tune.py $(EVENTS)_plain.py --grid $(LR)=1 $(DECAY)=5e-3
+	$(PY) tools/tune.py $(EVENTS)_plain.py --grid $(LR)=3 $(DECAY)=5e-4,2e-3
+	$(PY) tools/tune.py $(EVENTS)_mixed.py --grid $(LR)=0.1,0.3,1 $(BKD)=5e-3,2e-2,5e-2
+	$(PY) tools/tune.py $(EVENTS)_mixed.py --grid $(LR)=0.3 $(BKD)=2e-2 $(TAU)=2,8
+	$(PY) tools/tune.py $(EVENTS)_mixed.py --grid $(LR)=0.3 $(BKD)=5e-2 $(TAU)=8
 
 demo-spikingformer: $(STAMP)
 	$(PY) tools/train_seeds.py $(FORMER)_teacher_cnn.py $(FORMER)_teacher_vit.py --single
@@ -67,15 +90,13 @@ demo-spikingformer: $(STAMP)
 	$(PY) tools/analysis_tools/compare_runs.py work_dirs/demo_spikingformer
 
 # Eight points for each: first a grid of six, then two more beyond its best one (plain: a fourth learning rate).
-tune-spikingformer: LR := optim_wrapper.optimizer.lr
-tune-spikingformer: WEIGHT := model.losses.loss_bkd.loss_weight
 tune-spikingformer: $(STAMP)
 	$(PY) tools/train_seeds.py $(FORMER)_teacher_cnn.py $(FORMER)_teacher_vit.py --single
-	$(PY) tools/tune.py $(FORMER)_plain.py --grid $(LR)=1e-3,3e-3,1e-2,3e-2 optim_wrapper.optimizer.weight_decay=0.05,0.3
-	$(PY) tools/tune.py $(FORMER)_bkd_cnn.py --grid $(LR)=1e-3,3e-3,1e-2 $(WEIGHT)=5e-4,2e-3
-	$(PY) tools/tune.py $(FORMER)_bkd_cnn.py --grid $(LR)=3e-3 $(WEIGHT)=5e-3,1e-2
-	$(PY) tools/tune.py $(FORMER)_bkd_vit.py --grid $(LR)=1e-3,3e-3,1e-2 $(WEIGHT)=2e-2,1e-1
-	$(PY) tools/tune.py $(FORMER)_bkd_vit.py --grid $(LR)=1e-2 $(WEIGHT)=5e-3,1e-3
+	$(PY) tools/tune.py $(FORMER)_plain.py --grid $(LR)=1e-3,3e-3,1e-2,3e-2 $(DECAY)=0.05,0.3
+	$(PY) tools/tune.py $(FORMER)_bkd_cnn.py --grid $(LR)=1e-3,3e-3,1e-2 $(BKD)=5e-4,2e-3
+	$(PY) tools/tune.py $(FORMER)_bkd_cnn.py --grid $(LR)=3e-3 $(BKD)=5e-3,1e-2
+	$(PY) tools/tune.py $(FORMER)_bkd_vit.py --grid $(LR)=1e-3,3e-3,1e-2 $(BKD)=2e-2,1e-1
+	$(PY) tools/tune.py $(FORMER)_bkd_vit.py --grid $(LR)=1e-2 $(BKD)=5e-3,1e-3
 
 lint: $(STAMP)
 	$(PY) -m ruff check .

@@ -24,7 +24,7 @@ CONFIGS = REPOSITORY / 'configs'
 METHODS = ('bkd', 'bkd_only', 'wsld', 'kd')
 ZOO = sorted(path for folder in ('ann', 'snn', *METHODS) for path in (CONFIGS / folder).glob('*.py'))
 # {student}-t{T}_{teacher}_{gpus}xb{batch}-{epochs}e_{data}; a teacher only where there is one, T only where it spikes.
-SCHEDULE = r'\d+xb\d+-\d+e_(in1k|cifar10|cifar100|cifar10-224px|cifar100-224px|cifar10-dvs|dvs-gesture)'
+SCHEDULE = r'\d+xb\d+-\d+e_(in1k|cifar10|cifar100|cifar10-224px|cifar100-224px|cifar10-dvs|dvs-gesture|n-caltech101)'
 STUDENT = r'[a-z0-9-]+-t\d+'
 RULES = {'ann': rf'[a-z0-9-]+_{SCHEDULE}', 'snn': rf'{STUDENT}_{SCHEDULE}',
          **dict.fromkeys(METHODS, rf'{STUDENT}_[a-z0-9-]+_{SCHEDULE}')}
@@ -98,11 +98,14 @@ def check_name(path, cfg):
     assert cfg.train_cfg.max_epochs == int(epochs)
     if folder == 'ann':
         return
-    framing = [step.time_steps for step in cfg.train_dataloader.dataset.pipeline if 'time_steps' in step]
-    steps = framing[0] if framing else cfg.model.get('student', cfg.model).backbone.T
-    assert f'-t{steps["student"] if isinstance(steps, dict) else steps}_' in path.stem
-    if isinstance(steps, dict) and '-t16_' in path.stem:
-        assert steps['teacher'] == 16
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        framing = {step.type: step for step in loader.dataset.pipeline}
+        views = framing.get('TwoViews')
+        frames = views.student if views else framing.get('EventsToFrames')
+        steps = frames.time_steps if frames else cfg.model.get('student', cfg.model).backbone.T
+        assert f'-t{steps}_' in path.stem
+        if views:
+            assert views.teacher.time_steps == 16
 
 
 SMALL_ARCH = dict(

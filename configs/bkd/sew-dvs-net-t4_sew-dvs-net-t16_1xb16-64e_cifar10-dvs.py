@@ -10,6 +10,6 @@ model = dict(
         loss_bkd=dict(type='BKDLoss', student='backbone.stage5.widen', teacher=_base_.teacher_feature, blur_ratio=0.15,
                       loss_weight=2e-3),
         loss_wsld=dict(type='WSLDLoss', student='head', teacher=_base_.teacher_logits, tau=2.0)))
-train_dataloader = dict(dataset=dict(pipeline=_base_.views_pipeline))
+train_dataloader = dict(dataset=dict(pipeline=_base_.views_train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=_base_.views_pipeline))
 test_dataloader = val_dataloader

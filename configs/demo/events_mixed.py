@@ -5,7 +5,7 @@ model = dict(
     type='Distiller',
     student=_base_.model,
     teacher=dict(type='FrozenTeacher', model='{{ fileDirname }}/events_teacher.py',
-                 checkpoint='work_dirs/demo_events/events_teacher', expected_accuracy=90.0),
+                 checkpoint='work_dirs/demo_events/teacher', expected_accuracy=96.0),
     input_shape=_base_.views_shape,
     losses=dict(
         loss_bkd=dict(type='BKDLoss', student='backbone.layer3', teacher='backbone.layer3', blur_ratio=0.15,
@@ -14,5 +14,5 @@ model = dict(
 train_dataloader = dict(dataset=dict(pipeline=_base_.views_train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=_base_.views_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=_base_.views_pipeline))
-optim_wrapper = dict(optimizer=dict(lr=0.1), clip_grad=dict(max_norm=5.0))
-work_dir = 'work_dirs/demo_events/events_mixed'
+optim_wrapper = dict(optimizer=dict(lr=0.3, weight_decay=5e-4), clip_grad=dict(max_norm=5.0))
+work_dir = 'work_dirs/demo_events/mixed'

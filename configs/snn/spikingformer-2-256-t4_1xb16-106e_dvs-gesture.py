@@ -5,4 +5,5 @@ _base_ = [
     '../_base_/schedules/dvs_transformer_106e.py',
     '../_base_/default_runtime.py'
 ]
-model = dict(head=dict(num_classes=11), train_cfg=_base_.batch_augments)
+model = dict(head=dict(num_classes=11, loss=_base_.smooth_loss), train_cfg=_base_.batch_augments)
+custom_hooks = [*_base_.custom_hooks, _base_.mixup_off]

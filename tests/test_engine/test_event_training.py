@@ -22,7 +22,7 @@ PLAIN = """
 _base_ = ['{base}/datasets/cifar10_dvs.py', '{base}/schedules/{schedule}.py', '{base}/default_runtime.py']
 model = {model}
 data_preprocessor = dict(size=16)
-loader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root={data_root!r}))
+loader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root={data_root!r}, partial=True))
 train_dataloader = val_dataloader = test_dataloader = loader
 train_cfg = dict(max_epochs=1)
 default_hooks = dict(logger=dict(interval=1))
@@ -38,7 +38,7 @@ model = dict(
     losses=dict(
         loss_bkd=dict(type='BKDLoss', student='backbone.layer1', teacher='backbone.layer1', loss_weight=1e-3),
         loss_wsld=dict(type='WSLDLoss', student='head', teacher='head', tau=2.0)))
-train_dataloader = dict(dataset=dict(pipeline=_base_.views_pipeline))
+train_dataloader = dict(dataset=dict(pipeline=_base_.views_train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=_base_.views_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=_base_.views_pipeline))
 work_dir = {work_dir!r}

@@ -13,6 +13,8 @@ train_pipeline = [student_frames, *augment, dict(type='PackEvents')]
 pipeline = [student_frames, dict(type='PackEvents')]
 views_train_pipeline = [both_frames, *augment, dict(type='PackEvents')]
 views_pipeline = [both_frames, dict(type='PackEvents')]
+teacher_train_pipeline = [teacher_frames, *augment, dict(type='PackEvents')]
+teacher_pipeline = [teacher_frames, dict(type='PackEvents')]
 views_shape = dict(student=(4, 2, 10, 10), teacher=(16, 2, 10, 10))
 
 train_dataloader = dict(
