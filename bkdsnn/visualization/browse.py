@@ -2,6 +2,7 @@
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from bkdsnn.utils import quiet  # noqa: F401, I001  first, as it imports mmpretrain without its noise
 import cv2
 import numpy as np
 import torch

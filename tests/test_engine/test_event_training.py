@@ -217,3 +217,74 @@ def test_teacher_undoes_the_students_scale_and_applies_its_own():
     teacher = FrozenTeacher(MODELS.build(classifier(T=16)), std=[2.0], to_rgb=True)
     teacher.adapt_to(model.data_preprocessor)
     torch.testing.assert_close(teacher.prepare(frames), frames * 2)
+
+
+# ---- what the authors' event runs got wrong ----
+
+def event_views(size=3, student=4, teacher=16, height=16, width=16, scale=5.0):
+    torch.manual_seed(5)
+    return dict(student=scale * torch.rand(size, student, 2, height, width),
+                teacher=scale * torch.rand(size, teacher, 2, height, width))
+
+
+def test_the_student_is_blurred_and_imitates_the_teacher():
+    """Mistake 1: on the event runs student and teacher were exchanged, so that the teacher was blurred."""
+    model = build(MODELS.build(classifier(T=16)))
+    loss, views, seen = model.losses.loss_bkd, event_views(), {}
+    loss.restore.register_forward_pre_hook(lambda _, args: seen.update(blurred=args[0].detach()))
+    losses = model(views, samples(3), mode='loss')
+    student = model.student.backbone(views['student'].transpose(0, 1))[-1].mean(0)
+    teacher = model.teacher.network.backbone(views['teacher'].transpose(0, 1))[-1].mean(0)
+    kept = seen['blurred'] != 0
+    assert kept.any() and not kept.all()
+    torch.testing.assert_close(seen['blurred'][kept], student[kept])
+    restored = loss.restore(seen['blurred'])
+    torch.testing.assert_close(losses['loss_bkd'], 1e-3 * ((restored - teacher)**2).sum() / 3)
+    losses['loss_bkd'].backward()
+    assert any(p.grad is not None and p.grad.any() for p in model.student.parameters())
+    assert all(p.grad is None for p in model.teacher.parameters())
+
+
+def test_the_teachers_membranes_start_from_rest_in_every_batch():
+    """Mistake 2: the spiking teacher kept its state."""
+    model = build(MODELS.build(classifier(T=16, widths=(6, ))))
+    views, others = event_views(), event_views(scale=50.0)
+    torch.manual_seed(0)
+    first = model(views, samples(3), mode='loss')
+    model(others, samples(3), mode='loss')
+    torch.manual_seed(0)
+    again = model(views, samples(3), mode='loss')
+    torch.testing.assert_close(again['loss_bkd'], first['loss_bkd'], rtol=0, atol=0)
+    alone = {view: frames[:1] for view, frames in views.items()}
+    # Nor does a sample see another one of its batch.
+    torch.testing.assert_close(model.teacher(alone['teacher']), model.teacher(views['teacher'])[:1])
+
+
+@pytest.mark.parametrize('student, teacher, height, width', [(1, 3, 12, 20), (5, 7, 17, 9), (8, 2, 30, 10)])
+def test_any_number_of_frames_on_any_sensor(student, teacher, height, width):
+    """Mistake 12: 4 and 16 frames and 128x128 pixels were built in."""
+    shapes = dict(student=(student, 2, height, width), teacher=(teacher, 2, height, width))
+    model = build(MODELS.build(classifier(T=teacher, widths=(6, ))), input_shape=shapes)
+    seen = time_steps_seen(model.student.backbone), time_steps_seen(model.teacher.network.backbone)
+    losses = model(event_views(2, student, teacher, height, width), samples(2), mode='loss')
+    assert seen == ({student}, {teacher}) and all(torch.isfinite(loss) for loss in losses.values())
+
+
+def test_mixup_reaches_what_the_teacher_sees():
+    """Mistake 14: it changed the student's input alone."""
+    model = build(MODELS.build(classifier(T=16)), data_preprocessor=dict(
+        type='EventDataPreprocessor', num_classes=10,
+        batch_augments=dict(augments=dict(type='mmpretrain.Mixup', alpha=1.0))))
+    seen = {}
+    model.student.backbone.register_forward_pre_hook(lambda _, args: seen.update(student=args[0].transpose(0, 1)))
+    model.teacher.network.backbone.register_forward_pre_hook(
+        lambda _, args: seen.update(teacher=args[0].transpose(0, 1)))
+    value = torch.tensor([1.0, 2.0, 4.0, 8.0])
+    views = {view: value.view(4, 1, 1, 1, 1).expand(4, *shape).clone() for view, shape in SHAPES.items()}
+    data = model.data_preprocessor(dict(inputs=views, data_samples=samples(4)), training=True)
+    model(**data, mode='loss')
+    score = torch.stack([sample.gt_score for sample in data['data_samples']])
+    mixed = score[:, :4] @ value
+    assert not torch.equal(mixed, value)
+    for view in seen.values():
+        torch.testing.assert_close(view.mean((1, 2, 3, 4)), mixed)
