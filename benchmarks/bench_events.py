@@ -100,7 +100,7 @@ def main() -> None:
         table.add_row(layout, f'{row["ours_ms"]:.2f} ({row["ours_min_ms"]:.2f})',
                       f'{row["tonic_ms"]:.2f} ({row["tonic_min_ms"]:.2f})',
                       f'{row["speedup"]:.1f} ({row["speedup_min"]:.1f})', f'{row["events_per_second"] / 1e6:.0f}')
-    second = Table('epoch of DigitsDVS', 'seconds (min)', title='500 recordings, frames for student (4) and teacher (16)')
+    second = Table('epoch of DigitsDVS', 'seconds (min)', title='500 recordings, 4 and 16 frames each')
     for name, row in epochs.items():
         second.add_row(name, f'{row["median"]:.3f} ({row["minimum"]:.3f})')
     console = Console(width=None if Console().is_terminal else 120)

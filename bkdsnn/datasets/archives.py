@@ -47,7 +47,8 @@ def unpack_once(archive: Archive, folder: str, is_unpacked: Callable[[], bool]) 
         ValueError: If the archive's checksum is wrong, or it is no archive.
     """
     folder = Path(folder)
-    found = [path for path in (folder.iterdir() if folder.is_dir() else ()) if path.name.lower() == archive.name.lower()]
+    files = folder.iterdir() if folder.is_dir() else ()
+    found = [path for path in files if path.name.lower() == archive.name.lower()]
     if not found:
         return False
     path = found[0]

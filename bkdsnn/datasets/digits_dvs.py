@@ -70,4 +70,5 @@ class DigitsDVS(EventDataset):
         return data_info['recording']
 
     def extra_repr(self) -> List[str]:
-        return [f'Split: \t{self.split}', f'Labels per class: \t{self.labels_per_class or "all"}', *super().extra_repr()]
+        return [f'Split: \t{self.split}', f'Labels per class: \t{self.labels_per_class or "all"}',
+                *super().extra_repr()]

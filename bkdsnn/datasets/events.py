@@ -18,7 +18,8 @@ def check_events(events: np.ndarray, sensor_size: Sequence[int]) -> None:
             another polarity; the message gives its index and values.
     """
     names = events.dtype.names or ()
-    if events.ndim != 1 or not set(FIELDS) <= set(names) or any(events.dtype[name].kind not in 'iub' for name in FIELDS):
+    if (events.ndim != 1 or not set(FIELDS) <= set(names)
+            or any(events.dtype[name].kind not in 'iub' for name in FIELDS)):
         raise ValueError(f'events are an array {events.shape} of {events.dtype}, but must be a structured array (N,) '
                          'with the fields x, y, t and p, all integers.')
     if not len(events):

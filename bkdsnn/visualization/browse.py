@@ -2,7 +2,6 @@
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from bkdsnn.utils import quiet  # noqa: F401, I001  first, as it imports mmpretrain without its noise
 import cv2
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from PIL import Image
 
 from bkdsnn.datasets.event_dataset import EventDataset
 from bkdsnn.datasets.transforms import events_to_frames
+from bkdsnn.utils import quiet  # noqa: F401, I001  first, as it imports mmpretrain without its noise
 
 # Of Okabe and Ito, which colour-blind readers can tell apart. No event is white.
 ON, OFF = (213, 94, 0), (0, 114, 178)

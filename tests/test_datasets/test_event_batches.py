@@ -10,8 +10,14 @@ from bkdsnn.datasets import DigitsDVS, EventFolder, TonicDataset
 from bkdsnn.datasets.event_files import write_events
 from bkdsnn.datasets.transforms import events_to_frames
 from bkdsnn.registry import DATASETS, MODELS, TRANSFORMS
-from generated_events import (generate_events, write_aedat4, write_bin, write_cifar10_dvs, write_dvs_gesture,
-                              write_ncaltech101)
+from generated_events import (
+    generate_events,
+    write_aedat4,
+    write_bin,
+    write_cifar10_dvs,
+    write_dvs_gesture,
+    write_ncaltech101,
+)
 from helpers import REPOSITORY
 
 FRAMES = dict(type='EventsToFrames', time_steps=4)
@@ -220,7 +226,8 @@ def test_digits_before_the_camera_are_the_digits(tmp_path):
 
 @pytest.mark.parametrize('options, words', [
     (dict(split='all'), "split='all'"), (dict(split='val', labels_per_class=100), 'labels_per_class=100'),
-    (dict(split='val', camera=dict(threshold=-1)), 'threshold=-1'), (dict(split='val', motion=dict(zoom=5)), '5 times')])
+    (dict(split='val', camera=dict(threshold=-1)), 'threshold=-1'),
+    (dict(split='val', motion=dict(zoom=5)), '5 times')])
 def test_bad_arguments_of_digits_are_named(options, words):
     with pytest.raises(ValueError, match=words):
         DigitsDVS(**options)
@@ -231,7 +238,8 @@ def write_folder(root):
     for split in ('train', 'val'):
         for label, name in enumerate(('cat', 'dog')):
             (root / split / name).mkdir(parents=True)
-            for i, (suffix, write) in enumerate((('.npy', write_events), ('.bin', write_bin), ('.aedat4', write_aedat4))):
+            writers = ('.npy', write_events), ('.bin', write_bin), ('.aedat4', write_aedat4)
+            for i, (suffix, write) in enumerate(writers):
                 events = generate_events(60, seed=10 * label + i, size=(30, 20), duration=1000)
                 write(root / split / name / f'{i}{suffix}', events)
                 written[str(root / split / name / f'{i}{suffix}')] = events

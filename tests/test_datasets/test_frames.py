@@ -45,7 +45,8 @@ def naive_frames(events, sensor_size, time_steps, by, window=None):
 @given(st.integers(0, 60), st.integers(1, 20), st.sampled_from(['count', 'time', 'window']),
        st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 2)), st.integers(1, 50), st.booleans(),
        st.sampled_from(['float32', 'int16', 'uint8', 'float16']), st.integers(0, 2**32 - 1))
-def test_frames_count_every_event_once_and_where_it_belongs(number, steps, by, sensor, duration, is_sorted, dtype, seed):
+def test_frames_count_every_event_once_and_where_it_belongs(number, steps, by, sensor, duration, is_sorted, dtype,
+                                                            seed):
     events = random_events(number, sensor, duration, is_sorted, seed)
     window = -(-50 // steps) if by == 'window' else None
     frames = events_to_frames(events, sensor, steps, by, window, dtype=dtype)
@@ -121,7 +122,7 @@ def test_voxel_grid_shares_every_event_between_two_steps(number, steps, by_polar
 
 
 def test_voxel_grid_equals_tonics_but_for_the_scale_of_time():
-    """tonic scales times to T, ours to T - 1; so T steps of ours are T - 1 of tonic's, and the last one is tonic's loss."""
+    """tonic scales times to T, ours to T - 1: T steps of ours are T - 1 of tonic's, and the last one is its loss."""
     events = generate_events(3000)
     want = tonic.transforms.ToVoxelGrid(SENSOR, n_time_bins=7)(events)
     ours = events_to_voxel_grid(events, SENSOR, 8)

@@ -12,8 +12,17 @@ from mmengine.registry import DefaultScope
 
 from bkdsnn.datasets import TonicDataset, event_dataset, split_files, tonic_dataset
 from bkdsnn.datasets.split_files import read_split
-from generated_events import (generate_events, write_aedat4, write_bin, write_cifar10_dvs, write_dvs_gesture,
-                              write_dvs_lip, write_ncaltech101, write_nmnist, write_shd)
+from generated_events import (
+    generate_events,
+    write_aedat4,
+    write_bin,
+    write_cifar10_dvs,
+    write_dvs_gesture,
+    write_dvs_lip,
+    write_ncaltech101,
+    write_nmnist,
+    write_shd,
+)
 
 
 def small(name, root, split, partial=True, **options):
@@ -87,7 +96,8 @@ def test_spikes_of_a_cochlea_lie_on_a_line(data_root):
 
 
 def test_tonics_arguments_are_passed_on(data_root):
-    whole, first = (small('NMNIST', data_root[0], 'test', reader=reader) for reader in ({}, dict(first_saccade_only=True)))
+    whole, first = (small('NMNIST', data_root[0], 'test', reader=reader)
+                    for reader in ({}, dict(first_saccade_only=True)))
     want = whole[3]['events']
     np.testing.assert_array_equal(first[3]['events'], want[want['t'] < 1e5])
     assert whole.source() != first.source()
@@ -289,7 +299,8 @@ def test_an_event_outside_the_sensor_is_named_with_file_and_index(tmp_path, name
     dataset, path = one_recording(name, tmp_path, events)
     if name == 'NCALTECH101':  # the reader moves the recording to the origin
         value -= events[field].min()
-    with pytest.raises(ValueError, match=f'{path.name}: 1 of 20 events have {field} outside .*event 7 with .*{field}={value}'):
+    words = f'{path.name}: 1 of 20 events have {field} outside .*event 7 with .*{field}={value}'
+    with pytest.raises(ValueError, match=words):
         dataset[0]
 
 

@@ -59,7 +59,8 @@ def main() -> None:
     check_config(cfg)
     datasets = cached_datasets(cfg, args.cache_dir)
     if not datasets:
-        raise ValueError(f'{args.config}: no data set of it has a cache_dir. Give --cache-dir, or set it in the config.')
+        raise ValueError(f'{args.config}: no data set of it has a cache_dir. Set it in the config, or give '
+                         '--cache-dir.')
     for name, dataset in datasets.items():
         if not isinstance(dataset, EventDataset):
             raise ValueError(f'{name}_dataloader.dataset is a {type(dataset).__name__}, which has no frame cache.')

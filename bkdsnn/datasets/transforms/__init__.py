@@ -1,10 +1,23 @@
 """Transforms of events and of frames, framing, and packing."""
 from .dropping import CropTime, RandomAreaDrop, RandomEventDrop, RandomTimeDrop
-from .frame_augment import (RandomFrameCutout, RandomFrameFlip, RandomFrameRoll, RandomFrameRotate, RandomFrameShear,
-                            RandomFrameTranslate)
+from .frame_augment import (
+    RandomFrameCutout,
+    RandomFrameFlip,
+    RandomFrameRoll,
+    RandomFrameRotate,
+    RandomFrameShear,
+    RandomFrameTranslate,
+)
 from .frames import EventsToFrames, events_to_frames
-from .geometry import (CenterEventCrop, RandomEventCrop, RandomEventFlip, RandomEventRoll, RandomEventRotate,
-                       RandomEventScale, ResizeEvents)
+from .geometry import (
+    CenterEventCrop,
+    RandomEventCrop,
+    RandomEventFlip,
+    RandomEventRoll,
+    RandomEventRotate,
+    RandomEventScale,
+    ResizeEvents,
+)
 from .noise import Denoise, RandomSpatialJitter, RandomTimeJitter
 from .packing import PackEvents
 from .polarity import MergePolarities, RandomPolarityFlip, RandomTimeReversal
@@ -18,6 +31,6 @@ __all__ = [
     'MergePolarities', 'PackEvents', 'RandomAreaDrop', 'RandomEventCrop', 'RandomEventDrop', 'RandomEventFlip',
     'RandomEventRoll', 'RandomEventRotate', 'RandomEventScale', 'RandomFrameCutout', 'RandomFrameFlip',
     'RandomFrameRoll', 'RandomFrameRotate', 'RandomFrameShear', 'RandomFrameTranslate', 'RandomPolarityFlip',
-    'RandomSpatialJitter', 'RandomTimeDrop', 'RandomTimeJitter', 'RandomTimeReversal', 'RandomTimeSteps', 'ResizeEvents',
-    'TwoViews', 'events_to_frames'
+    'RandomSpatialJitter', 'RandomTimeDrop', 'RandomTimeJitter', 'RandomTimeReversal', 'RandomTimeSteps',
+    'ResizeEvents', 'TwoViews', 'events_to_frames'
 ]

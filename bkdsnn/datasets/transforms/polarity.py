@@ -91,5 +91,5 @@ class RandomTimeReversal(EventTransform):
 
 def _check_polarities(owner: object, results: dict) -> None:
     if results['sensor_size'][2] != 2:
-        raise ValueError(f'{type(owner).__name__}: events have {results["sensor_size"][2]} polarities, and only two can '
-                         'be exchanged. Put it before MergePolarities.')
+        raise ValueError(f'{type(owner).__name__}: events have {results["sensor_size"][2]} polarities, and only two '
+                         'can be exchanged. Put it before MergePolarities.')

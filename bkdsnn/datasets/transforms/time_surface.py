@@ -12,7 +12,7 @@ from .frames import cell_index, check_time_steps, step_bounds
 
 
 def events_to_time_surface(events: np.ndarray, sensor_size: Sequence[int], time_steps: int, tau: float) -> np.ndarray:
-    """The surface ``exp(-(end - last) / tau)`` at the end of each time step, where ``last`` is a cell's last event so far.
+    """The surface ``exp(-(end - last) / tau)`` at the end of each time step, with each cell's last event so far.
 
     From `HOTS: A Hierarchy of Event-Based Time-Surfaces for Pattern Recognition
     <https://doi.org/10.1109/TPAMI.2016.2574707>`_ (Lagorce et al. 2016), over the whole sensor. Time steps are windows
