@@ -18,7 +18,7 @@ PAGES = [path for path in (REPOSITORY / 'README.md', REPOSITORY / 'CHANGELOG.md'
                            *sorted((REPOSITORY / 'docs').rglob('*.md'))) if '_build' not in path.parts]
 FENCE = re.compile(r'^(?P<fence>`{3,})(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=fence) *$', re.MULTILINE | re.DOTALL)
 LINK = re.compile(r'\[[^\]]*\]\((?P<target>[^)\s]+)\)')
-FOLDERS = 'bkdsnn|configs|docs|requirements|tests|tools'
+FOLDERS = 'benchmarks|bkdsnn|configs|docs|requirements|tests|tools'
 REPOSITORY_PATH = re.compile(rf'(?<![\w./<-])(?:{FOLDERS})(?:/[\w.-]+)+')
 BUILT = ('docs/_build', )
 
@@ -147,8 +147,8 @@ def arguments(tool: Path) -> set:
     if 'add_common_arguments' in source:
         source += (REPOSITORY / 'bkdsnn' / 'apis' / 'cli.py').read_text(encoding='utf-8')
     calls = re.findall(r'add_argument\(\s*(.*?)\)\n', source, re.DOTALL)
-    return {re.search(r"'(--[\w-]+)'", call)[1] for call in calls if "'--" in call and argparse.SUPPRESS not in call
-            and 'argparse.SUPPRESS' not in call}
+    shown = [call for call in calls if argparse.SUPPRESS not in call and 'argparse.SUPPRESS' not in call]
+    return {name[1] for name in (re.search(r"'(--[\w-]+)'", call) for call in shown) if name}
 
 
 def test_every_key_of_the_distilled_demo_is_explained():
