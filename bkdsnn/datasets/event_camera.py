@@ -4,8 +4,8 @@ from typing import List, Sequence, Tuple
 
 import numpy as np
 
-from .event_files import DTYPE
-
+# Small on disk and between processes.
+DTYPE = np.dtype([('x', np.int16), ('y', np.int16), ('t', np.int64), ('p', np.int8)])
 LOWEST_THRESHOLD = 0.01
 # A level counts as reached this part of a threshold early, and a time stamp so many microseconds: rounding neither
 # loses a crossing at the end of a segment nor puts it into the microsecond before.
@@ -33,9 +33,9 @@ class EventCamera:
         threshold: Change of natural log intensity that makes an event, on average over the pixels.
         threshold_mismatch: Standard deviation of the thresholds over the pixels, drawn once for the sensor, for ON and
             OFF separately; none gets below 0.01.
-        refractory_period: Microseconds for which a pixel rests after an event.
+        refractory_period: Microseconds for which a pixel rests after an event; 500 is v2e's default too.
         noise_rate: Background events per pixel and second, at random times and of random polarity. They leave the
-            references alone.
+            references alone. 1 is a choice of ours, between a clean and a noisy camera.
         seed: Of the mismatch.
 
     Raises:
@@ -53,8 +53,10 @@ class EventCamera:
     def __post_init__(self) -> None:
         for name, low in (('width', 1), ('height', 1), ('threshold', LOWEST_THRESHOLD), ('threshold_mismatch', 0),
                           ('refractory_period', 0), ('noise_rate', 0)):
-            if not getattr(self, name) >= low:
-                raise ValueError(f'EventCamera: {name}={getattr(self, name)} must be at least {low}.')
+            value = getattr(self, name)
+            if not low <= value < np.inf or name in ('width', 'height') and value != int(value):
+                kind = 'whole' if name in ('width', 'height') else 'finite'
+                raise ValueError(f'EventCamera: {name}={value} must be a {kind} number, at least {low}.')
 
     @property
     def sensor_size(self) -> Tuple[int, int, int]:
@@ -86,6 +88,9 @@ class EventCamera:
         if (height, width) != (self.height, self.width) or len(times) != samples or len(rngs) != scenes:
             raise ValueError(f'EventCamera: log_intensity {log_intensity.shape}, {len(times)} times and {len(rngs)} '
                              f'generators do not fit a sensor of {self.width}x{self.height} pixels.')
+        if not np.isfinite(log_intensity).all():
+            raise ValueError('EventCamera: log_intensity has values that are not finite. Where it is dark, a scene '
+                             'needs a little light.')
         if samples < 2 or not (np.diff(times) > 0).all():
             raise ValueError(f'EventCamera: times must increase and be at least two, not {times}.')
         off, on = (np.tile(threshold.ravel(), scenes) for threshold in self.thresholds())
@@ -182,6 +187,9 @@ def saccades(images: np.ndarray, sensor_size: Sequence[int], zoom: int = 2, ampl
     if not 0 < darkest < 1 or interval <= 0 or duration % interval:
         raise ValueError(f'saccades: darkest={darkest} must lie between 0 and 1, and interval={interval} must divide '
                          f'duration={duration}.')
+    if not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError(f'saccades: brightness lies between {images.min()} and {images.max()}, but must be from 0 to '
+                         '1; divide 8-bit images by 255.')
     pictures = np.repeat(np.repeat(images, zoom, -2), zoom, -1)
     # One pixel more at the upper left, for the interpolation.
     canvas = np.zeros((scenes, height + 1, width + 1))

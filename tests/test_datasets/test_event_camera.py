@@ -190,7 +190,8 @@ def test_pictures_come_back_to_where_they_began():
 
 
 @pytest.mark.parametrize('change, words', [
-    (dict(width=0), 'width=0'), (dict(threshold=0.0), 'threshold=0.0 must be at least 0.01'),
+    (dict(width=0), 'width=0'), (dict(threshold=0.0), 'threshold=0.0 must be a finite number, at least 0.01'),
+    (dict(threshold=float('inf')), 'threshold=inf'), (dict(height=2.5), 'height=2.5 must be a whole number'),
     (dict(refractory_period=-1), 'refractory_period=-1'), (dict(noise_rate=float('nan')), 'noise_rate=nan')])
 def test_bad_cameras_are_named(change, words):
     with pytest.raises(ValueError, match=words):
@@ -210,3 +211,10 @@ def test_bad_scenes_are_named(shape, times):
 def test_bad_saccades_are_named(options, words):
     with pytest.raises(ValueError, match=words):
         saccades(np.zeros((1, 8, 8)), (20, 20), **options)
+
+
+def test_scenes_without_light_and_images_of_bytes_are_named():
+    with pytest.raises(ValueError, match='not finite'):
+        EventCamera(4, 4).record(np.full((2, 1, 4, 4), -np.inf), np.array([0, 1]), [np.random.default_rng(0)])
+    with pytest.raises(ValueError, match='between 255.0 and 255.0.*divide 8-bit images by 255'):
+        saccades(np.full((1, 8, 8), 255.0), (20, 20))

@@ -13,7 +13,7 @@ from torchvision.transforms import functional as F
 from torchvision.transforms.functional import InterpolationMode
 
 from bkdsnn.datasets import transforms
-from bkdsnn.datasets.event_files import DTYPE as FILE_DTYPE
+from bkdsnn.datasets.event_camera import DTYPE as CAMERA_DTYPE
 from bkdsnn.datasets.transforms import frame_augment, geometry, noise
 from bkdsnn.registry import TRANSFORMS
 from generated_events import generate_events
@@ -75,7 +75,7 @@ def test_examples_are_complete():
     assert {cfg['type'] for cfg in (*ON_EVENTS, *TO_FRAMES, *ON_FRAMES, *OTHERS)} == classes
 
 
-@pytest.mark.parametrize('dtype', [AEDAT4, GESTURE, FILE_DTYPE, None], ids=['aedat4', 'gesture', 'file', 'int64'])
+@pytest.mark.parametrize('dtype', [AEDAT4, GESTURE, CAMERA_DTYPE, None], ids=['aedat4', 'gesture', 'camera', 'int64'])
 @pytest.mark.parametrize('number', [0, 1, 400])
 @pytest.mark.parametrize('cfg', ON_EVENTS, ids=ids(ON_EVENTS))
 def test_events_stay_sorted_inside_the_sensor_and_of_their_type(cfg, number, dtype):
@@ -190,7 +190,7 @@ def test_rolling_loses_nothing_and_rolls_back(dx, dy):
 
 
 def test_crops_equal_tonics():
-    events = recording(dtype=FILE_DTYPE)
+    events = recording(dtype=CAMERA_DTYPE)
     ours = run(dict(type='CenterEventCrop', size=(12, 16)), events=events)
     want = tonic.transforms.CenterCrop(SENSOR, (16, 12))(events.copy())
     np.testing.assert_array_equal(ours['events'], want)

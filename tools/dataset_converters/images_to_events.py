@@ -25,8 +25,6 @@ from bkdsnn.datasets.event_camera import EventCamera, record_saccades, saccades
 from bkdsnn.datasets.event_files import write_events
 from bkdsnn.utils.atomic import write_atomically
 
-# Small on disk.
-STORED = np.dtype([('x', np.int16), ('y', np.int16), ('t', np.int64), ('p', np.int8)])
 EXTENSIONS = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 CAMERA = {field.name: field.default for field in fields(EventCamera) if field.name not in ('width', 'height')}
 # Images are brought to their size here, so they are not enlarged once more.
@@ -127,7 +125,7 @@ def convert(task: Tuple[Path, Path], src: Path, camera: EventCamera, motion: dic
     rng = np.random.default_rng([camera.seed, zlib.crc32(path.relative_to(src).as_posix().encode())])
     events, = record_saccades(image[None], camera, [rng], zoom=1, **motion)
     recording.parent.mkdir(parents=True, exist_ok=True)
-    write_events(recording, events.astype(STORED))
+    write_events(recording, events)
     return None
 
 
