@@ -37,6 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--repeats', type=int, default=30, help='of framing')
     parser.add_argument('--epochs', type=int, default=5, help='of DigitsDVS, of each kind')
+    parser.add_argument('--workers', type=int, nargs='+', default=[0, 2], help='numbers of workers to load them with')
     return parser.parse_args()
 
 
@@ -70,7 +71,7 @@ def bench_framing(layout: str, repeats: int) -> dict:
                 speedup_min=least['tonic'] / least['ours'], events_per_second=EVENTS / median['ours'])
 
 
-def bench_epochs(epochs: int) -> Dict[str, dict]:
+def bench_epochs(epochs: int, workers: List[int]) -> Dict[str, dict]:
     """Seconds to load the training part of DigitsDVS, with two views, in batches of 50."""
     with tempfile.TemporaryDirectory() as folder:
         pack = [dict(type='PackEvents')]
@@ -79,12 +80,12 @@ def bench_epochs(epochs: int) -> Dict[str, dict]:
                         augmented=DigitsDVS('train', pipeline=FRAMES + AUGMENT + pack),
                         cached_augmented=DigitsDVS('train', pipeline=FRAMES + AUGMENT + pack, cache_dir=folder))
 
-        def epoch(dataset: DigitsDVS, workers: int) -> Callable[[], None]:
-            loader = DataLoader(dataset, 50, num_workers=workers, collate_fn=default_collate)
+        def epoch(dataset: DigitsDVS, number: int) -> Callable[[], None]:
+            loader = DataLoader(dataset, 50, num_workers=number, collate_fn=default_collate)
             return lambda: [None for _ in loader]
 
-        seconds = interleaved({f'{name}, {workers} workers': epoch(dataset, workers)
-                               for workers in (0, 2) for name, dataset in datasets.items()}, epochs)
+        seconds = interleaved({f'{name}, {number} workers': epoch(dataset, number)
+                               for number in workers for name, dataset in datasets.items()}, epochs)
     return {name: dict(median=statistics.median(values), minimum=min(values)) for name, values in seconds.items()}
 
 
@@ -93,7 +94,7 @@ def main() -> None:
     torch.set_num_threads(1)
     MMLogger.get_instance('bench', log_level='ERROR')
     framing = {layout: bench_framing(layout, args.repeats) for layout in LAYOUTS}
-    epochs = bench_epochs(args.epochs)
+    epochs = bench_epochs(args.epochs, args.workers)
     table = Table('events', 'ours, ms (min)', 'tonic, ms (min)', 'speedup (of minima)', 'million events/s',
                   title=f'{EVENTS:,} events, 128x128 pixels, {TIME_STEPS} frames of equal counts, int16')
     for layout, row in framing.items():

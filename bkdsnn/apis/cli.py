@@ -2,6 +2,7 @@
 import argparse
 import os
 import os.path as osp
+import re
 import sys
 import traceback
 from contextlib import contextmanager
@@ -58,7 +59,11 @@ def build_runner(cfg: Config) -> Runner:
 
 
 # What bad input raises. Others keep their trace, since they are ours to mend.
-MENDABLE = (ValueError, KeyError, TypeError, FileNotFoundError, FloatingPointError, ChildProcessError)
+MENDABLE = (ValueError, KeyError, TypeError, OSError, FloatingPointError)
+
+
+# What PyTorch writes into an error of a data loader's worker.
+WORKER = ' in DataLoader worker process '
 
 
 @contextmanager
@@ -71,6 +76,10 @@ def fail_clearly():
     except MENDABLE as error:
         if os.environ.get('BKDSNN_DEBUG'):
             raise
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        message = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
         place = traceback.extract_tb(error.__traceback__)[-1]
-        sys.exit(f'Error: {message} ({osp.basename(place.filename)}:{place.lineno}; BKDSNN_DEBUG=1 shows the trace.)')
+        place = f'{osp.basename(place.filename)}:{place.lineno}'
+        if WORKER in message:  # then it is a whole trace, which ends in the error
+            message = re.split(r'\n[\w.]*(?:Error|Exception): ', message)[-1].strip()
+            place = 'in a worker that loads data'
+        sys.exit(f'Error: {message} ({place}; BKDSNN_DEBUG=1 shows the trace.)')

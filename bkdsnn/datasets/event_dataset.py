@@ -31,7 +31,8 @@ class EventDataset(BaseDataset):
         **kwargs: As :class:`mmpretrain.datasets.BaseDataset`. ``metainfo`` holds ``classes`` and ``sensor_size``.
 
     Raises:
-        ValueError: If there is a ``cache_dir`` but the frames themselves are random.
+        ValueError: If there is a ``cache_dir`` but the frames themselves are random, or a transform does not say what
+            its arguments are.
     """
 
     def __init__(self, pipeline: Sequence = (), cache_dir: Optional[str] = None, **kwargs) -> None:
@@ -42,6 +43,10 @@ class EventDataset(BaseDataset):
         if cache_dir is not None:
             self.cached_steps = self._count_cached_steps()
             framing = ', '.join(map(repr, self.pipeline.transforms[:self.cached_steps]))
+            if ' at 0x' in framing:
+                raise ValueError(f'{type(self).__name__}: {framing} does not name the arguments of all transforms, so '
+                                 'that cached frames could be wrong. Make them dataclasses, or set cache_dir=None.')
+            framing = f'sensor {tuple(self.metainfo["sensor_size"])}: {framing}'
             self.cache = FrameCache(osp.join(self.data_root or '', cache_dir), self.source(), framing)
             number, size = self.cache.size()
             print_log(f'{type(self).__name__}: frames are cached in {self.cache.folder}: {number} recordings, '

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 from bkdsnn.datasets import DigitsDVS, EventFolder, TonicDataset
 from bkdsnn.datasets.event_files import write_events
 from bkdsnn.datasets.transforms import events_to_frames
+from bkdsnn.datasets.transforms.base import EventTransform
 from bkdsnn.registry import DATASETS, MODELS, TRANSFORMS
 from generated_events import (
     generate_events,
@@ -182,6 +183,26 @@ def test_whatever_changes_frames_changes_the_cache(tmp_path, change):
 def test_a_cache_of_what_is_random_is_an_error(tmp_path, pipeline):
     with pytest.raises(ValueError, match='must make frames before its first random transform.*cache_dir=None'):
         cached_digits(tmp_path, pipeline)
+
+
+def test_frames_of_another_sensor_are_not_those_of_the_first(tmp_path):
+    write_folder(tmp_path)
+    shapes = [EventFolder(str(tmp_path), 'train', size, pipeline=[FRAMES], cache_dir='cache')[0]['frames'].shape
+              for size in ((30, 20), (40, 20))]
+    assert shapes == [(4, 2, 20, 30), (4, 2, 20, 40)]
+
+
+def test_a_cache_needs_transforms_that_name_their_arguments(tmp_path):
+    class Nameless(EventTransform):
+        random = False
+
+        def transform(self, results):
+            return results
+
+        __repr__ = object.__repr__
+
+    with pytest.raises(ValueError, match='Nameless object .* does not name the arguments'):
+        cached_digits(tmp_path, [FRAMES, Nameless()])
 
 
 def test_deterministic_steps_before_and_after_framing_are_cached(tmp_path):

@@ -1,4 +1,5 @@
 """Looking at data sets, and filling frame caches, through the tools."""
+import json
 import runpy
 import sys
 
@@ -6,10 +7,13 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 from PIL import Image
+from torch.utils.data import DataLoader
 
-from bkdsnn.datasets import DigitsDVS
+from bkdsnn.apis.cli import fail_clearly
+from bkdsnn.datasets import DigitsDVS, TonicDataset
 from bkdsnn.registry import DATASETS
 from bkdsnn.visualization.browse import animation, draw_steps, event_image, sample_steps
+from generated_events import write_cifar10_dvs
 from helpers import DEMO, REPOSITORY
 
 ON, OFF = (213, 94, 0), (0, 114, 178)
@@ -90,6 +94,30 @@ def test_an_empty_recording_is_drawn():
     assert len(steps[0].events) == 0
     draw_steps(steps, 'nothing').savefig('/dev/null', format='png')
     assert animation(steps[0]).min() == 255
+
+
+# ---- errors of workers ----
+
+def test_a_damaged_recording_is_one_line_where_workers_load_too(tmp_path):
+    write_cifar10_dvs(tmp_path, numbers=[0], number=50)
+    path = tmp_path / 'CIFAR10DVS' / 'cat' / 'cifar10_cat_0.aedat4'
+    path.write_bytes(path.read_bytes()[:-5])
+    dataset = TonicDataset('CIFAR10DVS', str(tmp_path), 'train', partial=True)
+    with pytest.raises(SystemExit) as error, fail_clearly():
+        list(DataLoader(dataset, num_workers=1, collate_fn=list))
+    message = str(error.value)
+    assert message.startswith(f'Error: {path} cannot be read as AEDAT4') and '\n' not in message
+    assert 'in a worker that loads data' in message
+
+
+# ---- benchmark ----
+
+def test_the_benchmark_ends_in_json(monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['bench_events.py', '--repeats', '1', '--epochs', '1', '--workers', '0'])
+    runpy.run_path(str(REPOSITORY / 'benchmarks' / 'bench_events.py'), run_name='__main__')
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {'speedup', 'speedup_min', 'events_per_second', 'versions', 'machine'} <= set(result)
+    assert len(result['epoch_seconds']) == 4 and set(result['framing']) == {'gesture', 'aedat4'}
 
 
 # ---- cache_frames ----

@@ -1,4 +1,5 @@
 """Transforms of events and of frames, framing, and packing."""
+from .base import EventTransform
 from .dropping import CropTime, RandomAreaDrop, RandomEventDrop, RandomTimeDrop
 from .frame_augment import (
     RandomFrameCutout,
@@ -27,7 +28,8 @@ from .views import TwoViews
 from .voxel_grid import EventsToVoxelGrid
 
 __all__ = [
-    'CenterEventCrop', 'CropTime', 'Denoise', 'EventsToFrames', 'EventsToTimeSurface', 'EventsToVoxelGrid',
+    'CenterEventCrop', 'CropTime', 'Denoise', 'EventTransform', 'EventsToFrames', 'EventsToTimeSurface',
+    'EventsToVoxelGrid',
     'MergePolarities', 'PackEvents', 'RandomAreaDrop', 'RandomEventCrop', 'RandomEventDrop', 'RandomEventFlip',
     'RandomEventRoll', 'RandomEventRotate', 'RandomEventScale', 'RandomFrameCutout', 'RandomFrameFlip',
     'RandomFrameRoll', 'RandomFrameRotate', 'RandomFrameShear', 'RandomFrameTranslate', 'RandomPolarityFlip',

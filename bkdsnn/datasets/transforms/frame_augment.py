@@ -10,7 +10,7 @@ import numpy as np
 from bkdsnn.registry import TRANSFORMS
 
 from .base import EventTransform, Frames, check_range, map_frames
-from .geometry import check_direction, rotation
+from .geometry import RandomFlip, RandomRoll, RandomRotate, check_direction
 
 
 def warp_frames(frames: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -56,25 +56,12 @@ def _axis(direction: str) -> int:
 
 @TRANSFORMS.register_module()
 @dataclass
-class RandomFrameFlip(EventTransform):
-    """Mirrors ``frames``. Not left to right for DVSGesture, where left and right are classes.
-
-    Args:
-        prob: With what probability.
-        direction: ``'horizontal'`` (left to right) or ``'vertical'``.
-    """
-
-    prob: float = 0.5
-    direction: str = 'horizontal'
-
-    def __post_init__(self) -> None:
-        check_range(self, 'prob', 0, 1)
-        check_direction(self)
+class RandomFrameFlip(RandomFlip):
+    """Mirrors ``frames`` and sets ``flip``. Not left to right for DVSGesture, where left and right are classes."""
 
     def transform(self, results: dict) -> dict:
         """Change ``frames`` and set ``flip``."""
-        flip = bool(np.random.rand() < self.prob)
-        frames = results['frames']
+        flip, frames = self.draw(), results['frames']
         if flip:
             # A copy, since PyTorch takes no negative strides.
             frames = map_frames(lambda f: np.flip(f, _axis(self.direction)).copy(), frames)
@@ -83,21 +70,12 @@ class RandomFrameFlip(EventTransform):
 
 @TRANSFORMS.register_module()
 @dataclass
-class RandomFrameRoll(EventTransform):
-    """Shifts ``frames`` in both directions; what leaves at one side enters at the other, so no event is lost.
-
-    Args:
-        max_shift: Largest shift in pixels.
-    """
-
-    max_shift: int = 5
-
-    def __post_init__(self) -> None:
-        check_range(self, 'max_shift', 0)
+class RandomFrameRoll(RandomRoll):
+    """Shifts ``frames`` in both directions; what leaves at one side enters at the other, so no event is lost."""
 
     def transform(self, results: dict) -> dict:
         """Change ``frames``."""
-        shift = tuple(np.random.randint(-self.max_shift, self.max_shift + 1, size=2))
+        shift = self.draw()
         return dict(results, frames=map_frames(lambda f: np.roll(f, shift, (-2, -1)), results['frames']))
 
 
@@ -127,21 +105,14 @@ class RandomFrameTranslate(EventTransform):
 
 @TRANSFORMS.register_module()
 @dataclass
-class RandomFrameRotate(EventTransform):
-    """Turns ``frames`` about their centre.
-
-    Args:
-        max_degrees: Largest angle, to either side.
-    """
+class RandomFrameRotate(RandomRotate):
+    """Turns ``frames`` about their centre."""
 
     max_degrees: float = 30.0
 
-    def __post_init__(self) -> None:
-        check_range(self, 'max_degrees', 0, 180)
-
     def transform(self, results: dict) -> dict:
         """Change ``frames``."""
-        matrix = rotation(np.random.uniform(-self.max_degrees, self.max_degrees))
+        matrix = self.draw()
         return dict(results, frames=map_frames(lambda f: warp_frames(f, matrix), results['frames']))
 
 

@@ -96,6 +96,64 @@ def check_direction(owner: object) -> None:
                          f'{list(DIRECTIONS)}.')
 
 
+@dataclass
+class RandomFlip(EventTransform):
+    """What is drawn to mirror events or frames.
+
+    Args:
+        prob: With what probability.
+        direction: ``'horizontal'`` (left to right) or ``'vertical'``.
+    """
+
+    prob: float = 0.5
+    direction: str = 'horizontal'
+
+    def __post_init__(self) -> None:
+        check_range(self, 'prob', 0, 1)
+        check_direction(self)
+
+    def draw(self) -> bool:
+        """Whether to mirror."""
+        return bool(np.random.rand() < self.prob)
+
+
+@dataclass
+class RandomRoll(EventTransform):
+    """What is drawn to shift events or frames around.
+
+    Args:
+        max_shift: Largest shift in pixels.
+    """
+
+    max_shift: int = 5
+
+    def __post_init__(self) -> None:
+        check_range(self, 'max_shift', 0)
+
+    def draw(self) -> Tuple[int, int]:
+        """Shift down and to the right."""
+        dy, dx = np.random.randint(-self.max_shift, self.max_shift + 1, size=2).tolist()
+        return dy, dx
+
+
+@dataclass
+class RandomRotate(EventTransform):
+    """What is drawn to turn events or frames.
+
+    Args:
+        max_degrees: Largest angle, to either side.
+    """
+
+    max_degrees: float
+
+    def __post_init__(self) -> None:
+        check_range(self, 'max_degrees', 0, 180)
+
+    def draw(self) -> np.ndarray:
+        """Matrix (2, 2) of the rotation."""
+        return rotation(np.random.uniform(-self.max_degrees, self.max_degrees))
+
+
 @TRANSFORMS.register_module()
 @dataclass
 class CenterEventCrop(EventTransform):
@@ -166,66 +224,38 @@ class ResizeEvents(EventTransform):
 
 @TRANSFORMS.register_module()
 @dataclass
-class RandomEventFlip(EventTransform):
-    """Mirrors ``events``. Not left to right for DVSGesture, where left and right are classes.
-
-    Args:
-        prob: With what probability.
-        direction: ``'horizontal'`` (left to right) or ``'vertical'``.
-    """
-
-    prob: float = 0.5
-    direction: str = 'horizontal'
-
-    def __post_init__(self) -> None:
-        check_range(self, 'prob', 0, 1)
-        check_direction(self)
+class RandomEventFlip(RandomFlip):
+    """Mirrors ``events`` and sets ``flip``. Not left to right for DVSGesture, where left and right are classes."""
 
     def transform(self, results: dict) -> dict:
         """Change ``events`` and set ``flip``."""
-        flip = bool(np.random.rand() < self.prob)
-        events = flip_events(results['events'], results['sensor_size'], self.direction) if flip else results['events']
+        flip, events = self.draw(), results['events']
+        if flip:
+            events = flip_events(events, results['sensor_size'], self.direction)
         return dict(results, events=events, flip=flip)
 
 
 @TRANSFORMS.register_module()
 @dataclass
-class RandomEventRoll(EventTransform):
-    """Shifts ``events`` in both directions; what leaves at one side enters at the other, so no event is lost.
-
-    Args:
-        max_shift: Largest shift in pixels.
-    """
-
-    max_shift: int = 5
-
-    def __post_init__(self) -> None:
-        check_range(self, 'max_shift', 0)
+class RandomEventRoll(RandomRoll):
+    """Shifts ``events`` in both directions; what leaves at one side enters at the other, so no event is lost."""
 
     def transform(self, results: dict) -> dict:
         """Change ``events``."""
-        shift = np.random.randint(-self.max_shift, self.max_shift + 1, size=2)
-        return dict(results, events=roll_events(results['events'], results['sensor_size'], *map(int, shift)))
+        dy, dx = self.draw()
+        return dict(results, events=roll_events(results['events'], results['sensor_size'], dx, dy))
 
 
 @TRANSFORMS.register_module()
 @dataclass
-class RandomEventRotate(EventTransform):
-    """Turns ``events`` about the sensor's centre; those that leave are dropped.
-
-    Args:
-        max_degrees: Largest angle, to either side.
-    """
+class RandomEventRotate(RandomRotate):
+    """Turns ``events`` about the sensor's centre; those that leave are dropped."""
 
     max_degrees: float = 15.0
 
-    def __post_init__(self) -> None:
-        check_range(self, 'max_degrees', 0, 180)
-
     def transform(self, results: dict) -> dict:
         """Change ``events``."""
-        matrix = rotation(np.random.uniform(-self.max_degrees, self.max_degrees))
-        return dict(results, events=map_events(results['events'], results['sensor_size'], matrix))
+        return dict(results, events=map_events(results['events'], results['sensor_size'], self.draw()))
 
 
 @TRANSFORMS.register_module()

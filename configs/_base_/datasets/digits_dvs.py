@@ -3,8 +3,9 @@
 #   train_dataloader = dict(dataset=dict(pipeline=_base_.views_train_pipeline))
 #   val_dataloader = dict(dataset=dict(pipeline=_base_.views_pipeline))
 # with its model's input_shape=_base_.views_shape.
+_base_ = ['./digits.py']
 dataset_type = 'DigitsDVS'
-data_preprocessor = dict(type='bkdsnn.EventDataPreprocessor', num_classes=10, size=10)
+data_preprocessor = dict(_delete_=True, type='bkdsnn.EventDataPreprocessor', num_classes=10, size=10)
 student_frames = dict(type='EventsToFrames', time_steps=4)
 teacher_frames = dict(type='EventsToFrames', time_steps=16)
 both_frames = dict(type='TwoViews', student=student_frames, teacher=teacher_frames)
@@ -17,23 +18,6 @@ teacher_train_pipeline = [teacher_frames, *augment, dict(type='PackEvents')]
 teacher_pipeline = [teacher_frames, dict(type='PackEvents')]
 views_shape = dict(student=(4, 2, 10, 10), teacher=(16, 2, 10, 10))
 
-train_dataloader = dict(
-    batch_size=50,
-    num_workers=0,
-    dataset=dict(type=dataset_type, split='train', labels_per_class=None, pipeline=train_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    collate_fn=dict(type='default_collate'))
-val_dataloader = dict(
-    batch_size=500,
-    num_workers=0,
-    dataset=dict(type=dataset_type, split='val', pipeline=pipeline, test_mode=True),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='default_collate'))
-val_evaluator = dict(type='mmpretrain.Accuracy')
-test_dataloader = dict(
-    batch_size=500,
-    num_workers=0,
-    dataset=dict(type=dataset_type, split='test', pipeline=pipeline, test_mode=True),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='default_collate'))
-test_evaluator = val_evaluator
+train_dataloader = dict(dataset=dict(type=dataset_type, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(type=dataset_type, pipeline=pipeline))
+test_dataloader = dict(dataset=dict(type=dataset_type, pipeline=pipeline))
