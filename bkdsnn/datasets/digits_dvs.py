@@ -45,7 +45,7 @@ class DigitsDVS(EventDataset):
 
     def load_data_list(self) -> List[dict]:
         """One dict per recording: ``recording``, its events; ``gt_label``, ``digit_id`` and a name as ``path``."""
-        digits = Digits(self.split, self.labels_per_class)
+        digits = Digits(self.split, self.labels_per_class, serialize_data=False)
         digits = [digits.get_data_info(i) for i in range(len(digits))]
         images = np.stack([digit['img'][..., 0] for digit in digits]) / 255
         rngs = [np.random.default_rng([self.seed, digit['digit_id']]) for digit in digits]

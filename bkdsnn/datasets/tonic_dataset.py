@@ -114,7 +114,7 @@ class TonicDataset(EventDataset):
         if not self._split_arguments and not self.split_file:
             raise ValueError(f'TonicDataset: {name} has no split of its own. Give split_file, a text file with the '
                              'recordings of the test part.')
-        metainfo = dict(sensor_size=self.layout.sensor_size or self.class_of_tonic.sensor_size)
+        metainfo = dict(sensor_size=self.layout.sensor_size or getattr(self.class_of_tonic, 'sensor_size', None))
         classes = getattr(self.class_of_tonic, 'classes', None)
         if classes is not None:
             metainfo.update(classes=sorted(classes, key=classes.get) if isinstance(classes, dict) else classes)
@@ -140,6 +140,8 @@ class TonicDataset(EventDataset):
     def load_data_list(self) -> List[dict]:
         """One dict per recording: ``path``, ``gt_label`` and ``reader_index``, its index in tonic's listing."""
         self.reader = self._open()
+        if self._metainfo['sensor_size'] is None:  # of some sets it depends on an argument
+            self._metainfo['sensor_size'] = tuple(self.reader.sensor_size)
         paths = getattr(self.reader, 'data', None)
         self.has_files = bool(paths) and all(isinstance(path, str) for path in paths)
         if not self.has_files:

@@ -95,6 +95,18 @@ def test_spikes_of_a_cochlea_lie_on_a_line(data_root):
         small('SHD', data_root[0], 'test', cache_dir='cache', pipeline=[dict(type='EventsToFrames', time_steps=2)])
 
 
+def test_a_sensor_that_depends_on_an_argument(tmp_path):
+    """MNIST's pixels as spikes of neurons with thresholds, whose number is an argument."""
+    folder = tmp_path / 'smnist'
+    folder.mkdir()
+    (folder / 't10k-images-idx3-ubyte').write_bytes(
+        np.array([2051, 2, 28, 28], '>u4').tobytes() + np.tile(np.arange(49, dtype=np.uint8), 32).tobytes())
+    (folder / 't10k-labels-idx1-ubyte').write_bytes(np.array([2049, 2], '>u4').tobytes() + bytes([7, 1]))
+    dataset = small('SMNIST', tmp_path, 'test', reader=dict(num_neurons=21))
+    assert dataset.metainfo['sensor_size'] == (21, 1, 1) and dataset.get_gt_labels().tolist() == [7, 1]
+    assert len(dataset[0]['events'])
+
+
 def test_tonics_arguments_are_passed_on(data_root):
     whole, first = (small('NMNIST', data_root[0], 'test', reader=reader)
                     for reader in ({}, dict(first_saccade_only=True)))
