@@ -4,10 +4,10 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from mmpretrain.datasets import BaseDataset
 from PIL import Image
+from torch import Tensor
 
 from bkdsnn.datasets.event_dataset import EventDataset
 from bkdsnn.datasets.transforms import events_to_frames
@@ -36,6 +36,11 @@ class Step(NamedTuple):
     frames: Dict[str, np.ndarray] = {}
     image: Optional[np.ndarray] = None
 
+    @property
+    def has_something_to_see(self) -> bool:
+        """Whether there is any of the three."""
+        return self.events is not None or self.image is not None or bool(self.frames)
+
 
 def sample_steps(dataset: BaseDataset, idx: int) -> List[Step]:
     """One sample as it is read, and after each transform that changes what is seen.
@@ -56,7 +61,7 @@ def sample_steps(dataset: BaseDataset, idx: int) -> List[Step]:
         if results is None:
             raise ValueError(f'{type(transform).__name__} drops sample {idx} of {type(dataset).__name__}.')
         step = _step(repr(transform), results)
-        if not steps or not _look_alike(steps[-1], step):
+        if step.has_something_to_see and not (steps and _look_alike(steps[-1], step)):
             steps.append(step)
     return steps
 
@@ -65,11 +70,12 @@ def _step(title: str, results: dict) -> Step:
     title = ' '.join(title.split())
     if 'inputs' in results:
         inputs = results['inputs']
+        if isinstance(inputs, Tensor) and inputs.dim() == 3 and len(inputs) in (1, 3):
+            return Step(title, image=_to_rgb(inputs.numpy().transpose(1, 2, 0)))
         views = inputs if isinstance(inputs, dict) else dict(frames=inputs)
-        if next(iter(views.values())).dim() == 3 and 'frames' not in results and 'events' not in results:
-            return Step(title, image=_to_rgb(inputs.numpy().transpose(1, 2, 0)) if isinstance(inputs, torch.Tensor)
-                        else None)
-        return Step(title, frames={view: x.numpy() for view, x in views.items() if x.dim() == 4})
+        if any(x.dim() != 4 for x in views.values()):
+            return Step(title)  # an image network gets the frames of the step before, as channels
+        return Step(title, frames={view: x.numpy() for view, x in views.items()})
     if 'frames' in results:
         frames = results['frames']
         return Step(title, frames=dict(frames) if isinstance(frames, dict) else dict(frames=frames))
@@ -108,7 +114,6 @@ def event_image(frame: np.ndarray) -> np.ndarray:
 def draw_steps(steps: Sequence[Step], title: str) -> Figure:
     """A row for each transform: the recording as picture and point cloud, frames of each view, or the image."""
     rows = [(step, view) for step in steps for view in (step.frames or [None])]
-    rows = [(step, view) for step, view in rows if view or step.events is not None or step.image is not None]
     figure = Figure(figsize=(11, 0.4 + sum(map(_row_height, (step for step, _ in rows)))), layout='constrained')
     figure.suptitle(title, fontsize=11)
     parts = np.atleast_1d(figure.subfigures(len(rows), 1, height_ratios=[_row_height(step) for step, _ in rows]))

@@ -79,6 +79,16 @@ def test_a_step_shows_what_each_transform_changed(name, titles):
         assert animation(steps[-1]).shape[0] == 16
 
 
+@pytest.mark.parametrize('as_image', [True, ['teacher']])
+def test_frames_of_image_networks_are_drawn_as_frames(as_image):
+    views = dict(type='TwoViews', student=dict(type='EventsToFrames', time_steps=4),
+                 teacher=dict(type='EventsToFrames', time_steps=5))
+    dataset = DigitsDVS('val', labels_per_class=1, pipeline=[views, dict(type='PackEvents', as_image=as_image)])
+    steps = sample_steps(dataset, 0)
+    assert len(steps) == 2 and set(steps[1].frames) == {'student', 'teacher'}
+    draw_steps(steps, 'sample')
+
+
 def test_events_are_orange_where_it_brightened_and_blue_where_it_darkened():
     frame = np.zeros((2, 2, 2))
     frame[1, 0, 0], frame[0, 1, 1] = 3, 3
