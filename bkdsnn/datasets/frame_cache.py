@@ -100,7 +100,8 @@ def _read(entry: Path) -> Tuple[dict, Frames]:
 def _smallest(frames: np.ndarray) -> np.ndarray:
     """The same numbers as unsigned integers of 8 or 16 bits, if those hold them exactly."""
     for dtype in (np.uint8, np.uint16):
-        if frames.size and frames.min() >= 0 and frames.max() <= np.iinfo(dtype).max:
+        # As Python numbers, since infinity is not above 65,535 in half precision.
+        if frames.size and frames.min() >= 0 and frames.max().item() <= np.iinfo(dtype).max:
             small = frames.astype(dtype)
             if (small == frames).all():
                 return small
