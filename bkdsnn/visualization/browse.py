@@ -5,13 +5,12 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 from matplotlib.figure import Figure
-from mmpretrain.datasets import BaseDataset
+from mmengine.dataset import BaseDataset
 from PIL import Image
 from torch import Tensor
 
 from bkdsnn.datasets.event_dataset import EventDataset
 from bkdsnn.datasets.transforms import events_to_frames
-from bkdsnn.utils import quiet  # noqa: F401, I001  first, as it imports mmpretrain without its noise
 
 # Of Okabe and Ito, which colour-blind readers can tell apart. No event is white.
 ON, OFF = (213, 94, 0), (0, 114, 178)
@@ -225,5 +224,5 @@ def save_sample(dataset: BaseDataset, idx: int, folder: Path, movie: str = 'gif'
 
 
 def _label(dataset: BaseDataset, info: Dict[str, Any]) -> str:
-    label = info.get('gt_label')
-    return 'none' if label is None else str(dataset.CLASSES[label] if dataset.CLASSES else label)
+    label, classes = info.get('gt_label'), dataset.metainfo.get('classes')
+    return 'none' if label is None else str(classes[label] if classes else label)
