@@ -143,6 +143,19 @@ def write_shd(root, number=5):
             file['extra/speaker'] = np.zeros(number, int)
 
 
+def write_asl_dvs(root, letters='ab', number=3):
+    """``ASLDVS/a/a_0001.mat`` and so on: columns of time, place and polarity."""
+    from scipy.io import savemat
+    rng = np.random.default_rng(0)
+    for letter in letters:
+        folder = Path(root) / 'ASLDVS' / letter
+        folder.mkdir(parents=True)
+        for i in range(number):
+            columns = dict(ts=np.sort(rng.integers(0, 100_000, (20, 1)), 0), x=rng.integers(0, 240, (20, 1)),
+                           y=rng.integers(0, 180, (20, 1)), pol=rng.integers(0, 2, (20, 1)))
+            savemat(folder / f'{letter}_{i + 1:04d}.mat', columns)
+
+
 def write_dvs_lip(root, words=('accused', 'young'), number=100):
     """``DVSLip/DVS-Lip/train/accused/0.npy`` and so on, structured arrays; returns the events by path."""
     written = {}

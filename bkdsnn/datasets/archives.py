@@ -1,5 +1,4 @@
 """Archives of published data sets: found beside their place, checked, and unpacked once."""
-import hashlib
 import shutil
 import tarfile
 import zipfile
@@ -10,6 +9,7 @@ from typing import Callable, Iterator
 from filelock import FileLock
 from mmengine.logging import print_log
 from mmengine.utils import ProgressBar
+from mmpretrain.datasets.utils import calculate_md5
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,6 @@ def unpack_once(archive: Archive, folder: str, is_unpacked: Callable[[], bool]) 
             _unpack_all(path, unfinished)
         except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
             raise ValueError(f'{path} cannot be unpacked: {error}. Get it again from {archive.url}.') from error
-        shutil.rmtree(unfinished / '__MACOSX', ignore_errors=True)  # shadows of the files, which would be listed too
         for entry in sorted(unfinished.iterdir()):
             shutil.rmtree(folder / entry.name, ignore_errors=True)
             entry.rename(folder / entry.name)
@@ -75,13 +74,10 @@ def unpack_once(archive: Archive, folder: str, is_unpacked: Callable[[], bool]) 
 
 
 def _check_md5(path: Path, expected: str) -> None:
-    digest = hashlib.md5(usedforsecurity=False)
-    with open(path, 'rb') as file:
-        for chunk in iter(lambda: file.read(1 << 24), b''):
-            digest.update(chunk)
-    if digest.hexdigest() != expected:
-        raise ValueError(f'{path} has the MD5 {digest.hexdigest()} and not {expected}: the download is not complete, '
-                         'or it is another file. Remove it and get it again.')
+    found = calculate_md5(str(path))
+    if found != expected:
+        raise ValueError(f'{path} has the MD5 {found} and not {expected}: the download is not complete, or it is '
+                         'another file. Remove it and get it again.')
 
 
 def _unpack_all(path: Path, folder: Path) -> None:
@@ -95,7 +91,8 @@ def _unpack_all(path: Path, folder: Path) -> None:
 def _unpack(path: Path, folder: Path) -> None:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            for name in _with_progress(archive.namelist()):
+            # Archives made on a Mac hold a shadow of each file, with the same extension.
+            for name in _with_progress([name for name in archive.namelist() if not name.startswith('__MACOSX/')]):
                 archive.extract(name, folder)
     else:
         with tarfile.open(path) as archive:

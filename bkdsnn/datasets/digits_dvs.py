@@ -15,7 +15,7 @@ class DigitsDVS(EventDataset):
     """The scans of :class:`~bkdsnn.datasets.Digits`, moved along three saccades before a simulated event camera.
 
     20x20 pixels, 300 ms and about 2,600 events a recording, as N-MNIST in small. Nothing is stored: a recording follows
-    from ``seed`` and the digit alone, and all 1,797 are made in about a second.
+    from ``seed`` and the digit alone, and all 1,797 are made in one to two seconds.
 
     Args:
         split: ``'train'`` (500 recordings), ``'val'`` (400) or ``'test'`` (897).

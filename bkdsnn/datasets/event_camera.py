@@ -82,7 +82,7 @@ class EventCamera:
             by time.
 
         Raises:
-            ValueError: If shapes do not fit, or times do not increase.
+            ValueError: If shapes do not fit, times do not increase, or a value is not finite.
         """
         samples, scenes, height, width = log_intensity.shape
         if (height, width) != (self.height, self.width) or len(times) != samples or len(rngs) != scenes:
@@ -181,6 +181,9 @@ def saccades(images: np.ndarray, sensor_size: Sequence[int], zoom: int = 2, ampl
     """
     width, height = sensor_size[:2]
     scenes, rows, columns = images.shape
+    if not isinstance(zoom, int) or zoom < 1 or not amplitude >= 0:
+        raise ValueError(f'saccades: zoom={zoom} must be a whole number, at least 1, and amplitude={amplitude} at '
+                         'least 0.')
     if columns * zoom + amplitude > width or rows * zoom + amplitude > height:
         raise ValueError(f'saccades: pictures of {columns}x{rows} pixels, {zoom} times as large and moved by '
                          f'{amplitude} pixels, do not fit a sensor of {width}x{height}.')

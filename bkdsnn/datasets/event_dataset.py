@@ -11,7 +11,8 @@ from mmpretrain.datasets import BaseDataset
 from bkdsnn.registry import TRANSFORMS
 
 from .events import check_events, sort_events
-from .frame_cache import FrameCache, Frames
+from .frame_cache import FrameCache
+from .transforms.base import Frames
 
 
 class EventDataset(BaseDataset):

@@ -4,16 +4,17 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import Callable, Dict, Optional, Tuple, Union
+from typing import Callable, Optional, Tuple
 
 import numpy as np
 from mmengine.logging import print_log
 
 from bkdsnn.utils.atomic import write_atomically
 
+from .transforms.base import Frames
+
 # Raise this when a transform that is not random, a reader or the simulated camera changes its result.
 VERSION = 1
-Frames = Union[np.ndarray, Dict[str, np.ndarray]]
 
 
 class FrameCache:

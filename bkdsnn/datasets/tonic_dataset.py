@@ -215,7 +215,8 @@ class TonicDataset(EventDataset):
         if all(isinstance(target, str) for target in targets):
             if self._metainfo.get('classes') is None:
                 # By the split file, so that labels are the same where recordings are missing.
-                names = {osp.basename(osp.dirname(path)) for path in read_split(self.split_file)} | set(targets)
+                recordings = read_split(self.split_file) if self.split_file else []
+                names = {osp.basename(osp.dirname(path)) for path in recordings} | set(targets)
                 self._metainfo['classes'] = tuple(sorted(names))
             label_of = {name: label for label, name in enumerate(self._metainfo['classes'])}
             targets = [label_of[target] for target in targets]
@@ -243,7 +244,9 @@ class TonicDataset(EventDataset):
             if not len(events) or path.endswith('.aedat4'):
                 return events
         try:
-            events = self.reader[data_info['reader_index']][0]
+            if path.endswith('.npy'):
+                check_rows(path, self.class_of_tonic.dtype)
+            events = self.reader[data_info['reader_index']][0].ravel()  # ASLDVS gives a column
         except Exception as error:  # the readers of tonic raise what they like
             raise OSError(f'TonicDataset: {path} cannot be read: {error}') from error
         return events if 'y' in (events.dtype.names or ()) else on_a_plane(events)
@@ -258,6 +261,21 @@ def archive_of(reader) -> Optional[Archive]:
     if all(isinstance(getattr(reader, name, None), str) for name in ('filename', 'url', 'file_md5')):
         return Archive(reader.filename, reader.url, reader.file_md5)
     return None
+
+
+def check_rows(path: str, dtype: np.dtype) -> None:
+    """Check that tonic turns the rows of an array into structured events without a change, such as a polarity 2 into 1.
+
+    Raises:
+        ValueError: If not; the message names the field and the row.
+    """
+    rows = np.load(path, mmap_mode='r')
+    if rows.dtype.names or rows.ndim != 2 or rows.shape[1] != len(dtype.names):
+        return  # structured, or what tonic's reader refuses
+    for column, name in zip(rows.T, dtype.names):
+        changed = np.flatnonzero(column.astype(dtype[name]) != column)
+        if len(changed):
+            raise ValueError(f'event {changed[0]} has {name}={column[changed[0]]}, which is not possible')
 
 
 def on_a_plane(events: np.ndarray) -> np.ndarray:

@@ -55,7 +55,8 @@ def test_archive_is_unpacked_once(tmp_path, pack, monkeypatch):
 
 def test_zips_inside_are_unpacked_and_shadows_are_dropped(tmp_path):
     inner = zip_of({'cat/1.bin': b'one'})
-    archive = place(tmp_path, zip_of({'cat.zip': inner, 'more/dog.zip': inner, '__MACOSX/cat/._1.bin': b''}))
+    archive = place(tmp_path, zip_of({'cat.zip': inner, 'more/dog.zip': inner, '__MACOSX/cat/._1.bin': b'',
+                                      '__MACOSX/._cat.zip': b'no archive'}))
     unpack(archive, tmp_path)
     assert files_in(tmp_path) == {'cat/1.bin': b'one', 'more/cat/1.bin': b'one'}
 

@@ -15,6 +15,7 @@ from bkdsnn.datasets.split_files import read_split
 from generated_events import (
     generate_events,
     write_aedat4,
+    write_asl_dvs,
     write_bin,
     write_cifar10_dvs,
     write_dvs_gesture,
@@ -93,6 +94,15 @@ def test_spikes_of_a_cochlea_lie_on_a_line(data_root):
         assert not item['events']['y'].any() and not item['events']['p'].any()
     with pytest.raises(ValueError, match='one file.*cache_dir=None'):
         small('SHD', data_root[0], 'test', cache_dir='cache', pipeline=[dict(type='EventsToFrames', time_steps=2)])
+
+
+def test_a_set_without_a_split_takes_a_split_file(tmp_path):
+    """ASL-DVS, whose reader gives events as a column."""
+    write_asl_dvs(tmp_path)
+    (tmp_path / 'test.txt').write_text('a/a_0002.mat\nb/b_0002.mat\n')
+    dataset = small('ASLDVS', tmp_path, 'test', split_file=str(tmp_path / 'test.txt'))
+    assert [item['gt_label'] for item in dataset] == [0, 1]
+    assert all(item['events'].shape == (20,) for item in dataset)
 
 
 def test_a_sensor_that_depends_on_an_argument(tmp_path):
@@ -313,6 +323,17 @@ def test_an_event_outside_the_sensor_is_named_with_file_and_index(tmp_path, name
         value -= events[field].min()
     words = f'{path.name}: 1 of 20 events have {field} outside .*event 7 with .*{field}={value}'
     with pytest.raises(ValueError, match=words):
+        dataset[0]
+
+
+@pytest.mark.parametrize('column, field, value', [(2, 'p', 2), (2, 'p', -1), (0, 'x', 70_000)])
+def test_numbers_that_tonic_would_change_are_named(tmp_path, column, field, value):
+    """It makes booleans of polarities, and 16 bits of places."""
+    dataset, path = one_recording('DVSGesture', tmp_path, generate_events(20, size=(30, 30), duration=300000))
+    rows = np.load(path)
+    rows[7, column] = value
+    np.save(path, rows)
+    with pytest.raises(OSError, match=f'{path.name} cannot be read: event 7 has {field}={value}'):
         dataset[0]
 
 

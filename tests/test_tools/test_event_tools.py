@@ -127,7 +127,8 @@ def test_the_benchmark_ends_in_json(monkeypatch, capsys):
     runpy.run_path(str(REPOSITORY / 'benchmarks' / 'bench_events.py'), run_name='__main__')
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert {'speedup', 'speedup_min', 'events_per_second', 'versions', 'machine'} <= set(result)
-    assert len(result['epoch_seconds']) == 4 and set(result['framing']) == {'gesture', 'aedat4'}
+    assert len(result['epoch_seconds']) == 4 and set(result['recording']) == {'raw', 'cached'}
+    assert set(result['framing']) == {'gesture', 'aedat4'}
 
 
 # ---- cache_frames ----

@@ -1,4 +1,5 @@
 """What all transforms of events and frames have in common."""
+import math
 from typing import Callable, ClassVar, Dict, Union
 
 import numpy as np
@@ -29,13 +30,22 @@ def map_frames(function: Callable[[np.ndarray], np.ndarray], frames: Frames) -> 
     return {view: function(f) for view, f in frames.items()} if isinstance(frames, dict) else function(frames)
 
 
-def check_range(owner: object, name: str, low: float, high: float = float('inf')) -> None:
-    """Check that the number ``owner.name`` lies between ``low`` and ``high``.
+def check_range(owner: object, name: str, low: float, high: float = math.inf, whole: bool = False) -> None:
+    """Check that ``owner.name`` is a finite number between ``low`` and ``high``.
+
+    Args:
+        owner: A transform.
+        name: Of its argument.
+        low: Least value.
+        high: Largest value.
+        whole: Whether it has to be a whole number.
 
     Raises:
         ValueError: If not; the message names class, argument and value.
     """
     value = getattr(owner, name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        limits = f'at least {low}' if high == float('inf') else f'between {low} and {high}'
-        raise ValueError(f'{type(owner).__name__}: {name}={value!r} must be {limits}.')
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high or math.isinf(value):
+        kind = 'a whole number' if whole else 'a number'
+        limits = f'at least {low}' if high == math.inf else f'between {low} and {high}'
+        raise ValueError(f'{type(owner).__name__}: {name}={value!r} must be {kind}, {limits}.')

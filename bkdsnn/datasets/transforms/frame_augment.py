@@ -32,16 +32,20 @@ def warp_frames(frames: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 def shift_frames(frames: np.ndarray, shift: int, axis: int) -> np.ndarray:
     """Frames moved by whole pixels along an axis, with zeros behind them."""
-    shifted = np.roll(frames, shift, axis)
-    empty = slice(0, shift) if shift > 0 else slice(frames.shape[axis] + shift, None)
-    np.moveaxis(shifted, axis, 0)[empty if shift else slice(0, 0)] = 0
+    shifted = np.zeros_like(frames)
+    source, target = np.moveaxis(frames, axis, 0), np.moveaxis(shifted, axis, 0)
+    left = max(len(source) - abs(shift), 0)
+    if shift >= 0:
+        target[len(source) - left:] = source[:left]
+    else:
+        target[:left] = source[len(source) - left:]
     return shifted
 
 
 def cut_out(frames: np.ndarray, left: int, top: int, size: int) -> np.ndarray:
-    """Frames with a square of zeros, as far as it lies inside."""
+    """Frames with a square of zeros."""
     frames = frames.copy()
-    frames[..., max(top, 0):max(top + size, 0), max(left, 0):max(left + size, 0)] = 0
+    frames[..., top:top + size, left:left + size] = 0
     return frames
 
 
@@ -93,7 +97,7 @@ class RandomFrameTranslate(EventTransform):
     direction: str = 'horizontal'
 
     def __post_init__(self) -> None:
-        check_range(self, 'max_shift', 0)
+        check_range(self, 'max_shift', 0, whole=True)
         check_direction(self)
 
     def transform(self, results: dict) -> dict:
@@ -143,7 +147,7 @@ class RandomFrameShear(EventTransform):
 @TRANSFORMS.register_module()
 @dataclass
 class RandomFrameCutout(EventTransform):
-    """Puts a square of zeros somewhere into ``frames``; its centre lies inside.
+    """Puts a square of zeros somewhere into ``frames``.
 
     Args:
         max_area: Largest area, as a part of a frame's.
@@ -157,6 +161,6 @@ class RandomFrameCutout(EventTransform):
     def transform(self, results: dict) -> dict:
         """Change ``frames``."""
         height, width = size_of(results['frames'])
-        size = int(round((np.random.uniform(0, self.max_area) * height * width)**0.5))
-        left, top = np.random.randint(width) - size // 2, np.random.randint(height) - size // 2
+        size = min(int(round((np.random.uniform(0, self.max_area) * height * width)**0.5)), height, width)
+        left, top = np.random.randint(width - size + 1), np.random.randint(height - size + 1)
         return dict(results, frames=map_frames(lambda f: cut_out(f, left, top, size), results['frames']))

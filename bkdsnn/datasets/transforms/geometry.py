@@ -26,7 +26,15 @@ def crop_events(events: np.ndarray, left: int, top: int, width: int, height: int
 
 
 def place_events(events: np.ndarray, x: np.ndarray, y: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Events at new places; those outside a sensor of ``width`` x ``height`` are dropped."""
+    """Events at new places; those outside a sensor of ``width`` x ``height`` are dropped.
+
+    Raises:
+        ValueError: If the fields of the events cannot hold all places of that sensor.
+    """
+    for field, size in (('x', width), ('y', height)):
+        if size - 1 > np.iinfo(events.dtype[field]).max:
+            raise ValueError(f'a sensor of {width}x{height} pixels does not fit the field {field} of the events, which '
+                             f'is {events.dtype[field]}. Take a smaller size, or a reader with wider fields.')
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     moved = events[inside]
     moved['x'], moved['y'] = x[inside], y[inside]
@@ -65,10 +73,9 @@ def map_events(events: np.ndarray, sensor_size: Sequence[int], matrix: np.ndarra
 
 def resize_events(events: np.ndarray, sensor_size: Sequence[int], width: int, height: int) -> np.ndarray:
     """Events of a sensor as another one of ``width`` x ``height`` would have had them. Every event is kept."""
-    resized = events.copy()
-    for field, old, new in (('x', sensor_size[0], width), ('y', sensor_size[1], height)):
-        resized[field] = events[field].astype(np.int64) * new // old
-    return resized
+    x, y = (events[field].astype(np.int64) * new // old
+            for field, old, new in (('x', sensor_size[0], width), ('y', sensor_size[1], height)))
+    return place_events(events, x, y, width, height)
 
 
 def rotation(degrees: float) -> np.ndarray:
@@ -128,7 +135,7 @@ class RandomRoll(EventTransform):
     max_shift: int = 5
 
     def __post_init__(self) -> None:
-        check_range(self, 'max_shift', 0)
+        check_range(self, 'max_shift', 0, whole=True)
 
     def draw(self) -> Tuple[int, int]:
         """Shift down and to the right."""

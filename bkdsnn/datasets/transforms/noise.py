@@ -22,19 +22,19 @@ def denoise_events(events: np.ndarray, sensor_size: Sequence[int], filter_time: 
         filter_time: An event is kept if, less than so many microseconds before it, one of the four pixels beside it
             had an event.
     """
-    # A border of one pixel, so that neighbours need no special case. Events are identified by (pixel, rank in time).
+    # A border of one pixel, so that neighbours need no special case.
     width = sensor_size[0] + 2
     pixel = (events['y'].astype(np.int64) + 1) * width + events['x'] + 1
-    t, rank, number = events['t'].astype(np.int64), np.arange(len(events)), max(len(events), 1)
-    order = np.lexsort((rank, pixel))
-    keys = pixel[order] * number + rank[order]
+    # By pixel and then by time, so that keys are sorted, and what is looked up among them is too.
+    order = np.argsort(pixel, kind='stable')
+    pixel, t = pixel[order], events['t'].astype(np.int64)[order]
+    keys = pixel * len(events) + order
     keep = np.zeros(len(events), bool)
     for dx, dy in NEIGHBOURS:
-        neighbour = pixel + dy * width + dx
+        neighbour = dy * width + dx
         # The last event of the neighbour before this one, if there is any.
-        place = np.searchsorted(keys, neighbour * number + rank) - 1
-        last = order[np.maximum(place, 0)]
-        keep |= (place >= 0) & (pixel[last] == neighbour) & (t - t[last] < filter_time)
+        last = np.searchsorted(keys, keys + neighbour * len(events)) - 1
+        keep[order] |= (last >= 0) & (pixel[last] == pixel + neighbour) & (t - t[last] < filter_time)
     return events[keep]
 
 
@@ -51,7 +51,7 @@ class Denoise(EventTransform):
     random = False
 
     def __post_init__(self) -> None:
-        check_range(self, 'filter_time', 1)
+        check_range(self, 'filter_time', 1, whole=True)
 
     def transform(self, results: dict) -> dict:
         """Change ``events``."""

@@ -27,7 +27,7 @@ class RandomTimeSteps(EventTransform):
     view: Optional[str] = None
 
     def __post_init__(self) -> None:
-        check_range(self, 'keep', 1)
+        check_range(self, 'keep', 1, whole=True)
         if self.view not in (None, *VIEWS):
             raise ValueError(f'RandomTimeSteps: view={self.view!r} is unknown; choose from {list(VIEWS)}.')
 

@@ -7,7 +7,7 @@ augment = [
         type='RandomChoice',
         transforms=[
             [],
-            [dict(type='RandomFrameShear', max_shear=0.3)],
+            [dict(type='RandomFrameShear', max_shear=0.309)],  # tan 0.3, as the authors' 0.3 is an angle
             [dict(type='RandomFrameTranslate', max_shift=5, direction='horizontal')],
             [dict(type='RandomFrameTranslate', max_shift=5, direction='vertical')],
             [dict(type='RandomFrameRotate', max_degrees=30)],
