@@ -9,25 +9,52 @@ from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
+from .compiled import is_traced, run_compiled, why_not
 from .functional import fire_and_reset, if_charge, lif_charge, plif_charge
 from .surrogate import Surrogate
 
+BACKENDS = ('auto', 'eager', 'compile')
+# On a CPU, inputs with fewer numbers are done sooner than compiling pays.
+MIN_NUMBERS_TO_COMPILE = 2**18
 _announced = set()
 
 
-def choose_backend(asked: str) -> str:
-    """Resolve ``backend``; only ``'auto'`` may choose, and says once what it chose.
+def check_backend(backend: str) -> None:
+    """Check that a backend exists and can run.
 
     Raises:
-        ValueError: If the backend asked for does not exist here.
+        ValueError: If it is unknown, or ``'compile'`` and there is no compiler.
     """
-    if asked not in ('auto', 'eager'):
-        raise ValueError(f"backend={asked!r} is not available: this version runs neurons with backend='eager' "
-                         "(or 'auto', which chooses it).")
-    if asked == 'auto' and asked not in _announced:
-        _announced.add(asked)
-        print_log("Neurons: backend='auto' chose 'eager'.", logger='current')
-    return 'eager'
+    if backend not in BACKENDS:
+        raise ValueError(f'backend={backend!r} is unknown; choose from {list(BACKENDS)}.')
+    if backend == 'compile':
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        reason = why_not(device)
+        if reason:
+            raise ValueError(f"backend='compile' cannot be used: {reason}. Or set backend='eager', or 'auto', which "
+                             'falls back to it.')
+
+
+def choose_backend(asked: str, x: Tensor) -> str:
+    """What runs on an input; ``'auto'`` chooses, and says once for each device and choice what and why.
+
+    Inside a model that is compiled as a whole, and where nothing is computed (meta tensors), it is ``'eager'``.
+    """
+    if asked == 'eager' or torch.compiler.is_compiling() or x.is_meta or is_traced(x):
+        return 'eager'
+    if asked == 'compile':
+        return 'compile'
+    device = x.device.type
+    if device == 'cpu' and x.numel() < MIN_NUMBERS_TO_COMPILE:
+        chosen, reason = 'eager', f'for inputs of fewer than {MIN_NUMBERS_TO_COMPILE} numbers'
+    elif why_not(device):
+        chosen, reason = 'eager', f'since {why_not(device)}'
+    else:
+        chosen, reason = 'compile', 'for larger inputs' if device == 'cpu' else 'for all inputs'
+    if (device, chosen) not in _announced:
+        _announced.add((device, chosen))
+        print_log(f"Neurons: backend='auto' chose {chosen!r} on {device}, {reason}.", logger='current')
+    return chosen
 
 
 class BaseNode(nn.Module):
@@ -42,7 +69,8 @@ class BaseNode(nn.Module):
         v_reset: Potential after a spike and at rest; ``None`` selects soft reset (subtract the threshold).
         detach_reset: Keep the gradient of the reset out of the backward pass.
         surrogate: ``dict(type=..., alpha=...)``, see :mod:`bkdsnn.models.neurons.surrogate`.
-        backend: ``'eager'``, or ``'auto'`` to let the library choose.
+        backend: ``'eager'``; ``'compile'`` for one fused pass over memory each way
+            (:mod:`bkdsnn.models.neurons.compiled`); or ``'auto'``, which compiles where it pays and can be done.
 
     These have no defaults but ``backend``: a recipe writes them down, so that no default can change under it.
 
@@ -60,7 +88,8 @@ class BaseNode(nn.Module):
         self.v_reset = None if v_reset is None else float(v_reset)
         self.detach_reset = detach_reset
         self.surrogate = Surrogate(**surrogate)
-        self.backend = choose_backend(backend)
+        check_backend(backend)
+        self.backend = backend
 
     def charge(self, x: Tensor, v: Tensor) -> Tensor:
         """Membrane potential (B, ...) after the input current ``x`` (B, ...) has flowed in."""
@@ -88,11 +117,12 @@ class BaseNode(nn.Module):
             spike, v = fire_and_reset(h, self.v_threshold, self.v_reset, self.surrogate, self.detach_reset)
         return spike.to(x.dtype), v
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, backend: Optional[str] = None) -> Tensor:
         """Run all time steps from rest.
 
         Args:
             x: Input current, shape (T, B, ...).
+            backend: Instead of the node's own.
 
         Returns:
             Spikes, shape (T, B, ...).
@@ -102,6 +132,9 @@ class BaseNode(nn.Module):
         """
         if x.dim() < 2 or x.shape[0] < 1:
             raise ValueError(f'{type(self).__name__} takes (T, B, ...) with T >= 1, got shape {tuple(x.shape)}.')
+        backend = backend or self.backend
+        if choose_backend(backend, x) == 'compile':
+            return run_compiled(self, x, may_fall_back=backend == 'auto')
         spikes, v = [], None
         for x_t in x:
             spike, v = self.step(x_t, v)

@@ -98,4 +98,4 @@ class Surrogate:
         return _Spike.apply(x, self.derivative, self.alpha)
 
     def __repr__(self) -> str:
-        return f'{self.type}(alpha={self.alpha:g})'
+        return f'{self.type}(alpha={self.alpha})'

@@ -1,0 +1,204 @@
+"""Neurons in one pass over memory each way: their eager definition, traced over all time steps and compiled.
+
+Forward reads the input and writes the spikes. Only the input is kept for backward, which computes the membrane again in
+registers. There is no second definition: the graphs of both directions are traced from the node itself, whatever its
+``charge``, and fused by ``torch.compile`` into C++ on a CPU and Triton on a GPU.
+"""
+import time
+from functools import cache
+from typing import Callable, List, Optional, Sequence, Tuple
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import is_fake
+from torch.autograd.function import once_differentiable
+from torch.func import functional_call
+
+# All loops are cut among the threads that there are when they run, also where the first input was small.
+OPTIONS = {'cpp.min_chunk_size': 1, 'cpp.dynamic_threads': True}
+_failed = {}  # reason by device type
+
+
+def why_not(device: str) -> Optional[str]:
+    """Why nothing can be compiled for a type of device, or ``None``."""
+    if device not in _failed:
+        _failed[device] = _missing_compiler(device)
+    return _failed[device]
+
+
+def _missing_compiler(device: str) -> Optional[str]:
+    if device == 'cpu':
+        from torch._inductor import cpp_builder, exc
+        try:
+            cpp_builder.get_cpp_compiler()
+        except exc.InvalidCxxCompiler:
+            return 'there is no C++ compiler; install g++ or clang, or name one in the environment variable CXX'
+        return None
+    from torch.utils._triton import has_triton
+    return None if has_triton() else f'Triton does not work here for the device type {device!r}'
+
+
+def is_traced(x: Tensor) -> bool:
+    """Whether ``x`` only stands for a tensor: in a trace, or under a transform of ``torch.func``."""
+    return is_fake(x) or torch._C._functorch.is_functorch_wrapped_tensor(x)
+
+
+def run_compiled(node: nn.Module, x: Tensor, may_fall_back: bool) -> Tensor:
+    """Spikes of a node for all time steps.
+
+    Args:
+        node: The neuron; its call with ``backend='eager'`` is the definition.
+        x: Input current, (T, B, ...), in any layout; nothing is copied.
+        may_fall_back: Whether a failing compiler is a line in the log, and not an error.
+
+    Returns:
+        Spikes, (T, B, ...), with the axes in memory in the order of ``x``.
+
+    Raises:
+        RuntimeError: If compiling fails and ``may_fall_back`` is not set.
+    """
+    parameters = dict(node.named_parameters(), **dict(node.named_buffers()))
+    constants = tuple(sorted((name, repr(value)) for name, value in vars(node).items()
+                             if not name.startswith('_') and name not in ('training', 'backend')))
+    with torch.autocast(x.device.type, enabled=False):
+        return _Run.apply(_Key(node, (type(node), constants, may_fall_back, *parameters)), x, *parameters.values())
+
+
+class _Key:
+    """A node for the cache of kernels: all of the same type and constants are one."""
+
+    def __init__(self, node: nn.Module, identity: tuple) -> None:
+        self.node, self.identity = node, identity
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def __eq__(self, other: object) -> bool:
+        return self.identity == other.identity
+
+
+class _Run(torch.autograd.Function):
+
+    @staticmethod
+    def forward(ctx, key: _Key, x: Tensor, *parameters: Tensor) -> Tensor:
+        ctx.key = key
+        ctx.save_for_backward(x, *parameters)
+        (flat,), restore = merge_axes(x)
+        return restore(_kernel(key, False, *_signature(flat, *parameters))(flat, *parameters))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        x, *parameters = ctx.saved_tensors
+        (x, grad), restore = merge_axes(x, grad)
+        kernel = _kernel(ctx.key, True, *_signature(x, grad, *parameters))
+        grad_x, *grads = kernel(x, grad, *parameters)
+        return None, restore(grad_x), *grads
+
+
+def merge_axes(*tensors: Tensor) -> Tuple[List[Tensor], Callable[[Tensor], Tensor]]:
+    """Views of tensors of one shape (T, ...) with as few axes as their layouts in memory allow, usually (T, n).
+
+    The same code then serves every shape, and channels-last tensors as well as contiguous ones.
+
+    Returns:
+        The views, and the function that brings a tensor of their shape back to the axes before.
+    """
+    first = tensors[0]
+    # Axes of size 1, whose strides mean nothing, come first and merge with any.
+    order = [0, *sorted(range(1, first.dim()), key=lambda axis: (first.shape[axis] > 1, -first.stride(axis)))]
+    views = [tensor.permute(order) for tensor in tensors]
+    shape = views[0].shape
+    merged = [1] if len(shape) > 1 else []  # where groups of axes start
+    for axis in range(2, len(shape)):
+        if any(v.stride(axis - 1) != v.stride(axis) * shape[axis] and shape[axis - 1] > 1 for v in views):
+            merged.append(axis)
+    for start, end in reversed(list(zip(merged, [*merged[1:], len(shape)]))):  # outer axes keep their index
+        views = [v.flatten(start, end - 1) for v in views]
+    back = sorted(range(first.dim()), key=order.__getitem__)
+    # .data: known as a view, a tensor would be compiled for the shape of its base.
+    return [v.data for v in views], lambda tensor: tensor.reshape(shape).permute(back)
+
+
+def _signature(*tensors: Tensor) -> tuple:
+    """What the code of a kernel depends on; other sizes are symbols in it."""
+    return tensors[0].device, tuple((tensor.dtype, tensor.dim()) for tensor in tensors), tensors[0].shape[0]
+
+
+class _Kernel:
+    """A graph that is compiled at its first call."""
+
+    def __init__(self, graph: nn.Module, what: str, device: str, may_fall_back: bool) -> None:
+        self.graph, self.what, self.device, self.may_fall_back = graph, what, device, may_fall_back
+        self.run = None
+
+    def __call__(self, *tensors: Tensor):
+        if self.run is None and self.may_fall_back and why_not(self.device):
+            self.run = self.graph  # another direction or neuron has failed
+        if self.run is not None:
+            return self.run(*tensors)
+        start = time.perf_counter()
+        compiled = torch.compile(self.graph, dynamic=True, options=OPTIONS if self.device == 'cpu' else None)
+        try:
+            result = compiled(*tensors)
+        except Exception as error:  # compilers raise what they like
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            if not self.may_fall_back:
+                raise RuntimeError(f"Neurons: backend='compile' failed for {self.what}: {reason}. Set backend='eager', "
+                                   "or 'auto', which falls back to it.") from error
+            print_log(f"Neurons: compiling {self.what} failed ({reason}); backend='auto' goes on with 'eager'.",
+                      logger='current')
+            _failed[self.device] = reason
+            self.run = self.graph
+            return self.graph(*tensors)
+        print_log(f'Neurons: compiled {self.what} in {time.perf_counter() - start:.1f} s.', logger='current')
+        self.run = compiled
+        return result
+
+
+@cache
+def _kernel(key: _Key, is_backward: bool, device: torch.device, kinds: tuple, time_steps: int) -> _Kernel:
+    node = key.node
+    what = (f'{type(node).__name__} {"backward" if is_backward else "forward"}, T={time_steps}, '
+            f'{str(kinds[0][0])[6:]}, {device.type}')
+    graph = trace(node, is_backward, device, kinds, time_steps)
+    return _Kernel(graph, what, device.type, key.identity[2])
+
+
+def trace(node: nn.Module, is_backward: bool, device: torch.device, kinds: Sequence[tuple],
+          time_steps: int) -> nn.Module:
+    """One direction of a node as a graph of tensor operations, unrolled over time.
+
+    Args:
+        node: Its call with ``backend='eager'`` is traced.
+        is_backward: Whether to trace the gradient.
+        device: Of all tensors.
+        kinds: dtype and number of axes of the input; in backward those of the gradient of the spikes; and those of
+            each parameter and buffer.
+        time_steps: T.
+
+    Returns:
+        ``graph(x, *parameters) -> spikes``, or ``graph(x, grad, *parameters) -> gradients`` of ``x`` and each
+        parameter (``None`` for those that are no floating point or not used).
+    """
+    from torch.fx.experimental.proxy_tensor import make_fx
+    tensors = dict(node.named_parameters(), **dict(node.named_buffers()))
+    names = list(tensors)
+
+    def forward(x: Tensor, *values: Tensor) -> Tensor:
+        return functional_call(node, dict(zip(names, values)), (x,), dict(backend='eager'))
+
+    def backward(x: Tensor, grad: Tensor, *values: Tensor) -> Sequence[Optional[Tensor]]:
+        inputs = [value.detach() for value in (x, *values)]
+        floating = [value.requires_grad_() for value in inputs if value.is_floating_point()]
+        with torch.enable_grad():
+            grads = iter(torch.autograd.grad(forward(*inputs), floating, grad, allow_unused=True))
+        return [next(grads) if value.is_floating_point() else None for value in inputs]
+
+    # Sizes that are neither equal nor 0 or 1, so that none is taken for a constant.
+    example = [torch.zeros(time_steps, *range(11, 10 + dims), dtype=dtype, device=device)
+               for dtype, dims in kinds[:2 if is_backward else 1]]
+    values = [tensor.detach() for tensor in tensors.values()]
+    with torch.no_grad():
+        return make_fx(backward if is_backward else forward, tracing_mode='symbolic')(*example, *values)
