@@ -157,6 +157,17 @@ class _Kernel:
         return result
 
 
+class _Definition(nn.Module):
+    """A node without its hooks, which must see tensors and no traces."""
+
+    def __init__(self, node: nn.Module) -> None:
+        super().__init__()
+        self.node = node
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.node.forward(x, backend='eager')
+
+
 @cache
 def _kernel(key: _Key, is_backward: bool, device: torch.device, kinds: tuple, time_steps: int) -> _Kernel:
     node = key.node
@@ -184,10 +195,11 @@ def trace(node: nn.Module, is_backward: bool, device: torch.device, kinds: Seque
     """
     from torch.fx.experimental.proxy_tensor import make_fx
     tensors = dict(node.named_parameters(), **dict(node.named_buffers()))
-    names = list(tensors)
+    names = [f'node.{name}' for name in tensors]
+    definition = _Definition(node)
 
     def forward(x: Tensor, *values: Tensor) -> Tensor:
-        return functional_call(node, dict(zip(names, values)), (x,), dict(backend='eager'))
+        return functional_call(definition, dict(zip(names, values)), (x,))
 
     def backward(x: Tensor, grad: Tensor, *values: Tensor) -> Sequence[Optional[Tensor]]:
         inputs = [value.detach() for value in (x, *values)]
