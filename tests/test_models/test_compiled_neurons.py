@@ -1,6 +1,9 @@
 """Compiled neurons against the eager ones, and what happens where nothing can be compiled."""
 import copy
+import gc
 import logging
+import re
+import weakref
 
 import pytest
 import torch
@@ -9,8 +12,9 @@ from hypothesis import strategies as st
 from mmengine.logging import MMLogger
 from torch import nn
 from torch._dynamo.utils import counters
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from bkdsnn.models.neurons import BaseNode, IFNode, LIFNode, ParametricLIFNode, compiled, nodes
+from bkdsnn.models.neurons import BaseNode, IFNode, compiled, nodes
 from bkdsnn.models.neurons.compiled import merge_axes, trace
 from bkdsnn.registry import MODELS, SURROGATES
 
@@ -111,10 +115,10 @@ def test_other_shapes_do_not_compile_again():
     node = build(dict(LIF, tau=3.0), 'compile')
     for shape in ((2, 3, 4, 5), (4, 7, 6, 3)):
         run(node, *inputs(3, *shape))
-    kernels, graphs = compiled._kernel.cache_info().currsize, counters['stats']['unique_graphs']
+    kernels, graphs = len(compiled._kernels), counters['stats']['unique_graphs']
     for shape in ((1, 8, 8), (5, 6), (9,), (2, 4, 16, 16)):
         run(node, *inputs(3, *shape))
-    assert compiled._kernel.cache_info().currsize == kernels
+    assert len(compiled._kernels) == kernels
     assert counters['stats']['unique_graphs'] == graphs
 
 
@@ -168,7 +172,7 @@ def test_a_model_compiled_as_a_whole_holds_the_eager_steps():
 def messages(monkeypatch):
     """Lines of the log, as in a fresh process."""
     monkeypatch.setattr(nodes, '_announced', set())
-    monkeypatch.setattr(compiled, '_failed', {})
+    monkeypatch.setattr(compiled, '_problems', {})
     lines = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())
@@ -223,22 +227,80 @@ def test_a_failing_compiler(messages, small_inputs_too, monkeypatch, at):
             raise OSError('no space left on device')
         return fail
 
-    compiled._kernel.cache_clear()
+    compiled._kernels.clear()
     monkeypatch.setattr(torch, 'compile', compile_or_fail)
     x, grad = inputs(3, 40)
     calls = []
     assert_equal(run(build(LIF, 'auto'), x, grad), run(build(LIF, 'eager'), x, grad))
     assert len([line for line in messages if "goes on with 'eager'" in line and 'no space left' in line]) == 1
-    compiled._failed.clear()
-    compiled._kernel.cache_clear()
+    compiled._problems.clear()
+    compiled._kernels.clear()
     calls = []
     with pytest.raises(RuntimeError, match="backend='compile' failed for LIFNode .*no space.*backend='eager'"):
         run(build(LIF, 'compile'), x, grad)
-    compiled._kernel.cache_clear()
+    compiled._kernels.clear()
 
 
 def test_types_are_told_apart():
     """Nodes of equal constants but another type have their own code."""
+    class Doubled(IFNode):
+        def charge(self, x, v):
+            return v + 2 * x
+
+    x, _ = inputs(3, 40)
+    node = Doubled(backend='compile', **COMMON)
+    assert torch.equal(build(IF, 'compile')(2 * x), node(x)) and not torch.equal(build(IF, 'compile')(x), node(x))
+
+
+def test_hooks_see_tensors_and_no_traces():
+    node = build(dict(IF, v_threshold=0.75), 'compile')
+    seen = []
+    node.register_forward_hook(lambda module, args, spikes: seen.append(spikes))
+    spikes = node(inputs(3, 40)[0].requires_grad_())
+    spikes.sum().backward()
+    assert len(seen) == 1 and seen[0] is spikes
+
+
+def test_nothing_holds_a_node():
+    node = build(dict(IF, v_threshold=0.8), 'compile')
+    run(node, *inputs(3, 40))
+    reference = weakref.ref(node)
+    del node
+    gc.collect()
+    assert reference() is None
+
+
+@pytest.mark.parametrize('backend', ['auto', 'compile'])
+def test_tensors_without_values_are_eager(backend, small_inputs_too):
+    node, x = build(LIF, backend), inputs(3, 40)[0]
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        assert node(mode.from_tensor(x)).shape == x.shape
+    assert node(x.to('meta')).is_meta
+
+
+class DependsOnATensor(IFNode):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = torch.tensor(2.0)
+
+    def charge(self, x, v):
+        return v + self.scale * x
+
+
+class DependsOnValues(IFNode):
+    def charge(self, x, v):
+        return v + x if x.sum() > 0 else v
+
+
+@pytest.mark.parametrize('cls, message', [(DependsOnATensor, 'scale is a Tensor.*buffers'),
+                                          (DependsOnValues, 'DependsOnValues forward.*cannot be traced')])
+def test_neurons_that_have_no_graph(messages, small_inputs_too, cls, message):
     x, grad = inputs(3, 40)
-    assert {IFNode, LIFNode, ParametricLIFNode} == {type(build(cfg, 'eager')) for cfg in (IF, LIF, PLIF)}
-    assert not torch.equal(build(IF, 'compile')(x), build(LIF, 'compile')(x))
+    with pytest.raises(TypeError, match=message):
+        cls(backend='compile', **COMMON)(x)
+    for _ in range(2):
+        assert_equal(run(cls(backend='auto', **COMMON), x, grad), run(cls(backend='eager', **COMMON), x, grad))
+    assert len([line for line in messages if re.search(f"{message}.* goes on with 'eager'", line)]) == 1
+    compiled._kernels.clear()
+    build(IF, 'auto')(x)  # others still compile
+    assert 'compiled IFNode forward' in messages[-1]

@@ -5,26 +5,31 @@ registers. There is no second definition: the graphs of both directions are trac
 ``charge``, and fused by ``torch.compile`` into C++ on a CPU and Triton on a GPU.
 """
 import time
-from functools import cache
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import is_fake
 from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
+from .surrogate import Surrogate
+
 # All loops are cut among the threads that there are when they run, also where the first input was small.
 OPTIONS = {'cpp.min_chunk_size': 1, 'cpp.dynamic_threads': True}
-_failed = {}  # reason by device type
+_problems = {}  # by device type: why nothing can be compiled, or None
+_kernels = {}  # by all that the code of one depends on
+
+
+class NotTraceableError(TypeError):
+    """A node has no graph, since its code depends on more than parameters, buffers and constants."""
 
 
 def why_not(device: str) -> Optional[str]:
     """Why nothing can be compiled for a type of device, or ``None``."""
-    if device not in _failed:
-        _failed[device] = _missing_compiler(device)
-    return _failed[device]
+    if device not in _problems:
+        _problems[device] = _missing_compiler(device)
+    return _problems[device]
 
 
 def _missing_compiler(device: str) -> Optional[str]:
@@ -39,16 +44,11 @@ def _missing_compiler(device: str) -> Optional[str]:
     return None if has_triton() else f'Triton does not work here for the device type {device!r}'
 
 
-def is_traced(x: Tensor) -> bool:
-    """Whether ``x`` only stands for a tensor: in a trace, or under a transform of ``torch.func``."""
-    return is_fake(x) or torch._C._functorch.is_functorch_wrapped_tensor(x)
-
-
 def run_compiled(node: nn.Module, x: Tensor, may_fall_back: bool) -> Tensor:
     """Spikes of a node for all time steps.
 
     Args:
-        node: The neuron; its call with ``backend='eager'`` is the definition.
+        node: The neuron; its ``forward`` with ``backend='eager'`` is the definition.
         x: Input current, (T, B, ...), in any layout; nothing is copied.
         may_fall_back: Whether a failing compiler is a line in the log, and not an error.
 
@@ -56,45 +56,44 @@ def run_compiled(node: nn.Module, x: Tensor, may_fall_back: bool) -> Tensor:
         Spikes, (T, B, ...), with the axes in memory in the order of ``x``.
 
     Raises:
+        NotTraceableError: If the node has an attribute that is no constant, or a step depends on values.
         RuntimeError: If compiling fails and ``may_fall_back`` is not set.
     """
-    parameters = dict(node.named_parameters(), **dict(node.named_buffers()))
-    constants = tuple(sorted((name, repr(value)) for name, value in vars(node).items()
-                             if not name.startswith('_') and name not in ('training', 'backend')))
     with torch.autocast(x.device.type, enabled=False):
-        return _Run.apply(_Key(node, (type(node), constants, may_fall_back, *parameters)), x, *parameters.values())
+        return _Run.apply(node, may_fall_back, x, *_tensors_of(node).values())
 
 
-class _Key:
-    """A node for the cache of kernels: all of the same type and constants are one."""
+def _tensors_of(node: nn.Module) -> Dict[str, Tensor]:
+    return dict(node.named_parameters(), **dict(node.named_buffers()))
 
-    def __init__(self, node: nn.Module, identity: tuple) -> None:
-        self.node, self.identity = node, identity
 
-    def __hash__(self) -> int:
-        return hash(self.identity)
-
-    def __eq__(self, other: object) -> bool:
-        return self.identity == other.identity
+def _constants_of(node: nn.Module) -> tuple:
+    """Attributes that are part of a node's code."""
+    constants = {name: value for name, value in vars(node).items()
+                 if not name.startswith('_') and name not in ('training', 'backend')}
+    for name, value in constants.items():
+        if not isinstance(value, (bool, int, float, str, type(None), Surrogate)):
+            raise NotTraceableError(f'{type(node).__name__}.{name} is a {type(value).__name__}; constants of a neuron '
+                                    'are numbers and strings, and tensors are parameters or buffers')
+    return tuple(constants.items())
 
 
 class _Run(torch.autograd.Function):
 
     @staticmethod
-    def forward(ctx, key: _Key, x: Tensor, *parameters: Tensor) -> Tensor:
-        ctx.key = key
-        ctx.save_for_backward(x, *parameters)
+    def forward(ctx, node: nn.Module, may_fall_back: bool, x: Tensor, *tensors: Tensor) -> Tensor:
+        ctx.node, ctx.may_fall_back = node, may_fall_back
+        ctx.save_for_backward(x, *tensors)
         (flat,), restore = merge_axes(x)
-        return restore(_kernel(key, False, *_signature(flat, *parameters))(flat, *parameters))
+        return restore(_kernel(node, False, may_fall_back, flat, *tensors)(flat, *tensors))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
-        x, *parameters = ctx.saved_tensors
+        x, *tensors = ctx.saved_tensors
         (x, grad), restore = merge_axes(x, grad)
-        kernel = _kernel(ctx.key, True, *_signature(x, grad, *parameters))
-        grad_x, *grads = kernel(x, grad, *parameters)
-        return None, restore(grad_x), *grads
+        grad_x, *grads = _kernel(ctx.node, True, ctx.may_fall_back, x, grad, *tensors)(x, grad, *tensors)
+        return None, None, restore(grad_x), *grads
 
 
 def merge_axes(*tensors: Tensor) -> Tuple[List[Tensor], Callable[[Tensor], Tensor]]:
@@ -121,11 +120,6 @@ def merge_axes(*tensors: Tensor) -> Tuple[List[Tensor], Callable[[Tensor], Tenso
     return [v.data for v in views], lambda tensor: tensor.reshape(shape).permute(back)
 
 
-def _signature(*tensors: Tensor) -> tuple:
-    """What the code of a kernel depends on; other sizes are symbols in it."""
-    return tensors[0].device, tuple((tensor.dtype, tensor.dim()) for tensor in tensors), tensors[0].shape[0]
-
-
 class _Kernel:
     """A graph that is compiled at its first call."""
 
@@ -149,7 +143,7 @@ class _Kernel:
                                    "or 'auto', which falls back to it.") from error
             print_log(f"Neurons: compiling {self.what} failed ({reason}); backend='auto' goes on with 'eager'.",
                       logger='current')
-            _failed[self.device] = reason
+            _problems[self.device] = reason
             self.run = self.graph
             return self.graph(*tensors)
         print_log(f'Neurons: compiled {self.what} in {time.perf_counter() - start:.1f} s.', logger='current')
@@ -168,13 +162,20 @@ class _Definition(nn.Module):
         return self.node.forward(x, backend='eager')
 
 
-@cache
-def _kernel(key: _Key, is_backward: bool, device: torch.device, kinds: tuple, time_steps: int) -> _Kernel:
-    node = key.node
-    what = (f'{type(node).__name__} {"backward" if is_backward else "forward"}, T={time_steps}, '
-            f'{str(kinds[0][0])[6:]}, {device.type}')
-    graph = trace(node, is_backward, device, kinds, time_steps)
-    return _Kernel(graph, what, device.type, key.identity[2])
+def _kernel(node: nn.Module, is_backward: bool, may_fall_back: bool, x: Tensor, *tensors: Tensor) -> _Kernel:
+    """That of all nodes of the same type and constants; sizes other than T are symbols in it."""
+    kinds = tuple((tensor.dtype, tensor.dim()) for tensor in (x, *tensors))
+    key = (type(node), _constants_of(node), is_backward, may_fall_back, x.device, x.shape[0], kinds)
+    if key not in _kernels:
+        what = (f'{type(node).__name__} {"backward" if is_backward else "forward"}, T={x.shape[0]}, '
+                f'{str(x.dtype)[6:]}, {x.device.type}')
+        try:
+            graph = trace(node, is_backward, x.device, kinds, x.shape[0])
+        except Exception as error:  # whatever the node's code makes of tensors without values
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise NotTraceableError(f'{what} cannot be traced: {reason}') from error
+        _kernels[key] = _Kernel(graph, what, x.device.type, may_fall_back)
+    return _kernels[key]
 
 
 def trace(node: nn.Module, is_backward: bool, device: torch.device, kinds: Sequence[tuple],
@@ -182,7 +183,7 @@ def trace(node: nn.Module, is_backward: bool, device: torch.device, kinds: Seque
     """One direction of a node as a graph of tensor operations, unrolled over time.
 
     Args:
-        node: Its call with ``backend='eager'`` is traced.
+        node: Its ``forward`` with ``backend='eager'`` is traced.
         is_backward: Whether to trace the gradient.
         device: Of all tensors.
         kinds: dtype and number of axes of the input; in backward those of the gradient of the spikes; and those of
@@ -190,11 +191,11 @@ def trace(node: nn.Module, is_backward: bool, device: torch.device, kinds: Seque
         time_steps: T.
 
     Returns:
-        ``graph(x, *parameters) -> spikes``, or ``graph(x, grad, *parameters) -> gradients`` of ``x`` and each
-        parameter (``None`` for those that are no floating point or not used).
+        ``graph(x, *tensors) -> spikes``, or ``graph(x, grad, *tensors) -> gradients`` of ``x`` and each parameter and
+        buffer (``None`` for those that are no floating point or not used).
     """
     from torch.fx.experimental.proxy_tensor import make_fx
-    tensors = dict(node.named_parameters(), **dict(node.named_buffers()))
+    tensors = _tensors_of(node)
     names = [f'node.{name}' for name in tensors]
     definition = _Definition(node)
 

@@ -6,10 +6,11 @@ from typing import Optional, Tuple
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import is_fake
 
 from bkdsnn.registry import MODELS
 
-from .compiled import is_traced, run_compiled, why_not
+from .compiled import NotTraceableError, run_compiled, why_not
 from .functional import fire_and_reset, if_charge, lif_charge, plif_charge
 from .surrogate import Surrogate
 
@@ -38,9 +39,9 @@ def check_backend(backend: str) -> None:
 def choose_backend(asked: str, x: Tensor) -> str:
     """What runs on an input; ``'auto'`` chooses, and says once for each device and choice what and why.
 
-    Inside a model that is compiled as a whole, and where nothing is computed (meta tensors), it is ``'eager'``.
+    It is ``'eager'`` inside a model that is compiled as a whole, and where nothing is computed (meta and fake tensors).
     """
-    if asked == 'eager' or torch.compiler.is_compiling() or x.is_meta or is_traced(x):
+    if asked == 'eager' or torch.compiler.is_compiling() or x.is_meta or is_fake(x):
         return 'eager'
     if asked == 'compile':
         return 'compile'
@@ -51,10 +52,15 @@ def choose_backend(asked: str, x: Tensor) -> str:
         chosen, reason = 'eager', f'since {why_not(device)}'
     else:
         chosen, reason = 'compile', 'for larger inputs' if device == 'cpu' else 'for all inputs'
-    if (device, chosen) not in _announced:
-        _announced.add((device, chosen))
-        print_log(f"Neurons: backend='auto' chose {chosen!r} on {device}, {reason}.", logger='current')
+    announce(f"backend='auto' chose {chosen!r} on {device}, {reason}.")
     return chosen
+
+
+def announce(message: str) -> None:
+    """Log a line once."""
+    if message not in _announced:
+        _announced.add(message)
+        print_log(f'Neurons: {message}', logger='current')
 
 
 class BaseNode(nn.Module):
@@ -129,12 +135,20 @@ class BaseNode(nn.Module):
 
         Raises:
             ValueError: If there is no time step.
+            TypeError: If ``backend='compile'`` meets a neuron of your own whose code depends on more than its input,
+                parameters, buffers and constants.
+            RuntimeError: If ``backend='compile'`` fails to compile.
         """
         if x.dim() < 2 or x.shape[0] < 1:
             raise ValueError(f'{type(self).__name__} takes (T, B, ...) with T >= 1, got shape {tuple(x.shape)}.')
         backend = backend or self.backend
         if choose_backend(backend, x) == 'compile':
-            return run_compiled(self, x, may_fall_back=backend == 'auto')
+            try:
+                return run_compiled(self, x, may_fall_back=backend == 'auto')
+            except NotTraceableError as error:
+                if backend == 'compile':
+                    raise
+                announce(f"{error}; backend='auto' goes on with 'eager'.")
         spikes, v = [], None
         for x_t in x:
             spike, v = self.step(x_t, v)

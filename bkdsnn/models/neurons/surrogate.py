@@ -97,5 +97,11 @@ class Surrogate:
         """Spikes in {0, 1} of the same shape and dtype as ``x``, the membrane's distance from the threshold."""
         return _Spike.apply(x, self.derivative, self.alpha)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Surrogate) and (self.derivative, self.alpha) == (other.derivative, other.alpha)
+
+    def __hash__(self) -> int:
+        return hash((self.derivative, self.alpha))
+
     def __repr__(self) -> str:
-        return f'{self.type}(alpha={self.alpha})'
+        return f'{self.type}(alpha={self.alpha:g})'
