@@ -156,6 +156,20 @@ def write_asl_dvs(root, letters='ab', number=3):
             savemat(folder / f'{letter}_{i + 1:04d}.mat', columns)
 
 
+def write_ntidigits(root, spoken=('1', 'z', 'o')):
+    """``NTIDIGITS18/n-tidigits.hdf5``: spoken digits on a cochlea of 64 channels."""
+    import h5py
+    (Path(root) / 'NTIDIGITS18').mkdir()
+    rng = np.random.default_rng(0)
+    with h5py.File(Path(root) / 'NTIDIGITS18' / 'n-tidigits.hdf5', 'w') as file:
+        for split in ('train', 'test'):
+            names = [f'man-ae-{i}-{digit}' for i, digit in enumerate(spoken)]
+            file[f'{split}_labels'] = np.array([name.encode() for name in names])
+            for name in names:
+                file[f'{split}_addresses/{name}'] = rng.integers(0, 64, 30)
+                file[f'{split}_timestamps/{name}'] = np.sort(rng.random(30))
+
+
 def write_dvs_lip(root, words=('accused', 'young'), number=100):
     """``DVSLip/DVS-Lip/train/accused/0.npy`` and so on, structured arrays; returns the events by path."""
     written = {}

@@ -143,7 +143,7 @@ class TonicDataset(EventDataset):
         if self._metainfo['sensor_size'] is None:  # of some sets it depends on an argument
             self._metainfo['sensor_size'] = tuple(self.reader.sensor_size)
         paths = getattr(self.reader, 'data', None)
-        self.has_files = bool(paths) and all(isinstance(path, str) for path in paths)
+        self.has_files = isinstance(paths, list) and bool(paths) and all(isinstance(path, str) for path in paths)
         if not self.has_files:
             paths = [f'{self.folder}[{i}]' for i in range(len(self.reader))]
         relative = [osp.relpath(path, self.reader.location_on_system).replace(osp.sep, '/') for path in paths]

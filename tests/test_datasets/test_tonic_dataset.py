@@ -22,6 +22,7 @@ from generated_events import (
     write_dvs_lip,
     write_ncaltech101,
     write_nmnist,
+    write_ntidigits,
     write_shd,
 )
 
@@ -103,6 +104,17 @@ def test_a_set_without_a_split_takes_a_split_file(tmp_path):
     dataset = small('ASLDVS', tmp_path, 'test', split_file=str(tmp_path / 'test.txt'))
     assert [item['gt_label'] for item in dataset] == [0, 1]
     assert all(item['events'].shape == (20,) for item in dataset)
+
+
+@pytest.mark.parametrize('reader, classes, labels', [
+    ({}, ('1', 'o', 'z'), [0, 2, 1]), (dict(single_digits=True), None, [1, 10, 0])])
+def test_recordings_in_one_hdf5_file(tmp_path, reader, classes, labels):
+    """N-TIDIGITS: classes are texts, or tonic's numbers of single digits."""
+    write_ntidigits(tmp_path)
+    dataset = small('NTIDIGITS18', tmp_path, 'train', reader=reader)
+    assert dataset.CLASSES == classes and dataset.get_gt_labels().tolist() == labels
+    assert dataset.metainfo['sensor_size'] == (64, 1, 1)
+    assert all(len(item['events']) == 30 and not item['events']['y'].any() for item in dataset)
 
 
 def test_a_sensor_that_depends_on_an_argument(tmp_path):
