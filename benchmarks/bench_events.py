@@ -6,10 +6,8 @@ shared machines noisy; the settings in ``docs/events.md`` remove most of that.
 """
 import argparse
 import json
-import platform
 import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Callable, Dict, List
 
@@ -20,6 +18,7 @@ from mmengine.dataset import default_collate
 from mmengine.logging import MMLogger
 from rich.console import Console
 from rich.table import Table
+from timing import environment, interleaved, median_and_minimum
 from torch.utils.data import DataLoader
 
 from bkdsnn.datasets import DigitsDVS, EventFolder, events_to_frames
@@ -40,18 +39,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--epochs', type=int, default=5, help='of DigitsDVS, of each kind')
     parser.add_argument('--workers', type=int, nargs='+', default=[0, 2], help='numbers of workers to load them with')
     return parser.parse_args()
-
-
-def interleaved(functions: Dict[str, Callable[[], object]], repeats: int) -> Dict[str, List[float]]:
-    """Seconds of each call; one of each in turn, after one that is not counted."""
-    seconds: Dict[str, List[float]] = {name: [] for name in functions}
-    for repeat in range(repeats + 1):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            if repeat:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
 
 
 def random_events(dtype: list) -> np.ndarray:
@@ -89,8 +76,7 @@ def bench_recording(repeats: int) -> dict:
         options = dict(data_root=folder, split='train', sensor_size=SENSOR, pipeline=FRAMES)
         raw, cached = EventFolder(**options), EventFolder(**options, cache_dir='cache')
         seconds = interleaved(dict(raw=lambda: raw[0], cached=lambda: cached[0]), repeats)
-    return {name: dict(median_ms=1e3 * statistics.median(values), minimum_ms=1e3 * min(values))
-            for name, values in seconds.items()}
+    return {name: median_and_minimum(values) for name, values in seconds.items()}
 
 
 def bench_epochs(epochs: int, workers: List[int]) -> Dict[str, dict]:
@@ -136,9 +122,7 @@ def main() -> None:
     print(json.dumps(dict(
         speedup=slowest['speedup'], speedup_min=min(row['speedup_min'] for row in framing.values()),
         events_per_second=slowest['events_per_second'], framing=framing, recording=recording, epoch_seconds=epochs,
-        versions=dict(python=platform.python_version(), numpy=np.__version__, torch=torch.__version__,
-                      tonic=tonic.__version__),
-        machine=f'{platform.machine()}, {torch.get_num_threads()} thread')))
+        **environment('numpy', 'tonic'))))
 
 
 if __name__ == '__main__':

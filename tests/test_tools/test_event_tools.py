@@ -1,5 +1,4 @@
 """Looking at data sets, and filling frame caches, through the tools."""
-import json
 import runpy
 import sys
 
@@ -118,17 +117,6 @@ def test_a_damaged_recording_is_one_line_where_workers_load_too(tmp_path):
     message = str(error.value)
     assert message.startswith(f'Error: {path} cannot be read as AEDAT4') and '\n' not in message
     assert 'in a worker that loads data' in message
-
-
-# ---- benchmark ----
-
-def test_the_benchmark_ends_in_json(monkeypatch, capsys):
-    monkeypatch.setattr(sys, 'argv', ['bench_events.py', '--repeats', '1', '--epochs', '1', '--workers', '0'])
-    runpy.run_path(str(REPOSITORY / 'benchmarks' / 'bench_events.py'), run_name='__main__')
-    result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert {'speedup', 'speedup_min', 'events_per_second', 'versions', 'machine'} <= set(result)
-    assert len(result['epoch_seconds']) == 4 and set(result['recording']) == {'raw', 'cached'}
-    assert set(result['framing']) == {'gesture', 'aedat4'}
 
 
 # ---- cache_frames ----

@@ -1,0 +1,32 @@
+"""What the benchmarks share: calls in turn, and what they ran on."""
+import platform
+import statistics
+import time
+from importlib.metadata import version
+from typing import Callable, Dict, List
+
+import torch
+
+
+def interleaved(functions: Dict[str, Callable[[], object]], repeats: int) -> Dict[str, List[float]]:
+    """Seconds of each call; one of each in turn, after one that is not counted."""
+    seconds: Dict[str, List[float]] = {name: [] for name in functions}
+    for repeat in range(repeats + 1):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if repeat:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def median_and_minimum(seconds: List[float]) -> Dict[str, float]:
+    """Both in milliseconds."""
+    return dict(median_ms=1e3 * statistics.median(seconds), minimum_ms=1e3 * min(seconds))
+
+
+def environment(*packages: str) -> dict:
+    """Versions of Python, torch and other packages, and the machine."""
+    versions = {name: version(name) for name in ('torch', *packages)}
+    return dict(versions=dict(python=platform.python_version(), **versions),
+                machine=f'{platform.machine()}, {torch.get_num_threads()} threads')

@@ -1,0 +1,40 @@
+"""The scripts in benchmarks/ run and end in JSON; no time is asserted."""
+import importlib.util
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / 'benchmarks'
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """The object that a script prints last."""
+    def run(name, *arguments):
+        monkeypatch.syspath_prepend(BENCHMARKS)
+        monkeypatch.setattr(sys, 'argv', [name, *map(str, arguments)])
+        runpy.run_path(str(BENCHMARKS / name), run_name='__main__')
+        return json.loads(capsys.readouterr().out.splitlines()[-1])
+    return run
+
+
+def test_events(run):
+    result = run('bench_events.py', '--repeats', 1, '--epochs', 1, '--workers', 0)
+    assert {'speedup', 'speedup_min', 'events_per_second', 'versions', 'machine'} <= set(result)
+    assert len(result['epoch_seconds']) == 4 and set(result['recording']) == {'raw', 'cached'}
+    assert set(result['framing']) == {'gesture', 'aedat4'}
+
+
+def test_neurons(run):
+    """With spikingjelly where it is installed; without, the command that installs it is named."""
+    arguments = 'bench_neuron.py', '--repeats', 1, '--shape', 2, 3, 50
+    if importlib.util.find_spec('spikingjelly') is None:
+        with pytest.raises(SystemExit, match='pip install --no-deps spikingjelly==2.0.0 loguru'):
+            run(*arguments)
+        return
+    result = run(*arguments)
+    assert {'speedup', 'speedup_min', 'speedup_compiled', 'bound_ratio', 'versions', 'machine'} <= set(result)
+    assert set(result['times']) == {'IF', 'LIF', 'PLIF'}
