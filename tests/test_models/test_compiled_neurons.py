@@ -199,6 +199,12 @@ def test_auto_compiles_large_inputs_only(messages):
     assert all(' compiled LIFNode' in line for line in messages[2:])
 
 
+def test_auto_compiles_few_time_steps_only(messages, small_inputs_too):
+    build(LIF, 'auto')(torch.zeros(9, 300))
+    assert messages == ["Neurons: backend='auto' chose 'eager' on cpu, for more than 8 time steps, which would compile "
+                        'for long.']
+
+
 def test_without_a_compiler_auto_is_eager_and_compile_an_error(messages, small_inputs_too, monkeypatch):
     monkeypatch.setattr(compiled, '_missing_compiler', lambda device: 'there is no C++ compiler')
     node = build(LIF, 'auto')

@@ -17,6 +17,8 @@ from .surrogate import Surrogate
 BACKENDS = ('auto', 'eager', 'compile')
 # On a CPU, inputs with fewer numbers are done sooner than compiling pays.
 MIN_NUMBERS_TO_COMPILE = 2**18
+# Compiling takes the longer, the more steps are unrolled; see docs/benchmarks.md.
+MAX_STEPS_TO_COMPILE = 8
 _announced = set()
 
 
@@ -48,6 +50,8 @@ def choose_backend(asked: str, x: Tensor) -> str:
     device = x.device.type
     if device == 'cpu' and x.numel() < MIN_NUMBERS_TO_COMPILE:
         chosen, reason = 'eager', f'for inputs of fewer than {MIN_NUMBERS_TO_COMPILE} numbers'
+    elif x.shape[0] > MAX_STEPS_TO_COMPILE:
+        chosen, reason = 'eager', f'for more than {MAX_STEPS_TO_COMPILE} time steps, which would compile for long'
     elif why_not(device):
         chosen, reason = 'eager', f'since {why_not(device)}'
     else:
