@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
-from .norm import build_norm, count_repeats
+from ..neurons import BaseNode
+from .norm import build_norm, count_repeats, is_local_batch_norm
 from .time import over_time
 
 PARTS = ('conv', 'norm', 'pool', 'neuron')
@@ -44,6 +45,7 @@ class SpikingConvUnit(nn.Module):
         self.pool = pool
         self.neuron = None if neuron is None else MODELS.build(neuron)
         self.order = [part for part in order if getattr(self, part) is not None]
+        self.neuron_follows_norm = ('norm', 'neuron') in zip(self.order, self.order[1:])
 
     def build_conv(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, bias: bool,
                    norm: dict) -> nn.Module:
@@ -63,8 +65,12 @@ class SpikingConvUnit(nn.Module):
         Returns:
             (T, B, C', H', W').
         """
-        for part in self.order:
-            if part == 'neuron':
+        parts = iter(self.order)
+        for part in parts:
+            if part == 'norm' and time_steps == 1 and self.norm_joins_neuron():
+                x = self.neuron(x, norm=self.norm)
+                next(parts)
+            elif part == 'neuron':
                 x, time_steps = self.neuron(expand_time(x, time_steps)), 1
             elif part == 'norm' and norm_counts_repeats and time_steps > 1:
                 with count_repeats(self.norm, x, time_steps):
@@ -72,6 +78,20 @@ class SpikingConvUnit(nn.Module):
             else:
                 x = over_time(getattr(self, part), x)
         return expand_time(x, time_steps)
+
+    def norm_joins_neuron(self) -> bool:
+        """Whether the neuron may run the norm in its own pass.
+
+        It may if it follows the norm, runs as :class:`~bkdsnn.models.neurons.BaseNode` does, and nobody listens between
+        them; and if the norm is a batch norm whose statistics are those of this process alone.
+        """
+        return (self.neuron_follows_norm and type(self.neuron).forward is BaseNode.forward
+                and is_local_batch_norm(self.norm) and not has_hooks(self.norm) and not has_hooks(self.neuron))
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether anything is called with what goes into a module and comes out of it."""
+    return any((module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks))
 
 
 def expand_time(x: Tensor, time_steps: int) -> Tensor:

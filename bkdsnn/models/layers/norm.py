@@ -48,6 +48,19 @@ def build_norm(cfg: dict, num_features: int) -> nn.Module:
     return MODELS.build(dict(cfg, num_features=num_features))
 
 
+def is_local_batch_norm(norm: nn.Module) -> bool:
+    """Whether a norm is PyTorch's batch norm with statistics of this process alone.
+
+    ``SyncBN`` is, where there is one process. Batch norms without weights, without running statistics, or with a
+    cumulative average of these count as others.
+    """
+    if type(norm) is not nn.BatchNorm2d:
+        if not isinstance(norm, (nn.SyncBatchNorm, CPUSyncBatchNorm2d)) or (
+                dist.is_initialized() and dist.get_world_size() > 1):
+            return False
+    return norm.affine and norm.track_running_stats and norm.momentum is not None
+
+
 @contextmanager
 def count_repeats(norm: nn.Module, x: Tensor, repeats: int):
     """Inside the block ``norm`` runs once on an ``x`` that stands for ``repeats`` equal copies of itself.

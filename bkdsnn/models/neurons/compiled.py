@@ -3,6 +3,8 @@
 Forward reads the input and writes the spikes. Only the input is kept for backward, which computes the membrane again in
 registers. There is no second definition: the graphs of both directions are traced from the node itself, whatever its
 ``charge``, and fused by ``torch.compile`` into C++ on a CPU and Triton on a GPU.
+
+A batch norm before the neuron can join the pass: what it makes of the input is neither written nor kept.
 """
 import time
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
@@ -44,13 +46,16 @@ def _missing_compiler(device: str) -> Optional[str]:
     return None if has_triton() else f'Triton does not work here for the device type {device!r}'
 
 
-def run_compiled(node: nn.Module, x: Tensor, may_fall_back: bool) -> Tensor:
+def run_compiled(node: nn.Module, x: Tensor, may_fall_back: bool, norm: Optional[nn.modules.batchnorm._BatchNorm] = None
+                 ) -> Tensor:
     """Spikes of a node for all time steps.
 
     Args:
         node: The neuron; its ``forward`` with ``backend='eager'`` is the definition.
         x: Input current, (T, B, ...), in any layout; nothing is copied.
         may_fall_back: Whether a failing compiler is a line in the log, and not an error.
+        norm: Batch norm over (T, B, H, W) to run first, on an ``x`` of (T, B, C, H, W). Its running statistics are
+            updated as by its own ``forward``.
 
     Returns:
         Spikes, (T, B, ...), with the axes in memory in the order of ``x``.
@@ -60,7 +65,9 @@ def run_compiled(node: nn.Module, x: Tensor, may_fall_back: bool) -> Tensor:
         RuntimeError: If compiling fails and ``may_fall_back`` is not set.
     """
     with torch.autocast(x.device.type, enabled=False):
-        return _Run.apply(node, may_fall_back, x, *_tensors_of(node).values())
+        if norm is None:
+            return _Run.apply(node, may_fall_back, x, *_tensors_of(node).values())
+        return _RunNormed.apply(node, may_fall_back, norm, x, norm.weight, norm.bias, *_tensors_of(node).values())
 
 
 def _tensors_of(node: nn.Module) -> Dict[str, Tensor]:
@@ -94,6 +101,41 @@ class _Run(torch.autograd.Function):
         (x, grad), restore = merge_axes(x, grad)
         grad_x, *grads = _kernel(ctx.node, True, ctx.may_fall_back, x, grad, *tensors)(x, grad, *tensors)
         return None, None, restore(grad_x), *grads
+
+
+class _RunNormed(torch.autograd.Function):
+    """The norm as ``x * scale + shift`` inside the neuron's pass; PyTorch has the statistics and their gradient."""
+
+    @staticmethod
+    def forward(ctx, node: nn.Module, may_fall_back: bool, norm: nn.modules.batchnorm._BatchNorm, x: Tensor,
+                weight: Tensor, bias: Tensor, *tensors: Tensor) -> Tensor:
+        mean, var = norm.running_mean, norm.running_var
+        if norm.training:
+            norm.num_batches_tracked.add_(1)
+            mean, var = torch.batch_norm_update_stats(x.flatten(0, 1), mean, var, norm.momentum)
+        ctx.node, ctx.may_fall_back, ctx.eps, ctx.is_training = node, may_fall_back, norm.eps, norm.training
+        ctx.save_for_backward(x, weight, bias, mean, var, *tensors)
+        (flat, *affine), restore = merge_axes(x, *_affine(x, weight, bias, mean, torch.rsqrt(var + norm.eps)))
+        return restore(_kernel(node, False, may_fall_back, flat, *tensors, affine=affine)(flat, *affine, *tensors))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        x, weight, bias, mean, var, *tensors = ctx.saved_tensors
+        inverse_std = torch.rsqrt(var + ctx.eps)
+        (flat, grad, *affine), restore = merge_axes(x, grad, *_affine(x, weight, bias, mean, inverse_std))
+        kernel = _kernel(ctx.node, True, ctx.may_fall_back, flat, grad, *tensors, affine=affine)
+        grad_y, *grads = kernel(flat, grad, *affine, *tensors)
+        grad_x, *grad_norm = torch.ops.aten.native_batch_norm_backward(
+            restore(grad_y).flatten(0, 1), x.flatten(0, 1), weight, mean, var, mean, inverse_std, ctx.is_training,
+            ctx.eps, ctx.needs_input_grad[3:6])
+        return None, None, None, None if grad_x is None else grad_x.unflatten(0, x.shape[:2]), *grad_norm, *grads
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, inverse_std: Tensor) -> Tuple[Tensor, Tensor]:
+    """The norm's factor and offset for each channel, as views of the shape of ``x``."""
+    scale = weight * inverse_std
+    return tuple(v.view(-1, 1, 1).expand_as(x) for v in (scale, bias - mean * scale))
 
 
 def merge_axes(*tensors: Tensor) -> Tuple[List[Tensor], Callable[[Tensor], Tensor]]:
@@ -162,15 +204,17 @@ class _Definition(nn.Module):
         return self.node.forward(x, backend='eager')
 
 
-def _kernel(node: nn.Module, is_backward: bool, may_fall_back: bool, x: Tensor, *tensors: Tensor) -> _Kernel:
+def _kernel(node: nn.Module, is_backward: bool, may_fall_back: bool, x: Tensor, *tensors: Tensor,
+            affine: Sequence[Tensor] = ()) -> _Kernel:
     """That of all nodes of the same type and constants; sizes other than T are symbols in it."""
     kinds = tuple((tensor.dtype, tensor.dim()) for tensor in (x, *tensors))
-    key = (type(node), _constants_of(node), is_backward, may_fall_back, x.device, x.shape[0], kinds)
+    affine_dtype = affine[0].dtype if affine else None
+    key = (type(node), _constants_of(node), is_backward, may_fall_back, x.device, x.shape[0], kinds, affine_dtype)
     if key not in _kernels:
-        what = (f'{type(node).__name__} {"backward" if is_backward else "forward"}, T={x.shape[0]}, '
-                f'{str(x.dtype)[6:]}, {x.device.type}')
+        what = (f'{type(node).__name__}{" with its norm" if affine else ""} {"backward" if is_backward else "forward"}, '
+                f'T={x.shape[0]}, {str(x.dtype)[6:]}, {x.device.type}')
         try:
-            graph = trace(node, is_backward, x.device, kinds, x.shape[0])
+            graph = trace(node, is_backward, x.device, kinds, x.shape[0], affine_dtype)
         except Exception as error:  # whatever the node's code makes of tensors without values
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise NotTraceableError(f'{what} cannot be traced: {reason}') from error
@@ -178,8 +222,8 @@ def _kernel(node: nn.Module, is_backward: bool, may_fall_back: bool, x: Tensor, 
     return _kernels[key]
 
 
-def trace(node: nn.Module, is_backward: bool, device: torch.device, kinds: Sequence[tuple],
-          time_steps: int) -> nn.Module:
+def trace(node: nn.Module, is_backward: bool, device: torch.device, kinds: Sequence[tuple], time_steps: int,
+          affine_dtype: Optional[torch.dtype] = None) -> nn.Module:
     """One direction of a node as a graph of tensor operations, unrolled over time.
 
     Args:
@@ -189,29 +233,43 @@ def trace(node: nn.Module, is_backward: bool, device: torch.device, kinds: Seque
         kinds: dtype and number of axes of the input; in backward those of the gradient of the spikes; and those of
             each parameter and buffer.
         time_steps: T.
+        affine_dtype: If given, the neuron's current is not ``x`` but ``x * scale + shift``, with two tensors of this
+            dtype and the shape of ``x``.
 
     Returns:
-        ``graph(x, *tensors) -> spikes``, or ``graph(x, grad, *tensors) -> gradients`` of ``x`` and each parameter and
-        buffer (``None`` for those that are no floating point or not used).
+        ``graph(x, *affine, *tensors) -> spikes``, or ``graph(x, grad, *affine, *tensors) -> gradients`` of the current
+        and each parameter and buffer (``None`` for those that are no floating point or not used). ``affine`` is
+        ``scale, shift`` or nothing.
     """
     from torch.fx.experimental.proxy_tensor import make_fx
     tensors = _tensors_of(node)
     names = [f'node.{name}' for name in tensors]
     definition = _Definition(node)
+    affines = 0 if affine_dtype is None else 2
+
+    def fire(current: Tensor, *values: Tensor) -> Tensor:
+        return functional_call(definition, dict(zip(names, values)), (current,))
 
     def forward(x: Tensor, *values: Tensor) -> Tensor:
-        return functional_call(definition, dict(zip(names, values)), (x,))
+        return fire(_current(x, *values[:affines]), *values[affines:]).to(x.dtype)
 
     def backward(x: Tensor, grad: Tensor, *values: Tensor) -> Sequence[Optional[Tensor]]:
-        inputs = [value.detach() for value in (x, *values)]
+        current = _current(x, *values[:affines])
+        inputs = [value.detach() for value in (current, *values[affines:])]
         floating = [value.requires_grad_() for value in inputs if value.is_floating_point()]
         with torch.enable_grad():
-            grads = iter(torch.autograd.grad(forward(*inputs), floating, grad, allow_unused=True))
-        return [next(grads) if value.is_floating_point() else None for value in inputs]
+            spikes = fire(*inputs)
+            grads = iter(torch.autograd.grad(spikes, floating, grad.to(spikes.dtype), allow_unused=True))
+        grads = [next(grads) if value.is_floating_point() else None for value in inputs]
+        return [grads[0].to(x.dtype), *grads[1:]]
 
     # Sizes that are neither equal nor 0 or 1, so that none is taken for a constant.
-    example = [torch.zeros(time_steps, *range(11, 10 + dims), dtype=dtype, device=device)
-               for dtype, dims in kinds[:2 if is_backward else 1]]
+    kinds = [*kinds[:2 if is_backward else 1], *[(affine_dtype, kinds[0][1])] * affines]
+    example = [torch.zeros(time_steps, *range(11, 10 + dims), dtype=dtype, device=device) for dtype, dims in kinds]
     values = [tensor.detach() for tensor in tensors.values()]
     with torch.no_grad():
         return make_fx(backward if is_backward else forward, tracing_mode='symbolic')(*example, *values)
+
+
+def _current(x: Tensor, scale: Optional[Tensor] = None, shift: Optional[Tensor] = None) -> Tensor:
+    return x if scale is None else x * scale + shift

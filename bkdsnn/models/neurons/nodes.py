@@ -127,12 +127,13 @@ class BaseNode(nn.Module):
             spike, v = fire_and_reset(h, self.v_threshold, self.v_reset, self.surrogate, self.detach_reset)
         return spike.to(x.dtype), v
 
-    def forward(self, x: Tensor, backend: Optional[str] = None) -> Tensor:
+    def forward(self, x: Tensor, backend: Optional[str] = None, norm: Optional[nn.Module] = None) -> Tensor:
         """Run all time steps from rest.
 
         Args:
             x: Input current, shape (T, B, ...).
             backend: Instead of the node's own.
+            norm: Batch norm to run before, on an ``x`` of (T, B, C, H, W); compiled, both take one pass.
 
         Returns:
             Spikes, shape (T, B, ...).
@@ -148,11 +149,13 @@ class BaseNode(nn.Module):
         backend = backend or self.backend
         if choose_backend(backend, x) == 'compile':
             try:
-                return run_compiled(self, x, may_fall_back=backend == 'auto')
+                return run_compiled(self, x, backend == 'auto', norm)
             except NotTraceableError as error:
                 if backend == 'compile':
                     raise
                 announce(f"{error}; backend='auto' goes on with 'eager'.")
+        if norm is not None:
+            x = norm(x.flatten(0, 1)).unflatten(0, x.shape[:2])
         spikes, v = [], None
         for x_t in x:
             spike, v = self.step(x_t, v)
