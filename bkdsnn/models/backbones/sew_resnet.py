@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
-from ..layers import SEW_CONNECT, SpikingConvUnit, over_time, static_or_events
+from ..layers import SEW_CONNECT, SpikingConvUnit, static_or_events
 from .arguments import check_time_steps, parse_arch, parse_out_indices
 
 
@@ -108,8 +108,9 @@ class SEWResNet(BaseModule):
         self.zero_init_residual = zero_init_residual
         unit = dict(neuron=neuron, norm=norm)
         stem_conv = dict(kernel_size=7, stride=2) if stem == 'imagenet' else dict(kernel_size=3, stride=1)
-        self.stem = SpikingConvUnit(in_channels, widths[0], **stem_conv, **unit)
-        self.pool = nn.MaxPool2d(3, stride=2, padding=1) if stem == 'imagenet' else None
+        self.stem = SpikingConvUnit(in_channels, widths[0], **stem_conv, **unit,
+                                    order=('conv', 'norm', 'neuron', 'pool'),
+                                    pool=nn.MaxPool2d(3, stride=2, padding=1) if stem == 'imagenet' else None)
         self.stages = []
         channels = widths[0]
         for i, (blocks, width) in enumerate(list(zip(layers, widths))[:max(self.out_indices) + 1]):
@@ -144,8 +145,6 @@ class SEWResNet(BaseModule):
         """
         # The authors repeat the image after the stem's norm, so its statistics count each pixel once.
         x = static_or_events(self.stem, x, self.T, norm_counts_repeats=False)
-        if self.pool is not None:
-            x = over_time(self.pool, x)
         outputs = []
         for i, name in enumerate(self.stages):
             x = getattr(self, name)(x)

@@ -20,6 +20,7 @@ class SpikingClassifier(ImageClassifier):
         neck: Config of a module between them.
         train_cfg: Batch augmentations, as in mmpretrain.
         data_preprocessor: As in mmpretrain; its type defaults to ``mmpretrain.ClsDataPreprocessor``.
+        compress_spikes: Keep the spikes that backward needs as bytes, which is exact: less memory for little time.
         init_cfg: As in mmengine.
     """
 
@@ -29,6 +30,7 @@ class SpikingClassifier(ImageClassifier):
                  neck: Optional[dict] = None,
                  train_cfg: Optional[dict] = None,
                  data_preprocessor: Optional[dict] = None,
+                 compress_spikes: bool = False,
                  init_cfg: Optional[dict] = None) -> None:
         # Built here, since the parent would look the names up in mmpretrain's registry.
         backbone, neck, head = (MODELS.build(cfg) if isinstance(cfg, dict) else cfg for cfg in (backbone, neck, head))
@@ -36,6 +38,10 @@ class SpikingClassifier(ImageClassifier):
             defaults = dict(type='mmpretrain.ClsDataPreprocessor', batch_augments=train_cfg)
             data_preprocessor = MODELS.build({**defaults, **(data_preprocessor or {})})
         super().__init__(backbone, neck, head, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        if compress_spikes:
+            for name, module in self.named_modules():
+                if hasattr(module, 'compress_spikes'):
+                    module.compress_spikes(name)
 
     def extract_feat(self, inputs: Union[Tensor, Dict[str, Tensor]], stage: str = 'neck'):
         """Features of static images (B, C, H, W) or event frames (B, T, P, H, W); see the parent for ``stage``.

@@ -1,10 +1,12 @@
 """Attention and MLP of spiking transformers, and the block that they make."""
+from functools import partial
 from typing import List
 
 from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
+from .compress import SpikeCompressor
 from .conv_unit import PARTS, SPIKE_FIRST, SpikingConvUnit
 from .random import uniform_per_sample
 
@@ -59,6 +61,7 @@ class SpikingSelfAttention(nn.Module):
         self.input_neuron = MODELS.build(neuron) if spike_first else nn.Identity()
         self.query, self.key, self.value = (
             self.unit(channels, channels, 1, neuron=neuron, norm=norm, bias=qkv_bias) for _ in range(3))
+        self.compressor = None
         self.attention_neuron = MODELS.build(dict(neuron, v_threshold=0.5))
         self.project = self.unit(channels, channels, 1, neuron=None if spike_first else neuron, norm=norm,
                                  bias=project_bias)
@@ -66,8 +69,14 @@ class SpikingSelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(T, B, C, H, W) to the same shape."""
         x = self.input_neuron(x)
-        out = attend(self.query(x), self.key(x), self.value(x), self.num_heads, self.scale)
+        layer = partial(attend, num_heads=self.num_heads, scale=self.scale)
+        spikes = self.query(x), self.key(x), self.value(x)
+        out = layer(*spikes) if self.compressor is None else self.compressor(layer, *spikes)
         return self.project(self.attention_neuron(out))
+
+    def compress_spikes(self, name: str) -> None:
+        """Keep query, key and value for backward as bytes from now on; ``name`` is that of the layer, for errors."""
+        self.compressor = SpikeCompressor(name)
 
 
 class SpikingMLP(nn.Module):

@@ -1,4 +1,5 @@
 """Convolution, norm and neuron as one unit: the only place that knows in which order they run."""
+from functools import partial
 from typing import Optional, Sequence
 
 from torch import Tensor, nn
@@ -6,6 +7,7 @@ from torch import Tensor, nn
 from bkdsnn.registry import MODELS
 
 from ..neurons import BaseNode
+from .compress import SpikeCompressor
 from .norm import build_norm, count_repeats, is_local_batch_norm
 from .time import over_time
 
@@ -45,6 +47,7 @@ class SpikingConvUnit(nn.Module):
         self.pool = pool
         self.neuron = None if neuron is None else MODELS.build(neuron)
         self.order = [part for part in order if getattr(self, part) is not None]
+        self.compressors = {}
         self.neuron_follows_norm = ('norm', 'neuron') in zip(self.order, self.order[1:])
 
     def build_conv(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, bias: bool,
@@ -76,8 +79,13 @@ class SpikingConvUnit(nn.Module):
                 with count_repeats(self.norm, x, time_steps):
                     x = over_time(self.norm, x)
             else:
-                x = over_time(getattr(self, part), x)
+                layer = partial(over_time, getattr(self, part))
+                x = self.compressors[part](layer, x) if part in self.compressors else layer(x)
         return expand_time(x, time_steps)
+
+    def compress_spikes(self, name: str) -> None:
+        """Keep spikes for backward as bytes from now on; ``name`` is that of the unit, for errors."""
+        self.compressors = {part: SpikeCompressor(f'{name}.{part}') for part in ('conv', 'pool') if part in self.order}
 
     def norm_joins_neuron(self) -> bool:
         """Whether the neuron may run the norm in its own pass.

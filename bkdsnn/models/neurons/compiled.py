@@ -162,7 +162,7 @@ def merge_axes(*tensors: Tensor) -> Tuple[List[Tensor], Callable[[Tensor], Tenso
     return [v.data for v in views], lambda tensor: tensor.reshape(shape).permute(back)
 
 
-class _Kernel:
+class Kernel:
     """A graph that is compiled at its first call."""
 
     def __init__(self, graph: nn.Module, what: str, device: str, may_fall_back: bool) -> None:
@@ -205,20 +205,20 @@ class _Definition(nn.Module):
 
 
 def _kernel(node: nn.Module, is_backward: bool, may_fall_back: bool, x: Tensor, *tensors: Tensor,
-            affine: Sequence[Tensor] = ()) -> _Kernel:
+            affine: Sequence[Tensor] = ()) -> Kernel:
     """That of all nodes of the same type and constants; sizes other than T are symbols in it."""
     kinds = tuple((tensor.dtype, tensor.dim()) for tensor in (x, *tensors))
     affine_dtype = affine[0].dtype if affine else None
     key = (type(node), _constants_of(node), is_backward, may_fall_back, x.device, x.shape[0], kinds, affine_dtype)
     if key not in _kernels:
-        what = (f'{type(node).__name__}{" with its norm" if affine else ""} {"backward" if is_backward else "forward"}, '
-                f'T={x.shape[0]}, {str(x.dtype)[6:]}, {x.device.type}')
+        what = (f'{type(node).__name__}{" with its norm" if affine else ""} '
+                f'{"backward" if is_backward else "forward"}, T={x.shape[0]}, {str(x.dtype)[6:]}, {x.device.type}')
         try:
             graph = trace(node, is_backward, x.device, kinds, x.shape[0], affine_dtype)
         except Exception as error:  # whatever the node's code makes of tensors without values
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise NotTraceableError(f'{what} cannot be traced: {reason}') from error
-        _kernels[key] = _Kernel(graph, what, x.device.type, may_fall_back)
+        _kernels[key] = Kernel(graph, what, x.device.type, may_fall_back)
     return _kernels[key]
 
 

@@ -1,0 +1,84 @@
+"""Spikes kept for backward as bytes: a quarter of their size in fp32, and exact."""
+from typing import Callable, Optional, Tuple
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from ..neurons.compiled import Kernel
+from ..neurons.nodes import choose_backend
+
+_kernels = {}  # by device and dtype
+
+
+class SpikeCompressor:
+    """Calls layers so that what autograd keeps of their inputs is bytes, where these are whole numbers of 0 to 255.
+
+    Whether they are is read from the first input that autograd keeps; from then on it is checked without waiting for
+    the device. Inputs of other numbers, as images and the sums of residual branches under stochastic depth, are kept as
+    they are.
+
+    Args:
+        name: Of the layer, for errors.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.takes_spikes: Optional[bool] = None
+
+    def __call__(self, layer: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """``layer(*inputs)``.
+
+        Raises:
+            RuntimeError: If the first inputs were whole numbers of 0 to 255 and later ones are not.
+        """
+        if self.takes_spikes is False or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return layer(*inputs)
+        storages = {x.untyped_storage().data_ptr(): x for x in inputs}
+
+        def pack(saved: Tensor):
+            x = storages.get(saved.untyped_storage().data_ptr())
+            if x is None or saved.numel() != x.numel() or not saved.is_floating_point():
+                return saved
+            packed = self._pack(x, saved)
+            return saved if packed is None else (packed, saved.dtype)
+
+        with saved_tensors_hooks(pack, lambda kept: kept if isinstance(kept, Tensor) else kept[0].to(kept[1])):
+            y = layer(*inputs)
+        storages.clear()  # autograd keeps pack, which would keep the inputs
+        return y
+
+    def _pack(self, x: Tensor, saved: Tensor) -> Optional[Tensor]:
+        # Several layers may read one input.
+        layout = (x._version, saved.shape, saved.stride())
+        known_layout, packed = getattr(x, '_as_bytes', (None, None))
+        if known_layout == layout:
+            return packed
+        packed, is_exact = _to_bytes(saved)
+        if self.takes_spikes is None:
+            self.takes_spikes = bool(is_exact)
+        if not self.takes_spikes:
+            return None
+        torch._assert_async(is_exact, f'{self.name}: the input held spikes before and now holds numbers other than '
+                            '0, 1, ... 255, which compress_spikes=True cannot keep. Set compress_spikes=False.')
+        x._as_bytes = (layout, packed)
+        return packed
+
+
+def _to_bytes(x: Tensor) -> Tuple[Tensor, Tensor]:
+    """``x`` in uint8, and whether that is exact."""
+    is_dense = torch.empty_like(x, device='meta').stride() == x.stride()
+    if not is_dense or choose_backend('auto', x.view(1, *x.shape)) == 'eager':
+        return _cast_and_check(x)
+    key = x.device, x.dtype
+    if key not in _kernels:
+        _kernels[key] = Kernel(_cast_and_check, f'spikes to bytes, {str(x.dtype)[6:]}, {x.device.type}',
+                               x.device.type, may_fall_back=True)
+    # In the order of memory every shape is the same code.
+    packed, is_exact = _kernels[key](x.detach().as_strided((x.numel(),), (1,)).data)
+    return packed.as_strided(x.shape, x.stride()), is_exact
+
+
+def _cast_and_check(x: Tensor) -> Tuple[Tensor, Tensor]:
+    packed = x.to(torch.uint8)
+    return packed, (packed.to(x.dtype) == x).all()

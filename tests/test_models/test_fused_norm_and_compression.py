@@ -1,0 +1,203 @@
+"""The norm in the neuron's pass, and spikes kept as bytes, against units without either."""
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from bkdsnn.models.layers import SpikingConvUnit, SpikingSelfAttention
+from bkdsnn.models.layers.compress import SpikeCompressor
+from bkdsnn.models.neurons import LIFNode, nodes
+from bkdsnn.registry import MODELS
+
+NEURON = dict(type='ParametricLIFNode', tau=1.75, decay_input=True, v_threshold=0.5, v_reset=0.0, detach_reset=True,
+              surrogate=dict(type='ATan', alpha=2.0))
+LAYOUTS = [torch.contiguous_format, torch.channels_last]
+
+
+def unit(backend='eager', norm=dict(type='BN'), layout=torch.contiguous_format):
+    torch.manual_seed(0)
+    unit = SpikingConvUnit(5, 7, 3, dict(NEURON, backend=backend), norm)
+    for p in (unit.norm.weight, unit.norm.bias, unit.norm.running_mean):
+        nn.init.normal_(p)
+    nn.init.uniform_(unit.norm.running_var, 0.5, 2.0)
+    return unit.to(memory_format=layout)
+
+
+def image(layout=torch.contiguous_format, channels=5):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(4 * 3, channels, 6, 9, generator=generator).to(memory_format=layout).unflatten(0, (4, 3))
+
+
+def run(module, x):
+    """Output, all gradients, all buffers."""
+    x = x.clone().requires_grad_()
+    y = module(x)
+    y.backward(torch.randn(y.shape, generator=torch.Generator().manual_seed(2)))
+    return [y.detach(), x.grad, *(p.grad for p in module.parameters()), *module.buffers()]
+
+
+@pytest.fixture
+def small_inputs_too(monkeypatch):
+    monkeypatch.setattr(nodes, 'MIN_NUMBERS_TO_COMPILE', 0)
+
+
+@pytest.fixture
+def joined(monkeypatch):
+    """Counts the norms that ran in a neuron's pass."""
+    calls = []
+    run_compiled = nodes.run_compiled
+
+    def counted(node, x, may_fall_back, norm=None):
+        calls.append(norm)
+        return run_compiled(node, x, may_fall_back, norm)
+    monkeypatch.setattr(nodes, 'run_compiled', counted)
+    return calls
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+@pytest.mark.parametrize('training', [True, False])
+@pytest.mark.parametrize('norm', ['BN', 'SyncBN'])
+def test_the_norm_in_the_neurons_pass(joined, layout, training, norm):
+    got, want = (run(unit(backend, dict(type=norm, momentum=0.2), layout).train(training), image(layout))
+                 for backend in ('compile', 'eager'))
+    assert isinstance(joined[0], nn.BatchNorm2d) and len(joined) == 1
+    assert torch.equal(got[0], want[0]) and 0.05 < got[0].mean() < 0.9
+    for a, b in zip(got[1:], want[1:]):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=2e-6 * b.abs().max().item())
+
+
+def test_only_the_convolutions_output_is_kept():
+    kept = []
+    fused, x = unit('compile'), image()
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        y = fused.neuron(x := fused.conv(x.flatten(0, 1)).unflatten(0, (4, 3)), norm=fused.norm)
+    assert y.shape == x.shape
+    large = [t for t in kept if t.numel() == x.numel()]
+    assert [t.data_ptr() for t in large] == [x.data_ptr()]
+
+
+class Listening(LIFNode):
+    """Has a forward of its own."""
+
+    def forward(self, x, backend=None):
+        return super().forward(x, backend)
+
+
+def test_what_keeps_norm_and_neuron_apart(joined):
+    class OtherNorm(nn.BatchNorm2d):
+        pass
+
+    for change in (lambda u: u.norm.register_forward_hook(lambda *a: None),
+                   lambda u: u.neuron.register_forward_hook(lambda *a: None),
+                   lambda u: setattr(u, 'norm', OtherNorm(7)),
+                   lambda u: setattr(u, 'norm', nn.BatchNorm2d(7, affine=False)),
+                   lambda u: setattr(u, 'norm', nn.BatchNorm2d(7, momentum=None)),
+                   lambda u: setattr(u, 'neuron', Listening(**{k: v for k, v in NEURON.items() if k != 'type'},
+                                                            backend='compile'))):
+        module = unit('compile')
+        change(module)
+        module(image())
+    assert joined == [None] * 6
+
+
+def test_half_precision_is_normalised_in_fp32():
+    x = image().bfloat16()
+    node, norm = unit('compile').neuron, unit().norm
+    spikes = node(x[:, :, [0, 1, 2, 3, 4, 0, 1]], norm=norm)
+    norm_of_fp32 = unit().norm
+    want = node(norm_of_fp32(x[:, :, [0, 1, 2, 3, 4, 0, 1]].float().flatten(0, 1)).unflatten(0, (4, 3)))
+    assert spikes.dtype == torch.bfloat16 and torch.equal(spikes.float(), want)
+
+
+def saved_bytes(function):
+    from torch.profiler import ProfilerActivity, profile
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as prof:
+        kept = function()
+    return sum(e.nbytes() for e in prof.profiler.kineto_results.events() if e.name() == '[memory]'), kept
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+@pytest.mark.parametrize('compiled', [False, True])
+def test_spikes_are_kept_as_bytes_and_exact(monkeypatch, layout, compiled):
+    if compiled:
+        monkeypatch.setattr(nodes, 'MIN_NUMBERS_TO_COMPILE', 0)
+    spikes = (image(layout) > 0).float() * 3
+    plain, small = unit('eager', layout=layout), unit('eager', layout=layout)
+    small.compress_spikes('small')
+    for a, b in zip(run(small, spikes), run(plain, spikes)):
+        assert torch.equal(a, b)
+    assert small.compressors['conv'].takes_spikes
+    conv = small.conv
+    kept_plain, y = saved_bytes(lambda: conv(fresh(spikes).flatten(0, 1)))
+    kept_small, y2 = saved_bytes(lambda: small.compressors['conv'](lambda x: conv(x.flatten(0, 1)), fresh(spikes)))
+    assert torch.equal(y, y2) and kept_plain - kept_small == spikes.numel() * 3
+
+
+def fresh(x):
+    return x.clone(memory_format=torch.preserve_format)
+
+
+def test_layers_that_read_one_input_share_its_bytes():
+    conv, x = nn.Conv2d(5, 7, 3), (image() > 0).float()[0]
+    compressors = [SpikeCompressor('a'), SpikeCompressor('b')]
+    compressors[0](conv, x)
+    first = x._as_bytes[1]
+    compressors[1](conv, x)
+    assert x._as_bytes[1] is first
+    x.add_(1)  # changed in place
+    compressors[1](conv, x).sum().backward()
+    want = torch.autograd.grad(conv(x).sum(), conv.weight)[0]
+    assert torch.equal(conv.weight.grad, want)
+
+
+def test_other_numbers_are_kept_as_they_are():
+    plain, small = unit('eager'), unit('eager')
+    small.compress_spikes('small')
+    for a, b in zip(run(small, image()), run(plain, image())):
+        assert torch.equal(a, b)
+    assert small.compressors['conv'].takes_spikes is False
+
+
+@pytest.mark.parametrize('value', [0.5, -1.0, 256.0, float('nan')])
+def test_spikes_that_become_other_numbers_are_an_error(value):
+    conv, compressor, x = nn.Conv2d(5, 7, 3), SpikeCompressor('backbone.unit.conv'), (image() > 0).float()[0]
+    compressor(conv, x)
+    x = x.clone()
+    x[0, 0, 0, 0] = value
+    with pytest.raises(RuntimeError, match=r'backbone\.unit\.conv: the input held spikes.*compress_spikes=False'):
+        compressor(conv, x)
+    with torch.no_grad():  # nothing is kept
+        compressor(conv, x)
+
+
+def test_attention_keeps_bytes():
+    torch.manual_seed(0)
+    attention = SpikingSelfAttention(16, 4, dict(NEURON), dict(type='BN'), spike_first=False)
+    x = (image(channels=16) > 0).float()
+    want = run(copy.deepcopy(attention), x)
+    for name, module in attention.named_modules():
+        if hasattr(module, 'compress_spikes'):
+            module.compress_spikes(name)
+    for a, b in zip(run(attention, x), want):
+        assert torch.equal(a, b)
+    assert attention.compressor.takes_spikes and attention.query.compressors['conv'].takes_spikes
+
+
+def test_the_classifiers_switch():
+    neuron = dict(NEURON, backend='eager')
+    backbone = dict(type='SEWResNet', arch=dict(layers=(1, 1), widths=(8, 16)), T=2, neuron=neuron)
+    results = []
+    for compress in (False, True):
+        torch.manual_seed(0)
+        model = MODELS.build(dict(type='SpikingClassifier', backbone=backbone, compress_spikes=compress,
+                                  head=dict(type='SpikingLinearHead', num_classes=3, in_channels=16)))
+        x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        kept, y = saved_bytes(lambda: model.extract_feat(x)[-1])
+        y.sum().backward()
+        results.append((kept, [y.detach(), *(p.grad for p in model.backbone.parameters())]))
+    assert results[1][0] < 0.75 * results[0][0]
+    for a, b in zip(results[0][1], results[1][1]):
+        assert torch.equal(a, b)
+    stem = model.backbone.stem.compressors
+    assert stem['conv'].takes_spikes is False and stem['pool'].takes_spikes
