@@ -108,7 +108,6 @@ def main() -> None:
     T = args.time_steps
     models: Dict[str, nn.Module] = dict(
         ours=ours(T, neuron), ours_compressed=ours(T, neuron, True), ann=ours(1, dict(type='ReLUNeuron')))
-    models['ours_channels_last'] = ours(T, neuron, True).to(memory_format=torch.channels_last)
     models['ours_bf16'] = ours(T, neuron, True)
     peer = spikingjellys(models['ours'])
     from spikingjelly.activation_based import functional
@@ -122,8 +121,6 @@ def main() -> None:
             return logits_of(models['ours_bf16'], x).float()
 
     forwards = {name: (lambda model=model: logits_of(model, x)) for name, model in models.items()}
-    x_last = x.contiguous(memory_format=torch.channels_last)
-    forwards['ours_channels_last'] = lambda: logits_of(models['ours_channels_last'], x_last)
     forwards['ours_bf16'] = bf16
     forwards['spikingjelly'] = lambda: peer_forward(peer)
     if args.compile:
@@ -133,7 +130,7 @@ def main() -> None:
 
     want = steps['spikingjelly']()
     want_grads = [layer.weight.grad for layer in in_order(peer, nn.Conv2d)]
-    for name in ('ours', 'ours_compressed', 'ours_channels_last'):
+    for name in ('ours', 'ours_compressed'):
         got = steps[name]()
         grads = [layer.weight.grad for layer in in_order(models[name], nn.Conv2d)]
         error = max(float((a - b).norm() / b.norm()) for a, b in zip(grads, want_grads))
