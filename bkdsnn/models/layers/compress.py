@@ -15,8 +15,8 @@ class SpikeCompressor:
     """Calls layers so that what autograd keeps of their inputs is bytes, where these are whole numbers of 0 to 255.
 
     Whether they are is read from the first input that autograd keeps; from then on it is checked without waiting for
-    the device. Inputs of other numbers, as images and the sums of residual branches under stochastic depth, are kept as
-    they are.
+    the device. Inputs of other numbers, as the sums of residual branches under stochastic depth, are kept as they are;
+    so are inputs that need no gradient, which are the data: of these one batch tells nothing of the next.
 
     Args:
         name: Of the layer, for errors.
@@ -34,7 +34,7 @@ class SpikeCompressor:
         """
         if self.takes_spikes is False or not torch.is_grad_enabled() or torch.compiler.is_compiling():
             return layer(*inputs)
-        storages = {x.untyped_storage().data_ptr(): x for x in inputs}
+        storages = {x.untyped_storage().data_ptr(): x for x in inputs if x.requires_grad}
 
         def pack(saved: Tensor):
             x = storages.get(saved.untyped_storage().data_ptr())
@@ -53,6 +53,7 @@ class SpikeCompressor:
         layout = (x._version, saved.shape, saved.stride())
         known_layout, packed = getattr(x, '_as_bytes', (None, None))
         if known_layout == layout:
+            self.takes_spikes = True
             return packed
         packed, is_exact = _to_bytes(saved)
         if self.takes_spikes is None:

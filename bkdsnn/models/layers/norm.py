@@ -3,6 +3,7 @@ from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
+from mmengine.dist import get_world_size
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
@@ -54,11 +55,9 @@ def is_local_batch_norm(norm: nn.Module) -> bool:
     ``SyncBN`` is, where there is one process. Batch norms without weights, without running statistics, or with a
     cumulative average of these count as others.
     """
-    if type(norm) is not nn.BatchNorm2d:
-        if not isinstance(norm, (nn.SyncBatchNorm, CPUSyncBatchNorm2d)) or (
-                dist.is_initialized() and dist.get_world_size() > 1):
-            return False
-    return norm.affine and norm.track_running_stats and norm.momentum is not None
+    synchronised = (nn.SyncBatchNorm, CPUSyncBatchNorm2d) if get_world_size() == 1 else ()
+    return (type(norm) in (nn.BatchNorm2d, *synchronised)
+            and norm.affine and norm.track_running_stats and norm.momentum is not None)
 
 
 @contextmanager

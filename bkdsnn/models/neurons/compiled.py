@@ -110,13 +110,19 @@ class _RunNormed(torch.autograd.Function):
     def forward(ctx, node: nn.Module, may_fall_back: bool, norm: nn.modules.batchnorm._BatchNorm, x: Tensor,
                 weight: Tensor, bias: Tensor, *tensors: Tensor) -> Tensor:
         mean, var = norm.running_mean, norm.running_var
+        # The kernel comes first: a node without one is run another way, on running statistics that are still the old.
+        (flat, *affine), _ = merge_axes(x, *_affine(x, weight, bias, mean, var))
+        kernel = _kernel(node, False, may_fall_back, flat, *tensors, affine=affine)
         if norm.training:
+            if x.numel() == x.shape[2]:
+                raise ValueError(f'batch norm needs more than one value per channel in training, got shape '
+                                 f'{tuple(x.shape)}.')
             norm.num_batches_tracked.add_(1)
             mean, var = torch.batch_norm_update_stats(x.flatten(0, 1), mean, var, norm.momentum)
         ctx.node, ctx.may_fall_back, ctx.eps, ctx.is_training = node, may_fall_back, norm.eps, norm.training
         ctx.save_for_backward(x, weight, bias, mean, var, *tensors)
         (flat, *affine), restore = merge_axes(x, *_affine(x, weight, bias, mean, torch.rsqrt(var + norm.eps)))
-        return restore(_kernel(node, False, may_fall_back, flat, *tensors, affine=affine)(flat, *affine, *tensors))
+        return restore(kernel(flat, *affine, *tensors))
 
     @staticmethod
     @once_differentiable
@@ -133,8 +139,8 @@ class _RunNormed(torch.autograd.Function):
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, inverse_std: Tensor) -> Tuple[Tensor, Tensor]:
-    """The norm's factor and offset for each channel, as views of the shape of ``x``."""
-    scale = weight * inverse_std
+    """The norm's factor and offset for each channel, in fp32 at least, as views of the shape of ``x``."""
+    scale = weight.to(torch.promote_types(weight.dtype, torch.float32)) * inverse_std
     return tuple(v.view(-1, 1, 1).expand_as(x) for v in (scale, bias - mean * scale))
 
 
@@ -165,7 +171,7 @@ def merge_axes(*tensors: Tensor) -> Tuple[List[Tensor], Callable[[Tensor], Tenso
 class Kernel:
     """A graph that is compiled at its first call."""
 
-    def __init__(self, graph: nn.Module, what: str, device: str, may_fall_back: bool) -> None:
+    def __init__(self, graph: Callable, what: str, device: str, may_fall_back: bool) -> None:
         self.graph, self.what, self.device, self.may_fall_back = graph, what, device, may_fall_back
         self.run = None
 
