@@ -106,8 +106,9 @@ def main() -> None:
     from spikingjelly.activation_based import functional
 
     def peer_forward(net: nn.Module) -> Tensor:
+        logits = net(x.unsqueeze(0).expand(T, *x.shape)).mean(0)
         functional.reset_net(peer)
-        return net(x.unsqueeze(0).expand(T, *x.shape)).mean(0)
+        return logits
 
     def bf16() -> Tensor:
         with torch.autocast('cpu', torch.bfloat16):
