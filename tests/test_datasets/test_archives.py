@@ -74,7 +74,7 @@ def test_wrong_checksum_is_named_and_nothing_is_unpacked(tmp_path):
     assert files_in(tmp_path) == {}
 
 
-@pytest.mark.parametrize('content', [b'no archive', tar_of({'cat/1.bin': bytes(9999)})[:60]])
+@pytest.mark.parametrize('content', [b'no archive', tar_of({'cat/1.bin': bytes(9999)})[:60]], ids=['text', 'cut'])
 def test_what_is_no_archive_is_named(tmp_path, content):
     archive = place(tmp_path, content)
     with pytest.raises(ValueError, match='(?s)Set.zip cannot be unpacked.*https://example.org'):

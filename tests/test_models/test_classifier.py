@@ -37,6 +37,7 @@ def test_prediction_is_the_mean_over_time():
     want = logits.mean(0).softmax(-1)
     for prediction, score in zip(predictions, want):
         torch.testing.assert_close(prediction.pred_score, score)
+    torch.testing.assert_close(torch.stack([p.step_logits for p in predictions], 1), logits)
 
 
 def test_event_frames_enter_batch_first():

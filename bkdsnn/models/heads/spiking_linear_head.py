@@ -11,6 +11,8 @@ from bkdsnn.registry import MODELS
 class SpikingLinearHead(LinearClsHead):
     """Pool over space, classify every time step, average the logits over time.
 
+    Predictions are those of the mean; ``step_logits`` (T, K) of a predicted sample holds those of each step.
+
     Args:
         num_classes: Number of classes.
         in_channels: Channels of the backbone's last output.
@@ -40,4 +42,7 @@ class SpikingLinearHead(LinearClsHead):
         return losses
 
     def _get_predictions(self, cls_score: Tensor, data_samples: list) -> list:
-        return super()._get_predictions(cls_score.mean(0), data_samples)
+        data_samples = super()._get_predictions(cls_score.mean(0), data_samples)
+        for sample, logits in zip(data_samples, cls_score.detach().unbind(1)):
+            sample.set_field(logits, 'step_logits')
+        return data_samples

@@ -1,7 +1,7 @@
 """Spiking neurons as modules over the pure steps of :mod:`bkdsnn.models.neurons.functional`."""
 import math
 from contextlib import nullcontext
-from typing import Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 import torch
 from mmengine.logging import print_log
@@ -88,6 +88,9 @@ class BaseNode(nn.Module):
         ValueError: If an argument is out of range.
     """
 
+    # Where a bkdsnn.models.Stream keeps the membrane while it runs a step; a class attribute, so never in a copy.
+    _membranes: Optional[Dict['BaseNode', Tensor]] = None
+
     def __init__(self, *, v_threshold: float, v_reset: Optional[float], detach_reset: bool, surrogate: dict,
                  backend: str = 'auto') -> None:
         super().__init__()
@@ -128,7 +131,7 @@ class BaseNode(nn.Module):
         return spike.to(x.dtype), v
 
     def forward(self, x: Tensor, backend: Optional[str] = None, norm: Optional[nn.Module] = None) -> Tensor:
-        """Run all time steps from rest.
+        """Run all time steps, from rest unless a :class:`bkdsnn.models.Stream` goes on with them.
 
         Args:
             x: Input current, shape (T, B, ...).
@@ -147,7 +150,8 @@ class BaseNode(nn.Module):
         if x.dim() < 2 or x.shape[0] < 1:
             raise ValueError(f'{type(self).__name__} takes (T, B, ...) with T >= 1, got shape {tuple(x.shape)}.')
         backend = backend or self.backend
-        if choose_backend(backend, x) == 'compile':
+        stored = self._membranes
+        if stored is None and choose_backend(backend, x) == 'compile':
             try:
                 return run_compiled(self, x, backend == 'auto', norm)
             except NotTraceableError as error:
@@ -156,10 +160,12 @@ class BaseNode(nn.Module):
                 announce(f"{error}; backend='auto' goes on with 'eager'.")
         if norm is not None:
             x = norm(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-        spikes, v = [], None
+        spikes, v = [], None if stored is None else stored.get(self)
         for x_t in x:
             spike, v = self.step(x_t, v)
             spikes.append(spike)
+        if stored is not None:
+            stored[self] = v
         return torch.stack(spikes)
 
     def extra_repr(self) -> str:
