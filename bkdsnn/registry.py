@@ -20,7 +20,7 @@ SURROGATES = Registry('surrogate', scope='bkdsnn', locations=['bkdsnn.models.neu
 DATASETS = _child(mmengine.DATASETS, 'bkdsnn.datasets')
 TRANSFORMS = _child(mmengine.TRANSFORMS, 'bkdsnn.datasets')
 HOOKS = _child(mmengine.HOOKS, 'bkdsnn.engine')
-METRICS = _child(mmengine.METRICS)
+METRICS = _child(mmengine.METRICS, 'bkdsnn.evaluation')
 VISUALIZERS = _child(mmengine.VISUALIZERS)
 
 # Nothing of ours is in these yet; they exist so that the scope is known and user code has a place.

@@ -44,6 +44,20 @@ def tiny_cnn(in_channels=1, num_classes=10):
     return TinyCNN()
 
 
+def lively(name, seed=0):
+    """An untrained network of the package with random norms, so that all of its layers fire."""
+    import torch
+    from torch import nn
+
+    from bkdsnn import get_model
+    torch.manual_seed(seed)
+    model = get_model(name)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.bias, 0.3, 0.5)
+    return model
+
+
 def demo_config(name, work_dir, teacher=None, epochs=2, **options):
     """A demo config cut down to a few epochs, as an mmengine Config; ``teacher`` is the folder of ``small_teacher``."""
     cfg = Config.fromfile(DEMO / f'{name}.py')

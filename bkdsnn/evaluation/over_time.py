@@ -1,9 +1,26 @@
 """What a spiking network answers after each time step, and when it may stop."""
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
+
+
+def stack_steps(step_logits: Sequence[Optional[Tensor]]) -> Tensor:
+    """Logits (T, N, K) of N predictions from the ``step_logits`` (T, K) of each.
+
+    Raises:
+        ValueError: If predictions have none, as those of an ANN, or differ in T.
+    """
+    if any(logits is None for logits in step_logits):
+        raise ValueError('the predictions hold no step_logits, which a spiking network with SpikingLinearHead gives. '
+                         'An ANN has no time steps, so there is no accuracy over time: leave AccuracyOverTime out of '
+                         'its val_evaluator and test_evaluator.')
+    lengths = sorted({len(logits) for logits in step_logits})
+    if len(lengths) > 1:
+        raise ValueError(f'the samples differ in the number of time steps: {lengths}. Give all of them the same number '
+                         'of frames in the data pipeline.')
+    return torch.stack([logits.cpu() for logits in step_logits], 1)
 
 
 def running_scores(logits: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from bkdsnn.evaluation import (
     exit_steps,
     running_scores,
     scores_at,
+    stack_steps,
 )
 
 # Three steps, two samples, two classes: the first changes its answer at step 2, the second never.
@@ -68,3 +69,12 @@ def test_bad_input_is_named():
         calibrate_early_exit(SCORES, LABELS, -1)
     with pytest.raises(ValueError, match='at least one sample'):
         calibrate_early_exit(SCORES[:, :0], LABELS[:0])
+
+
+def test_logits_of_single_predictions_are_stacked_over_samples_if_they_have_the_same_steps():
+    steps = [torch.randn(3, 4) for _ in range(5)]
+    assert torch.equal(stack_steps(steps), torch.stack(steps, 1))
+    with pytest.raises(ValueError, match=r'differ in the number of time steps: \[2, 3\]'):
+        stack_steps([*steps, torch.randn(2, 4)])
+    with pytest.raises(ValueError, match='An ANN has no time steps'):
+        stack_steps([*steps, None])
