@@ -26,6 +26,13 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
+def file_to_write(path: str) -> str:
+    """Type of an argument that names a file for results, so that a missing folder is found before they are computed."""
+    if not osp.isdir(osp.dirname(osp.abspath(path))):
+        raise argparse.ArgumentTypeError(f'the folder of {path!r} does not exist; make it first.')
+    return path
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config and merge the common arguments into it."""
     if not osp.isfile(args.config):

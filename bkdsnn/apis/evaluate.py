@@ -1,12 +1,28 @@
-"""Accuracy of a model on a data set of its config, outside a training run."""
+"""Models on the data of their configs, outside a training run."""
 import copy
+from typing import Iterable, Iterator, Optional, Tuple
 
 import torch
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
-from ..registry import METRICS
+from ..evaluation.over_time import stack_steps
+from ..registry import METRICS, MODELS
+
+
+def build_loader(cfg: Config, split: str = 'test') -> DataLoader:
+    """The data loader of a config's split, ``'test'``, ``'val'`` or ``'train'``.
+
+    Raises:
+        ValueError: If the config has none.
+    """
+    if cfg.get(f'{split}_dataloader') is None:
+        raise ValueError(f'the config {cfg.filename} has no {split}_dataloader.')
+    with DefaultScope.overwrite_default_scope('bkdsnn'):
+        return Runner.build_dataloader(copy.deepcopy(cfg[f'{split}_dataloader']))
 
 
 @torch.no_grad()
@@ -17,9 +33,41 @@ def evaluate(model: nn.Module, split: str = 'test') -> float:
         model: From :func:`bkdsnn.init_model`, with its ``cfg``.
         split: ``'test'`` or ``'val'``: which of the config's data loaders to use.
     """
+    loader = build_loader(model.cfg, split)
     with DefaultScope.overwrite_default_scope('bkdsnn'):
-        loader = Runner.build_dataloader(copy.deepcopy(model.cfg[f'{split}_dataloader']))
         metric = METRICS.build(dict(type='mmpretrain.Accuracy'))
         for batch in loader:
             metric.process(batch, [sample.to_dict() for sample in model.test_step(batch)])
         return metric.evaluate(len(loader.dataset))['accuracy/top1']
+
+
+@torch.no_grad()
+def predict_steps(model: nn.Module, batches: Iterable[dict]) -> Tuple[Tensor, Tensor]:
+    """Logits of each time step (T, N, K) and labels (N, ) of all batches of a data loader.
+
+    Raises:
+        ValueError: If the network predicts without time steps, as an ANN does, or T varies.
+    """
+    predictions = [sample for batch in batches for sample in model.test_step(batch)]
+    logits = stack_steps([sample.get('step_logits') for sample in predictions])
+    return logits, torch.cat([sample.gt_label.cpu() for sample in predictions])
+
+
+def spread_samples(loader: DataLoader, number: int) -> Iterator[dict]:
+    """Batches of one sample, ``number`` of them, spread evenly over the data set."""
+    indices = torch.linspace(0, len(loader.dataset) - 1, min(number, len(loader.dataset))).round().int().tolist()
+    return (loader.collate_fn([loader.dataset[index]]) for index in indices)
+
+
+def init_teacher(cfg: Config, student: nn.Module) -> Optional[nn.Module]:
+    """The frozen teacher of a distillation config with its weights, for a student's inputs; ``None`` without one.
+
+    Raises:
+        FileNotFoundError, ValueError: If its checkpoint is missing or does not fit.
+    """
+    if cfg.model.get('teacher') is None:
+        return None
+    with DefaultScope.overwrite_default_scope('bkdsnn'):
+        teacher = MODELS.build(copy.deepcopy(cfg.model.teacher))
+    teacher.adapt_to(student.data_preprocessor)
+    return teacher

@@ -1,4 +1,5 @@
 """Files that are written whole or not at all."""
+import json
 import os
 import uuid
 from pathlib import Path
@@ -24,3 +25,9 @@ def write_atomically(path: Union[str, Path], write: Callable[[BinaryIO], None], 
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_json(path: Union[str, Path], content: object) -> None:
+    """Write a JSON file, indented; numbers must be finite, since JSON has no others."""
+    text = json.dumps(content, indent=2, allow_nan=False) + '\n'
+    write_atomically(path, lambda file: file.write(text.encode()))
