@@ -110,7 +110,7 @@ def find_teacher(student: nn.Module, device: str) -> Tuple[Optional[nn.Module], 
 
 
 def report(found: dict, has_weights: bool) -> None:
-    console = Console(width=None if Console().is_terminal else 120, highlight=False)
+    console = Console(width=None if Console().is_terminal else 120, highlight=False, markup=False)
     student, teacher = found['student'], found['teacher']
     console.print(layer_table(student.layers))
     if student.neurons:
