@@ -86,8 +86,8 @@ def measure(args: argparse.Namespace) -> dict:
     if args.num_samples < 1:
         raise ValueError(f'--num-samples {args.num_samples} must be at least 1.')
     student = init_model(args.config, args.checkpoint, args.device)
-    teacher, reason = find_teacher(student, args.device)
     loader = build_loader(student.cfg, args.split)
+    teacher, reason = find_teacher(student, args.device)
 
     def samples(name: str, view: str):
         number = min(args.num_samples, len(loader.dataset))
@@ -104,7 +104,7 @@ def find_teacher(student: nn.Module, device: str) -> Tuple[Optional[nn.Module], 
     """The teacher with its weights, or why there is none."""
     try:
         teacher = init_teacher(student.cfg, student)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         return None, str(error)
     return (None, NO_TEACHER) if teacher is None else (teacher.to(device), None)
 
