@@ -132,3 +132,25 @@ def init_model(config: Union[str, Config, None] = None,
         model.dataset_meta = loaded.get('meta', {}).get('dataset_meta')
     model.cfg = config
     return model.to(device).eval()
+
+
+def build_model(model: Union[str, Path, Config, nn.Module], pretrained: Union[bool, str, Path],
+                device: Union[str, torch.device, None]) -> nn.Module:
+    """The network that an inferencer is asked for; see :class:`SpikingInferencer`."""
+    if device is not None and torch.device(device).type == 'cuda' and not torch.cuda.is_available():
+        raise ValueError(f"device={str(device)!r} is asked for, but PyTorch sees no GPU; take device='cpu'.")
+    weights = None if pretrained in (True, False, None) else str(pretrained)
+    if isinstance(model, nn.Module):
+        if not hasattr(model, 'cfg'):
+            raise ValueError(f'{type(model).__name__} has no cfg, which says how inputs are prepared; build it with '
+                             'get_model() or init_model().')
+        if weights is not None:
+            load_weights(model, weights)
+        return (model if device is None else model.to(device)).eval()
+    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    suffix = '.py' if isinstance(model, Config) else Path(model).suffix
+    if suffix == '.py' and pretrained is True:
+        raise ValueError('a config has no published weights; give a file, a URL or a work directory as pretrained.')
+    if suffix == '.py':
+        return init_model(model if isinstance(model, Config) else str(model), weights, device)
+    return init_model(None, str(model), device) if suffix == '.pth' else get_model(str(model), pretrained, device)
