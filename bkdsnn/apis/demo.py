@@ -1,6 +1,7 @@
 """What the command lines in ``demo`` share: their arguments, the table of predictions, and JSON."""
 import argparse
 import json
+import os.path as osp
 import sys
 from contextlib import nullcontext, redirect_stdout
 from typing import ContextManager, List, Optional
@@ -80,8 +81,9 @@ def print_table(results: List[dict], model: str, time_steps: Optional[int]) -> N
     if predicted:
         spiking = ['score after each step', 'steps', 'spikes'] if time_steps else []
         table = Table('input', 'prediction', 'score', *spiking, title=model)
-        for result in predicted[:MAX_ROWS]:
-            table.add_row(*_row(result))
+        names = _short([result['name'] for result in predicted])
+        for name, result in zip(names[:MAX_ROWS], predicted):
+            table.add_row(name, *_cells(result))
         console.print(table)
     if len(predicted) > MAX_ROWS:
         console.print(f'... and {len(predicted) - MAX_ROWS} more; --json FILE has them all.')
@@ -93,9 +95,15 @@ def print_table(results: List[dict], model: str, time_steps: Optional[int]) -> N
             console.print(f'Not predicted: {result["error"]}', markup=False, highlight=False, soft_wrap=True)
 
 
-def _row(result: dict) -> List[str]:
+def _short(paths: List[str]) -> List[str]:
+    """Paths without the folder that they have in common."""
+    folder = osp.dirname(paths[0]) if len(paths) == 1 else osp.commonpath(paths)
+    return [osp.relpath(path, folder or '.') for path in paths]
+
+
+def _cells(result: dict) -> List[str]:
     label = result['pred_label']
-    cells = [result['name'], result.get('pred_class', str(label)), f'{result["pred_score"]:.3f}']
+    cells = [result.get('pred_class', str(label)), f'{result["pred_score"]:.3f}']
     if 'steps' in result:
         scores = [f'{score:.2f}' for score in result['step_scores'][:, label]]
         shown = scores if len(scores) <= 8 else [*scores[:4], '...', *scores[-3:]]

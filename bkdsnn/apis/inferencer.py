@@ -1,4 +1,5 @@
 """Predictions of trained networks for images and recordings."""
+import logging
 from collections import deque
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from torch import nn
 
@@ -105,7 +107,7 @@ class SpikingInferencer:
     def _say_once(self, what: str, line: str) -> None:
         if what not in self._said:
             self._said.add(what)
-            print_log(f'SpikingInferencer: {line}', logger='current')
+            print_log(f'SpikingInferencer: {line}', logger='current', level=logging.WARNING)
 
     def __call__(self,
                  inputs: Any,
@@ -289,8 +291,9 @@ def inference_model(model: Union[str, Path, Config, nn.Module], inputs: Any, **k
 
 def _classes_of(cfg: Config) -> Optional[Sequence[str]]:
     """Names of the classes of a data set that always has the same."""
-    dataset = DATASETS.get(cfg.test_dataloader.dataset.get('type', ''))
-    return (getattr(dataset, 'METAINFO', None) or {}).get('classes')
+    kind = cfg.test_dataloader.dataset.get('type')
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'bkdsnn')):
+        return getattr(kind and DATASETS.get(kind), 'METAINFO', {}).get('classes')
 
 
 def _shape(sample: Sample) -> torch.Size:

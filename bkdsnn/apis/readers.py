@@ -1,5 +1,6 @@
 """What a user gives to an inferencer: files, folders, arrays, pictures and lists of these, read one at a time."""
 import io
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -68,7 +69,7 @@ def _files_in(folder: Path, extensions: Sequence[str]) -> List[Path]:
                          'files.')
     if others:
         print_log(f'{folder}: {len(others)} of {len(files)} files are skipped, as they end in none of '
-                  f'{", ".join(extensions)}: {some_of(others)}.', logger='current')
+                  f'{", ".join(extensions)}: {some_of(others)}.', logger='current', level=logging.WARNING)
     return chosen
 
 
