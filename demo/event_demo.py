@@ -58,14 +58,17 @@ def follow(args: argparse.Namespace) -> List[dict]:
         window = dict(duration=round(1000 * args.window_ms))
     else:
         window = dict(duration=-(-int(events['t'][-1] - events['t'][0] + 1) // inferencer.time_steps))
-    table = Table('step', 'ms', 'events', 'prediction', 'score', 'spikes', title=f'{recording.name}, {args.model}')
-    results = []
-    with Live(table, console=Console(width=None if Console().is_terminal else 120)):
+    table = Table('step', 'ms', 'events', 'prediction', 'score', 'spikes',
+                  title=f'{Path(recording.name).name}, {args.model}')
+    results, console = [], Console(width=None if Console().is_terminal else 120)
+    with Live(table, console=console):
         for result in inferencer.stream(replay(events), window, last=args.time_steps):
             results.append(result)
             table.add_row(str(result['step']), f'{(result["stop"] - int(events["t"][0])) / 1000:.0f}',
                           str(result['events']), result.get('pred_class', str(result['pred_label'])),
                           f'{result["pred_score"]:.3f}', f'{result["spikes"]:,}')
+    if not console.is_terminal:
+        console.print()  # Live leaves the last line open there
     return results
 
 

@@ -53,7 +53,7 @@ def list_items(inputs: Any, extensions: Sequence[str]) -> List[Item]:
         elif Path(source).is_dir():
             items += [Item(str(path), path) for path in _files_in(Path(source), extensions)]
         else:
-            items.append(Item(str(source), Path(source)))
+            items.append(Item(str(Path(source)), Path(source)))
     if not items:
         raise ValueError('there is nothing to predict: the list of inputs is empty.')
     return items

@@ -39,7 +39,7 @@ class PredictionDrawer:
                  show_dir: Union[str, Path, None] = None, wait_time: float = 0, draw_score: bool = True) -> None:
         if show and not has_display():
             raise ValueError(f'show=True needs a display, and there is none (matplotlib uses {plt.get_backend()!r}). '
-                             "Save the pictures instead: show_dir='pictures'.")
+                             "Save the pictures instead: show_dir='pictures', or --show-dir pictures.")
         self.classes, self.show, self.wait_time, self.draw_score = classes, show, wait_time, draw_score
         self.folder = None if show_dir is None else Path(show_dir)
         if self.folder is not None:

@@ -47,14 +47,14 @@ def publish_to_zoo(name: str, run: str) -> str:
     folder = config.parent / 'weights'
     folder.mkdir(exist_ok=True)
     path = Path(write_published(checkpoint, cfg, str(folder / f'{config.stem}.pth')))
-    for old in folder.glob(f'{config.stem}-????????.pth'):
-        if old != path:
-            old.unlink()
     accuracy = round(evaluate(init_model(str(config), str(path))), 2)
     entries[0]['Weights'] = path.relative_to(config_root().parent).as_posix()
     entries[0]['Results'][0]['Metrics'][TRAINED] = accuracy
     text = yaml.safe_dump(meta, sort_keys=False, width=120, default_flow_style=None)
     write_atomically(metafile, lambda file: file.write(text.encode()))
+    for old in folder.glob(f'{config.stem}-????????.pth'):
+        if old != path:
+            old.unlink()
     return f'{entries[0]["Weights"]}: {accuracy:.2f} %, {path.stat().st_size / 1e6:.2f} MB'
 
 
