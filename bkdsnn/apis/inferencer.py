@@ -46,7 +46,8 @@ class Sample(NamedTuple):
 class SpikingInferencer:
     """Predicts classes with a network, in the manner of mmpretrain's inferencers.
 
-    An input that cannot be read is reported in its place, and the others are done.
+    An input that cannot be read is reported in its place, and the others are done. Threads must call it in turn, as any
+    network here.
 
     Args:
         model: Name (see :func:`bkdsnn.list_models`), config or path of one, checkpoint of ``publish_model.py``, or a
@@ -100,9 +101,10 @@ class SpikingInferencer:
                 raise ValueError('neither the weights nor an argument say from what sensor events come; give '
                                  'sensor_size=(width, height).')
             return EventReader((*map(int, sensor_size), 2)[:3])
-        shape = input_shape_of(self.config) or (3, )
+        first = next((module for module in self.model.modules() if isinstance(module, nn.Conv2d)), None)
         resized = resizing_of(pipelines.test_steps(self.config))[0]
-        return ImageReader(shape[0], None if resized else shape[1:] or None, partial(self._say_once, 'size'))
+        size = None if resized else (input_shape_of(self.config) or ())[1:] or None
+        return ImageReader(3 if first is None else first.in_channels, size, partial(self._say_once, 'size'))
 
     def _say_once(self, what: str, line: str) -> None:
         if what not in self._said:

@@ -13,7 +13,14 @@ Pipeline = List[Callable[[dict], dict]]
 
 
 def test_steps(cfg: Config) -> List[dict]:
-    """Configs of the transforms of ``test_dataloader``."""
+    """Configs of the transforms of ``test_dataloader``.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if cfg.get('test_dataloader') is None:
+        raise ValueError('the config has no test_dataloader, which says how inputs are prepared; take one of configs/, '
+                         'with these weights as pretrained.')
     dataset = cfg.test_dataloader.dataset
     while 'dataset' in dataset:  # wrappers
         dataset = dataset['dataset']

@@ -162,7 +162,7 @@ def test_colour_model_reads_gray_images_and_gets_bgr(digits):
 
 
 def test_sizes_of_a_network_for_any_size_make_batches_of_their_own(digits):
-    cfg = Config(dict(model=tiny_student(), image_shape=(1, ), test_dataloader=dict(dataset=dict(
+    cfg = Config(dict(model=tiny_student(), test_dataloader=dict(dataset=dict(
         pipeline=[dict(type='mmpretrain.PackInputs')]))))
     inferencer = SpikingInferencer(bkdsnn.init_model(cfg))
     images = [np.full((size, size), 200, np.uint8) for size in (8, 8, 12, 8)]
@@ -223,6 +223,15 @@ def test_without_a_display_the_error_names_show_dir(student, digits, monkeypatch
         student(digits[0][0], show=True)
 
 
+def test_each_prediction_is_shown_where_there_is_a_display(student, digits, monkeypatch):
+    shown = []
+    monkeypatch.setattr(predictions, 'has_display', lambda: True)
+    monkeypatch.setattr(predictions.UniversalVisualizer, 'show',
+                        lambda self, image, win_name, wait_time: shown.append((win_name, image.shape, wait_time)))
+    student(digits[0][:2], show=True, wait_time=0.5)
+    assert shown == [('input 0', (224, 224, 3), 0.5), ('input 1', (224, 224, 3), 0.5)]
+
+
 def test_datasamples_carry_the_same(student, digits):
     good, bad = student([digits[0][0], 'nowhere.png'], return_datasamples=True)
     result = student(digits[0][0])[0]
@@ -251,6 +260,8 @@ def test_wrong_model_weights_and_device_are_errors():
         SpikingInferencer(str(DEMO / 'mixed.py'))
     with pytest.raises(ValueError, match='has no cfg'):
         SpikingInferencer(torch.nn.Linear(1, 1))
+    with pytest.raises(ValueError, match='no test_dataloader'):
+        SpikingInferencer(bkdsnn.init_model(Config(dict(model=tiny_student()))))
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="no GPU; take device='cpu'"):
             SpikingInferencer('demo/mixed', device='cuda:0')
