@@ -11,6 +11,7 @@ from PIL import Image
 
 import bkdsnn
 from bkdsnn import SpikingInferencer, inference_model
+from bkdsnn.apis.model import published_weights
 from bkdsnn.datasets import Digits
 from bkdsnn.evaluation import exit_steps, running_scores
 from bkdsnn.visualization import predictions
@@ -162,11 +163,13 @@ def test_colour_model_reads_gray_images_and_gets_bgr(digits):
 
 
 def test_sizes_of_a_network_for_any_size_make_batches_of_their_own(digits):
-    cfg = Config(dict(model=tiny_student(), test_dataloader=dict(dataset=dict(
-        pipeline=[dict(type='mmpretrain.PackInputs')]))))
-    inferencer = SpikingInferencer(bkdsnn.init_model(cfg))
-    images = [np.full((size, size), 200, np.uint8) for size in (8, 8, 12, 8)]
-    assert_same(inferencer(images, batch_size=4), [inferencer(image)[0] for image in images])
+    cfg = Config.fromfile(DEMO / 'plain.py')
+    cfg.image_shape = None
+    inferencer = SpikingInferencer(cfg, published_weights()['demo/plain'])
+    images = [*digits[0][:3], np.pad(digits[0][3], 2), digits[0][4]]
+    results = inferencer(images, batch_size=4)
+    assert_same(results, [inferencer(image)[0] for image in images])
+    assert len({result['pred_score'] for result in results}) == 5
 
 
 def test_other_time_steps_are_allowed_and_said_once(student, digits, said):
@@ -241,7 +244,6 @@ def test_datasamples_carry_the_same(student, digits):
 
 
 def test_model_may_be_a_name_a_config_a_file_or_a_network(student, digits):
-    from bkdsnn.apis.model import published_weights
     weights = published_weights()['demo/mixed']
     config = Config.fromfile(DEMO / 'mixed.py')
     for model, pretrained in (('demo/mixed', weights), (str(DEMO / 'mixed.py'), weights), (config, weights),
@@ -255,7 +257,7 @@ def test_wrong_model_weights_and_device_are_errors():
     with pytest.raises(ValueError, match='demo/mixed'):
         SpikingInferencer('demo/mixd')
     with pytest.raises(ValueError, match='missing keys'):
-        SpikingInferencer('demo/teacher', bkdsnn.apis.model.published_weights()['demo/mixed'])
+        SpikingInferencer('demo/teacher', published_weights()['demo/mixed'])
     with pytest.raises(ValueError, match='no published weights'):
         SpikingInferencer(str(DEMO / 'mixed.py'))
     with pytest.raises(ValueError, match='has no cfg'):
