@@ -24,7 +24,7 @@ DECAY := optim_wrapper.optimizer.weight_decay
 BKD := model.losses.loss_bkd.loss_weight
 TAU := model.losses.loss_wsld.tau
 
-.PHONY: demo demo-all demo-spikingformer demo-events tune tune-spikingformer tune-events test lint docs install clean
+.PHONY: demo demo-all demo-spikingformer demo-events demo-weights tune tune-spikingformer tune-events test lint docs install clean
 .DEFAULT_GOAL := help
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo 'make demo-all  the same with KD, WSLD-only and BKD-only'
 	@echo 'make demo-spikingformer  Spikingformer at 32 pixels, distilled from a CNN and from a ViT'
 	@echo 'make demo-events  a student that sees 4 frames of simulated events, distilled from a teacher that sees 16'
+	@echo 'make demo-weights  publish what demo and demo-events have trained as the weights of the package'
 	@echo 'make tune      the search for the learning rates in configs/demo'
 	@echo 'make test      lint and tests'
 	@echo 'make docs      the site, in docs/_build/html'
@@ -83,6 +84,13 @@ tune-events: $(STAMP)
 	$(PY) tools/tune.py $(EVENTS)_mixed.py --grid $(LR)=0.1,0.3,1 $(BKD)=5e-3,2e-2,5e-2
 	$(PY) tools/tune.py $(EVENTS)_mixed.py --grid $(LR)=0.3 $(BKD)=2e-2 $(TAU)=2,8
 	$(PY) tools/tune.py $(EVENTS)_mixed.py --grid $(LR)=0.3 $(BKD)=5e-2 $(TAU)=8
+
+# The weights that come with the package: of each student, seed 0.
+demo-weights: $(STAMP)
+	$(PY) tools/model_converters/publish_to_zoo.py demo/teacher=$(DEMO)/teacher demo/plain=$(DEMO)/plain/seed0 \
+	    demo/mixed=$(DEMO)/mixed/seed0 demo/events_teacher=work_dirs/demo_events/teacher \
+	    demo/events_plain=work_dirs/demo_events/plain/seed0 demo/events_mixed=work_dirs/demo_events/mixed/seed0
+	$(PY) tools/analysis_tools/model_zoo.py configs/demo
 
 demo-spikingformer: $(STAMP)
 	$(PY) tools/train_seeds.py $(FORMER)_teacher_cnn.py $(FORMER)_teacher_vit.py --single

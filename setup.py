@@ -1,4 +1,4 @@
-"""Installation of the package; configs and tools travel inside it, under ``bkdsnn/.mim``, as in mmpretrain."""
+"""Installation of the package; configs, tools and demos travel inside it, under ``bkdsnn/.mim``, as in mmpretrain."""
 import shutil
 from pathlib import Path
 
@@ -19,14 +19,15 @@ def version() -> str:
 
 
 class BuildWithConfigs(build_py):
-    """Copies configs and tools into the wheel. An editable install uses those of the repository."""
+    """Copies configs with their weights, tools and demos into the wheel. An editable install uses the repository's."""
 
     def run(self) -> None:
         super().run()
         if self.editable_mode:
             return
         target = Path(self.build_lib) / 'bkdsnn' / '.mim'
-        for name in ('configs', 'tools'):
+        shutil.rmtree(target, ignore_errors=True)  # of an earlier build
+        for name in ('configs', 'tools', 'demo'):
             shutil.copytree(ROOT / name, target / name, dirs_exist_ok=True,
                             ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
         shutil.copy(ROOT / 'model-index.yml', target)

@@ -194,10 +194,11 @@ def test_every_entry_of_the_metafiles_is_a_config_and_every_config_has_one():
             assert config.is_file() and config.parent == path.parent and config.stem == entry['Name']
             listed.append(config)
     assert len(set(listed)) == len(listed)
+    listed = [path for path in listed if path.parent.name != 'demo']  # of which those with weights are listed
     assert sorted(listed) == [path for path in ZOO if not re.fullmatch(ALIASES, path.stem)]
 
 
-@pytest.mark.parametrize('folder', ['ann', 'snn', *METHODS])
+@pytest.mark.parametrize('folder', ['ann', 'demo', 'snn', *METHODS])
 def test_tables_of_the_readme_are_those_of_the_metafile(folder):
     """Parameters of a few are counted anew; ``model_zoo.py --check`` does so for all."""
     entries = yaml.safe_load((CONFIGS / folder / 'metafile.yml').read_text())['Models']
@@ -208,7 +209,11 @@ def test_tables_of_the_readme_are_those_of_the_metafile(folder):
         reported, trained = entry['Results'][0]['Metrics'].values()
         assert f'[{entry["Name"]}]({entry["Name"]}.py)' in row
         assert f'| {entry["Metadata"]["Parameters"] / 1e6:.2f} M |' in row
-        assert trained is None and row.endswith('|  |')
+        if folder == 'demo':
+            assert row.endswith(f'| [{trained:.2f}]({entry["Weights"].removeprefix("configs/demo/")}) |')
+            assert (REPOSITORY / entry['Weights']).is_file()
+        else:
+            assert trained is None and row.endswith('|  |')
         assert reported is None or f'[{reported:.2f}](https://arxiv.org/' in row
     for entry in entries[:2]:
         found = measure_complexity(Config.fromfile(REPOSITORY / entry['Config']), entry['Metadata']['Input Shape'])

@@ -135,7 +135,8 @@ def test_all_arguments_of_the_tools_are_described_and_no_others():
         if heading.endswith('.py'):
             rows = ''.join(line.split('|')[1] for line in body.splitlines() if line.startswith('| `'))
             described[heading] = set(re.findall(r'--[\w-]+', rows))
-    tools = {path.relative_to(REPOSITORY).as_posix(): path for path in (REPOSITORY / 'tools').rglob('*.py')}
+    tools = {path.relative_to(REPOSITORY).as_posix(): path for folder in ('demo', 'tools')
+             for path in (REPOSITORY / folder).rglob('*.py')}
     assert set(described) == set(tools)
     for name, path in tools.items():
         assert described[name] == arguments(path), name
@@ -146,6 +147,8 @@ def arguments(tool: Path) -> set:
     source = tool.read_text(encoding='utf-8')
     if 'add_common_arguments' in source:
         source += (REPOSITORY / 'bkdsnn' / 'apis' / 'cli.py').read_text(encoding='utf-8')
+    if 'add_demo_arguments' in source:
+        source += (REPOSITORY / 'bkdsnn' / 'apis' / 'demo.py').read_text(encoding='utf-8')
     calls = re.findall(r'add_argument\(\s*(.*?)\)\n', source, re.DOTALL)
     shown = [call for call in calls if argparse.SUPPRESS not in call and 'argparse.SUPPRESS' not in call]
     return {name[1] for name in (re.search(r"'(--[\w-]+)'", call) for call in shown) if name}

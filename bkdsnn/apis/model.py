@@ -2,15 +2,16 @@
 import copy
 import fnmatch
 import os.path as osp
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Dict, List, Optional, Union
 
 import torch
+import yaml
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from ..utils.checkpoint import load_weights
+from ..utils.checkpoint import load_weights, some_of
 
 
 def config_root() -> Path:
@@ -36,28 +37,57 @@ def _model_files() -> Dict[str, Path]:
     return {path.relative_to(root).with_suffix('').as_posix(): path for path in files}
 
 
-def list_models(pattern: str = '*') -> List[str]:
-    """Names for :func:`get_model`, sorted; ``pattern`` may hold ``*`` and ``?``."""
-    return [name for name in _model_files() if fnmatch.fnmatch(name, pattern)]
+def published_weights() -> Dict[str, str]:
+    """File or URL of the weights of each model that has some, from ``Weights`` in the metafiles beside the configs."""
+    root, found = config_root(), {}
+    for metafile in sorted(root.glob('*/metafile.yml')):
+        for entry in yaml.load(metafile.read_text(), getattr(yaml, 'CSafeLoader', yaml.SafeLoader))['Models']:
+            if weights := entry.get('Weights'):
+                name = PurePosixPath(entry['Config']).relative_to('configs').with_suffix('').as_posix()
+                found[name] = weights if '://' in weights else str(root.parent / weights)
+    return found
 
 
-def get_model(name: str, checkpoint: Optional[str] = None, device: Union[str, torch.device] = 'cpu') -> nn.Module:
+def list_models(pattern: str = '*', pretrained: bool = False) -> List[str]:
+    """Names for :func:`get_model`, sorted.
+
+    Args:
+        pattern: May hold ``*`` and ``?``, as in ``'*former*'``.
+        pretrained: Whether to list only those that ``get_model(name, pretrained=True)`` has weights of.
+    """
+    names = published_weights() if pretrained else _model_files()
+    return sorted(name for name in names if fnmatch.fnmatch(name, pattern))
+
+
+def get_model(name: str,
+              pretrained: Union[bool, str, Path] = False,
+              device: Union[str, torch.device] = 'cpu') -> nn.Module:
     """Build the network of one of the package's configs; of a distillation config, its student.
 
     Args:
         name: As :func:`list_models` gives it, such as ``'demo/mixed'``.
-        checkpoint: File, URL or work directory with its weights; ``None`` leaves them random.
+        pretrained: ``False`` leaves the weights random, ``True`` takes those that are published; or a file, a URL
+            (downloaded once, into PyTorch's hub folder) or the work directory of a run.
         device: Where to put it.
 
     Raises:
-        ValueError: If there is no such config; the message offers the nearest names.
+        ValueError: If there is no such config; the message offers the nearest names. Or if it has no published weights,
+            or the weights are not its own.
+        OSError: If a file is missing or cannot be downloaded.
     """
     files = _model_files()
     if name not in files:
         from difflib import get_close_matches
         near = get_close_matches(name, files, n=3, cutoff=0.3) or list(files)[:3]
         raise ValueError(f'there is no model {name!r}; the nearest are {", ".join(near)}. list_models() lists all.')
-    return init_model(str(files[name]), checkpoint, device)
+    if pretrained is True:
+        published = published_weights()
+        if name not in published:
+            raise ValueError(f'no weights of {name!r} are published, only of {some_of(sorted(published), 8)}. Train it '
+                             f'with python tools/train.py configs/{name}.py, and give its work directory, a file or a '
+                             'URL as pretrained.')
+        pretrained = published[name]
+    return init_model(str(files[name]), str(pretrained) if pretrained else None, device)
 
 
 def init_model(config: Union[str, Config, None] = None,
@@ -102,3 +132,25 @@ def init_model(config: Union[str, Config, None] = None,
         model.dataset_meta = loaded.get('meta', {}).get('dataset_meta')
     model.cfg = config
     return model.to(device).eval()
+
+
+def build_model(model: Union[str, Path, Config, nn.Module], pretrained: Union[bool, str, Path],
+                device: Union[str, torch.device, None]) -> nn.Module:
+    """The network that an inferencer is asked for; see :class:`SpikingInferencer`."""
+    if device is not None and torch.device(device).type == 'cuda' and not torch.cuda.is_available():
+        raise ValueError(f"device={str(device)!r} is asked for, but PyTorch sees no GPU; take device='cpu'.")
+    weights = None if pretrained in (True, False, None) else str(pretrained)
+    if isinstance(model, nn.Module):
+        if not hasattr(model, 'cfg'):
+            raise ValueError(f'{type(model).__name__} has no cfg, which says how inputs are prepared; build it with '
+                             'get_model() or init_model().')
+        if weights is not None:
+            load_weights(model, weights)
+        return (model if device is None else model.to(device)).eval()
+    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    suffix = '.py' if isinstance(model, Config) else Path(model).suffix
+    if suffix == '.py' and pretrained is True:
+        raise ValueError('a config has no published weights; give a file, a URL or a work directory as pretrained.')
+    if suffix == '.py':
+        return init_model(model if isinstance(model, Config) else str(model), weights, device)
+    return init_model(None, str(model), device) if suffix == '.pth' else get_model(str(model), pretrained, device)

@@ -40,7 +40,7 @@ def read_events(path: Union[str, Path]) -> np.ndarray:
         raise FileNotFoundError(f'{path} does not exist.')
     name, read = READERS[path.suffix]
     try:
-        return _as_int64(read(path))
+        return to_int64(read(path))
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # aedat's panics are no Exception
@@ -118,7 +118,12 @@ def _check_fields(events: np.ndarray) -> None:
                          'fields x, y, t (microseconds) and p')
 
 
-def _as_int64(events: np.ndarray) -> np.ndarray:
+def to_int64(events: np.ndarray) -> np.ndarray:
+    """A copy of events with int64 fields ``x``, ``y``, ``t`` and ``p`` and no others.
+
+    Raises:
+        ValueError: If a field is missing or not of integers.
+    """
     _check_fields(events)
     result = np.empty(len(events), DTYPE)
     for name in FIELDS:

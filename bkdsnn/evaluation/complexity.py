@@ -28,12 +28,12 @@ class Complexity:
 
 
 def input_shape_of(cfg: Config) -> Optional[Tuple[int, ...]]:
-    """Shape of one sample of the student: of the model or the event views, or from the test pipeline's resizing.
+    """Shape of one sample of the student: of the model, the event views or the images, or from the test pipeline.
 
     Returns:
         (C, H, W) or (T, P, H, W); ``None`` where the config does not say.
     """
-    shape = cfg.model.get('input_shape') or cfg.get('views_shape')
+    shape = cfg.model.get('input_shape') or cfg.get('views_shape') or cfg.get('image_shape')
     if shape is not None:
         return tuple(shape['student'] if isinstance(shape, dict) else shape)
     size, _ = resizing_of(cfg.test_dataloader.dataset.pipeline)
@@ -52,8 +52,12 @@ def measure_complexity(cfg: Config, shape: Sequence[int]) -> Complexity:
         model_cfg['pretrained'] = False
     model_cfg.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
     # On the meta device tensors have shapes and no values.
-    with DefaultScope.overwrite_default_scope('bkdsnn'), torch.device('meta'):
-        model = MODELS.build(model_cfg).eval()
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            model(torch.empty(1, *shape))
+    with DefaultScope.overwrite_default_scope('bkdsnn'), FlopCounterMode(display=False) as counter:
+        try:
+            with torch.device('meta'):
+                model = MODELS.build(model_cfg)
+        except RuntimeError:  # some networks need values while they are built, such as mmpretrain's ResNet
+            model = MODELS.build(model_cfg).to('meta')
+        with torch.no_grad():
+            model.eval()(torch.empty(1, *shape, device='meta'))
     return Complexity(sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2)

@@ -11,6 +11,7 @@ from mmengine.logging import HistoryBuffer
 from torch import Tensor, nn
 
 from .atomic import write_atomically
+from .published import check_hash, download
 
 STUDENT_PREFIX = 'student.'
 
@@ -26,15 +27,18 @@ def _safe_globals() -> list:
 def load_file(path: str) -> dict:
     """Load a checkpoint file (PyTorch's or ``.safetensors``) or URL onto the CPU, tensors and plain data only.
 
+    A URL is downloaded once. A name that ends in ``-<first eight digits of the SHA-256>`` is held to it.
+
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is truncated, not a checkpoint, or holds code.
+        OSError: If a URL cannot be downloaded.
+        ValueError: If the file is truncated, not a checkpoint, holds code, or is not the one that its name says.
     """
     if '://' in path:
-        with torch.serialization.safe_globals(_safe_globals()):
-            return torch.hub.load_state_dict_from_url(path, map_location='cpu', weights_only=True)
+        path = download(path)
     if not osp.isfile(path):
         raise FileNotFoundError(f'checkpoint {path!r} does not exist (looked in {os.getcwd()}).')
+    check_hash(path)
     try:
         if path.endswith('.safetensors'):
             from safetensors.torch import load_file as load_safetensors  # comes with timm

@@ -2,8 +2,9 @@
 from mmengine.config import Config
 
 import golden
+from bkdsnn import get_model
 from bkdsnn.evaluation import input_shape_of, measure_complexity
-from helpers import run_tool, tiny_student
+from helpers import DEMO, run_tool, tiny_student
 
 CONFIG = dict(model=tiny_student(widths=(4, 8)))
 
@@ -44,10 +45,21 @@ def test_input_shape_is_found_in_the_config():
     pipeline = [dict(type='mmpretrain.Resize', scale=32), dict(type='mmpretrain.PackInputs')]
     cfg = dict(model=dict(), test_dataloader=dict(dataset=dict(pipeline=pipeline)))
     assert input_shape_of(Config(cfg)) == (3, 32, 32)
+    assert input_shape_of(Config(dict(cfg, image_shape=(1, 32, 32)))) == (1, 32, 32)
 
 
-def test_tool_prints_the_published_size_and_asks_for_a_missing_shape():
+def test_networks_that_need_values_to_be_built_are_counted_too():
+    found = measure_complexity(Config.fromfile(DEMO / 'teacher.py'), (1, 8, 8))
+    assert found.parameters == sum(p.numel() for p in get_model('demo/teacher').parameters())
+    # The stem and two stages of two blocks at 32 channels; see the model's config for the rest.
+    stem, layer1 = 64 * 32 * 9, 4 * 64 * 32 * 32 * 9
+    layer2, layer3 = (pixels * width * (width // 2 * 10 + 3 * width * 9) for pixels, width in ((16, 64), (4, 128)))
+    assert found.macs == stem + layer1 + layer2 + layer3 + 128 * 10
+
+
+def test_tool_prints_the_published_size_and_asks_for_a_missing_shape(tmp_path):
     done = run_tool('tools/analysis_tools/get_flops.py', 'configs/bkd/spikingformer_imagenet.py')
     assert 'Parameters: 16,816,024' in done.stdout, done.stderr
-    done = run_tool('tools/analysis_tools/get_flops.py', 'configs/snn/spikformer-4-384-t4_1xb64-310e_cifar10.py')
+    (tmp_path / 'config.py').write_text(f'_base_ = [{str(DEMO / "plain.py")!r}]\nimage_shape = None\n')
+    done = run_tool('tools/analysis_tools/get_flops.py', tmp_path / 'config.py')
     assert done.returncode == 1 and '--shape C H W' in done.stderr

@@ -41,10 +41,15 @@ def table(entries: List[dict]) -> str:
         reported, trained = (result['Metrics'][key] for key in (REPORTED, TRAINED))
         if reported is not None:
             reported = f'[{reported:.2f}]({entry["Paper"]["URL"]})'
+        if trained is not None:
+            trained = f'{trained:.2f}'
+            if weights := entry.get('Weights'):
+                trained = f'[{trained}]({weights.removeprefix(str(Path(entry["Config"]).parent) + "/")})'
+        giga = data['MACs'] / 1e9
         rows.append('| ' + ' | '.join((
             f'[{entry["Name"]}]({Path(entry["Config"]).name})', result['Dataset'], f'{data["Parameters"] / 1e6:.2f} M',
-            f'{data["MACs"] / 1e9:.2f}', data.get('Teacher', ''), reported or '',
-            '' if trained is None else f'{trained:.2f}')) + ' |')
+            f'{giga:.2f}' if giga >= 0.1 else f'{giga:.4f}', data.get('Teacher', ''), reported or '',
+            trained or '')) + ' |')
     return '\n'.join(rows)
 
 

@@ -5,7 +5,7 @@ information; its name ends in the first eight digits of its SHA-256. Reading the
 of your own.
 """
 import argparse
-import hashlib
+import copy
 import json
 import os
 import os.path as osp
@@ -17,6 +17,7 @@ import bkdsnn
 from bkdsnn.apis import student_config
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.utils.checkpoint import load_file, resolve, weights_of
+from bkdsnn.utils.published import sha256
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,13 +27,23 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def config_in(checkpoint: dict, path: str) -> Config:
+    """The config that a checkpoint was trained with."""
+    text = checkpoint.get('meta', {}).get('cfg')
+    if not text:
+        raise ValueError(f'{path!r} holds no config (meta.cfg); publish a checkpoint of tools/train.py.')
+    return Config.fromstring(text, file_format='.py')
+
+
 def publish(in_file: str, out_file: str) -> str:
     """Write the student-only checkpoint and return its path."""
     checkpoint = load_file(resolve(in_file))
-    meta = checkpoint.get('meta', {})
-    if 'cfg' not in meta:
-        raise ValueError(f'{in_file!r} holds no config (meta.cfg); publish a checkpoint of tools/train.py.')
-    cfg = Config.fromstring(meta['cfg'], file_format='.py')
+    return write_published(checkpoint, config_in(checkpoint, in_file), out_file)
+
+
+def write_published(checkpoint: dict, cfg: Config, out_file: str) -> str:
+    """Write the student's weights with a config and return the path."""
+    meta, cfg = checkpoint.get('meta', {}), copy.deepcopy(cfg)
     cfg.model = student_config(cfg.model)
     # With EMA, the averaged weights are in state_dict already.
     published = dict(
@@ -41,9 +52,7 @@ def publish(in_file: str, out_file: str) -> str:
                   bkdsnn_version=bkdsnn.__version__))
     partial = f'{out_file}.partial'
     torch.save(published, partial)
-    with open(partial, 'rb') as file:
-        digest = hashlib.sha256(file.read()).hexdigest()[:8]
-    final = f'{osp.splitext(out_file)[0]}-{digest}.pth'
+    final = f'{osp.splitext(out_file)[0]}-{sha256(partial)[:8]}.pth'
     os.replace(partial, final)
     return final
 

@@ -2,6 +2,7 @@
 # those of the authors' cifar10.yml (rand-m9-n1-mstd0.4-inc1) and of timm, which reads it. As there, the official test
 # part is also what is validated on; report the last epoch, not the best one.
 dataset_type = 'CIFAR10'
+image_shape = (3, 32, 32)
 data_preprocessor = dict(
     # On the scale 0 to 1: mean 0.4914, 0.4822, 0.4465 and standard deviation 0.2470, 0.2435, 0.2616.
     mean=[125.307, 122.961, 113.8575],

@@ -1,5 +1,6 @@
 # scikit-learn's 8x8 scans, shifted by up to one pixel in training and normalised to [-1, 1].
 dataset_type = 'Digits'
+image_shape = (1, 8, 8)
 data_preprocessor = dict(mean=[127.5], std=[127.5], num_classes=10)
 train_pipeline = [dict(type='mmpretrain.RandomCrop', crop_size=8, padding=1), dict(type='mmpretrain.PackInputs')]
 test_pipeline = [dict(type='mmpretrain.PackInputs')]

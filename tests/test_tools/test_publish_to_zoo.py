@@ -1,0 +1,65 @@
+"""Weights of runs become those that get_model finds by name."""
+import shutil
+import sys
+
+import pytest
+import yaml
+
+import bkdsnn
+from bkdsnn.apis.evaluate import evaluate
+from bkdsnn.apis.model import published_weights
+from helpers import DEMO, REPOSITORY
+
+
+@pytest.fixture
+def zoo(small_teacher, tmp_path, monkeypatch):
+    """A model zoo with one model, the small teacher, and the tool that publishes to it."""
+    monkeypatch.syspath_prepend(REPOSITORY / 'tools' / 'model_converters')
+    import publish_to_zoo as tool
+    root = tmp_path / 'configs'
+    (root / 'demo').mkdir(parents=True)
+    shutil.copy(small_teacher / 'small.py', root / 'demo' / 'small.py')
+    meta = yaml.safe_load((DEMO / 'metafile.yml').read_text())
+    entry = dict(meta['Models'][0], Name='small', Config='configs/demo/small.py')
+    del entry['Weights']
+    (root / 'demo' / 'metafile.yml').write_text(yaml.safe_dump(dict(meta, Models=[entry])))
+    for module in (tool, sys.modules['bkdsnn.apis.model']):
+        monkeypatch.setattr(module, 'config_root', lambda: root)
+    return tool, root / 'demo'
+
+
+def test_published_run_is_found_by_name_with_its_accuracy(zoo, small_teacher):
+    tool, folder = zoo
+    assert published_weights() == {} and bkdsnn.list_models(pretrained=True) == []
+    (folder / 'weights').mkdir()
+    (folder / 'weights' / 'small-00000000.pth').write_bytes(b'what was published before')
+    (folder / 'weights' / 'smaller-00000000.pth').write_bytes(b'another model')
+    line = tool.publish_to_zoo('demo/small', str(small_teacher))
+    (path, ) = folder.glob('weights/small-*.pth')
+    assert path.name in line and path.name != 'small-00000000.pth' and len(list((folder / 'weights').iterdir())) == 2
+    assert bkdsnn.list_models(pretrained=True) == ['demo/small']
+    model = bkdsnn.get_model('demo/small', pretrained=True)
+    (entry, ) = yaml.safe_load((folder / 'metafile.yml').read_text())['Models']
+    assert entry['Weights'] == f'configs/demo/weights/{path.name}'
+    accuracy = entry['Results'][0]['Metrics']['Top 1 Accuracy, trained here']
+    assert accuracy == round(evaluate(model), 2) and f'{accuracy:.2f} %' in line
+
+
+def test_run_of_another_network_and_unknown_names_are_errors(zoo, small_teacher):
+    tool, folder = zoo
+    config = folder / 'small.py'
+    config.write_text(config.read_text().replace('base_channels=4', 'base_channels=8'))
+    assert 'base_channels=8' in config.read_text()
+    with pytest.raises(ValueError, match='trained another network'):
+        tool.publish_to_zoo('demo/small', str(small_teacher))
+    with pytest.raises(ValueError, match='no entry for demo/other'):
+        tool.publish_to_zoo('demo/other', str(small_teacher))
+    assert not list(folder.glob('weights/*'))
+
+
+def test_url_in_the_metafile_is_taken_as_it_is(zoo):
+    _, folder = zoo
+    meta = yaml.safe_load((folder / 'metafile.yml').read_text())
+    meta['Models'][0]['Weights'] = 'https://example.org/small-0a1b2c3d.pth'
+    (folder / 'metafile.yml').write_text(yaml.safe_dump(meta))
+    assert published_weights() == {'demo/small': 'https://example.org/small-0a1b2c3d.pth'}
