@@ -7,8 +7,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmengine.config import Config
+from PIL import Image, ImageDraw
 
 import golden
 
@@ -68,6 +70,22 @@ def demo_config(name, work_dir, teacher=None, epochs=2, **options):
     if teacher is not None:
         cfg.model.teacher = dict(type='FrozenTeacher', model=str(teacher / 'small.py'), checkpoint=str(teacher))
     return cfg
+
+
+def stroke(points, width=20, size=280):
+    """A line of a pen on a white canvas: gray (size, size)."""
+    picture = Image.new('L', (size, size), 255)
+    ImageDraw.Draw(picture).line(points, fill=0, width=width, joint='curve')
+    return np.asarray(picture)
+
+
+def small_playground(kind, per_class=5):
+    """A playground of the demo's networks, with a test set of a few samples of each class."""
+    from bkdsnn import get_model
+    networks = {name: get_model(f'demo/{kind.prefix}{name}', pretrained=True) for name in ('plain', 'mixed', 'teacher')}
+    for network in networks.values():
+        network.cfg.test_dataloader.dataset.labels_per_class = per_class
+    return kind(networks)
 
 
 def tool_environment(**env):

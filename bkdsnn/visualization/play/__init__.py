@@ -1,0 +1,1 @@
+"""A page to play with the demo's networks; ``demo/app.py`` opens it."""
