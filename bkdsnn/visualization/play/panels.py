@@ -5,12 +5,14 @@ from typing import Dict, List, Optional, Sequence
 from torch import Tensor
 
 from ...evaluation.energy import ASSUMPTIONS
-from ..figures import COLOURS, OTHER
+from ..figures import COLOURS
 from .pictures import each, spike_picture, sprite
 from .playground import STUDENTS, Playground
 from .watching import Watched
 
 TITLES = dict(plain='Plain student', mixed='Distilled student', teacher='Teacher')
+# Okabe and Ito's green, which no student has.
+TEACHER = '#009E73'
 LESSONS = dict(plain='taught by labels', mixed='taught by labels and teacher')
 WITHOUT_SPIKES = ('A student without spikes is what the same layers would need if they multiplied, in one step. The '
                   'teacher has more channels or sees more steps.')
@@ -109,7 +111,7 @@ def energies(watched: Dict[str, Watched], classes: Sequence[str], label: Optiona
     """Bars of the energy of this prediction, and how it is computed."""
     teacher = watched['teacher']
     kind = f'spiking, {steps_of(teacher)}' if teacher.neurons else 'ANN'
-    bars = [(f'Teacher ({kind})', teacher.energy, OTHER),
+    bars = [(f'Teacher ({kind})', teacher.energy, TEACHER),
             ('Student without spikes', watched['plain'].energy_as_ann, COLOURS['wsld'])]
     bars += [(f'{TITLES[name]}, {steps_of(watched[name])}', watched[name].energy, COLOURS[name]) for name in STUDENTS]
     most = max(energy for _, energy, _ in bars)
