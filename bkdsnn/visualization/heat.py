@@ -19,7 +19,8 @@ from .spikes import checked, put_title
 
 # From white, so that the image below shows through.
 RATE = LinearSegmentedColormap.from_list('rate', ['#FFFFFF', '#56B4E9', '#0072B2'])
-EVIDENCE = LinearSegmentedColormap.from_list('evidence', ['#0072B2', '#FFFFFF', '#D55E00'])
+# An odd number of colours, so that zero is white.
+EVIDENCE = LinearSegmentedColormap.from_list('evidence', ['#0072B2', '#FFFFFF', '#D55E00'], 257)
 # Below a map, black is drawn as this grey, so that its colours stay those of the colour bar, nearly.
 DARKEST = 0.75
 # Smaller images are drawn with larger pixels, so that a map over them is smooth.
@@ -43,7 +44,7 @@ def draw_rate_map(image: np.ndarray, rate: np.ndarray, title: str = '') -> Figur
     figure = Figure(figsize=(7, 3.4), layout='constrained')
     left, right = figure.subplots(1, 2)
     _picture(left, image, 'input')
-    high = max(float(rate.max()), 1e-6)
+    high = float(rate.max()) or 1.0
     _picture(right, heat_over(enlarge(image), rate, 0, high, RATE), f'{rate.min():.3f} to {rate.max():.3f}')
     _colour_bar(figure, [right], 0, high, RATE, 'spikes per neuron and step')
     put_title(figure, title)
@@ -75,7 +76,7 @@ def draw_cam(image: np.ndarray, maps: np.ndarray, scores: np.ndarray, frames: Op
     figure = Figure(figsize=(1.4 + 2.2 * columns, 0.9 + 2.4 * rows), layout='constrained')
     first, *panels = figure.subplots(rows, columns, squeeze=False).ravel()
     _picture(first, image, 'input')
-    high = max(float(np.abs(maps).max()), 1e-6)
+    high = float(np.abs(maps).max()) or 1.0
     for axes, frame, values, step in zip(panels, frames, maps, range(len(maps))):
         _picture(axes, heat_over(enlarge(frame), values, -high, high, EVIDENCE),
                  f'step {step + 1}: {100 * scores[step]:.0f} %')

@@ -92,20 +92,29 @@ def draw_membranes(charged: np.ndarray, spikes: np.ndarray, threshold: float, re
         axes.axhline(threshold, color=THRESHOLD, linestyle='--', linewidth=1.2)
         axes.axhline(reset or 0.0, color=REST, linestyle=':', linewidth=1.2)
         axes.plot(times, potentials[:, i], color=CHARGE, linewidth=1.6)
-        fired = np.flatnonzero(spikes[:, i])
-        axes.plot(fired + 1, charged[fired, i], '^', color=INK, markersize=6, clip_on=False)
+        _mark(axes, np.flatnonzero(spikes[:, i]), charged[:, i])
         axes.set_ylabel(name, rotation=0, ha='right', va='center', fontsize=9)
         axes.tick_params(labelsize=8)
         axes.margins(y=0.18)
         axes.yaxis.set_major_locator(MaxNLocator(3))
     _time_axis(rows[-1], 0, len(charged) + 0.1)
     figure.supylabel('membrane potential', fontsize=12)
-    figure.legend(handles=[Line2D([], [], color=THRESHOLD, linestyle='--', label=f'threshold {threshold:g}'),
-                           Line2D([], [], color=REST, linestyle=':', label=f'rest {reset or 0:g}'),
-                           Line2D([], [], color=INK, marker='^', linestyle='', label='spike')],
-                  loc='outside lower center', ncols=3, fontsize=9)
+    _membrane_legend(figure, threshold, reset or 0.0)
     put_title(figure, title)
     return figure
+
+
+def _mark(axes: Axes, fired: np.ndarray, charged: np.ndarray) -> None:
+    """Mark the peaks (T, ) at the indices of the steps with a spike."""
+    marks, = axes.plot(fired + 1, charged[fired], '^', color=INK, markersize=6, clip_on=False)
+    marks.set_in_layout(False)  # where there are none, the layout would fail
+
+
+def _membrane_legend(figure: Figure, threshold: float, rest: float) -> None:
+    figure.legend(handles=[Line2D([], [], color=THRESHOLD, linestyle='--', label=f'threshold {threshold:g}'),
+                           Line2D([], [], color=REST, linestyle=':', label=f'rest {rest:g}'),
+                           Line2D([], [], color=INK, marker='^', linestyle='', label='spike')],
+                  loc='outside lower center', ncols=3, fontsize=9)
 
 
 def membrane_course(charged: np.ndarray, spikes: np.ndarray, threshold: float,

@@ -19,8 +19,8 @@ from .spikes import draw_membranes, draw_raster, figure_image
 class SpikeVisualizer(UniversalVisualizer):
     """mmpretrain's visualizer, and pictures of spiking neurons for all its ``vis_backends``.
 
-    Each method takes the picture's name, what the function of the same name in :mod:`bkdsnn.visualization.spikes` or
-    :mod:`bkdsnn.visualization.heat` draws, and the step (the epoch, say). Of several processes, the first one draws.
+    Each method takes the picture's name, what is to be drawn, and the step (the epoch, say). Of several processes, the
+    first one draws.
     """
 
     @master_only
