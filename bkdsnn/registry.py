@@ -21,7 +21,7 @@ DATASETS = _child(mmengine.DATASETS, 'bkdsnn.datasets')
 TRANSFORMS = _child(mmengine.TRANSFORMS, 'bkdsnn.datasets')
 HOOKS = _child(mmengine.HOOKS, 'bkdsnn.engine')
 METRICS = _child(mmengine.METRICS, 'bkdsnn.evaluation')
-VISUALIZERS = _child(mmengine.VISUALIZERS)
+VISUALIZERS = _child(mmengine.VISUALIZERS, 'bkdsnn.visualization')
 
 # Nothing of ours is in these yet; they exist so that the scope is known and user code has a place.
 BATCH_AUGMENTS = _child(mmpretrain.BATCH_AUGMENTS)

@@ -1,1 +1,4 @@
 """Pictures and pages made from runs."""
+from .visualizer import SpikeVisualizer
+
+__all__ = ['SpikeVisualizer']

@@ -52,20 +52,21 @@ def sample_steps(dataset: BaseDataset, idx: int) -> List[Step]:
     steps = []
     if isinstance(dataset, EventDataset):
         results['events'] = dataset.load_events(results)
-        steps.append(_step('recording', results))
+        steps.append(step_of('recording', results))
     elif 'img' in results:
-        steps.append(_step('image', results))
+        steps.append(step_of('image', results))
     for transform in dataset.pipeline.transforms:
         results = transform(results)
         if results is None:
             raise ValueError(f'{type(transform).__name__} drops sample {idx} of {type(dataset).__name__}.')
-        step = _step(repr(transform), results)
+        step = step_of(repr(transform), results)
         if step.has_something_to_see and not (steps and _look_alike(steps[-1], step)):
             steps.append(step)
     return steps
 
 
-def _step(title: str, results: dict) -> Step:
+def step_of(title: str, results: dict) -> Step:
+    """What is to be seen of a sample on its way through the pipeline."""
     title = ' '.join(title.split())
     if 'inputs' in results:
         inputs = results['inputs']

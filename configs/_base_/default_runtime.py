@@ -13,7 +13,7 @@ custom_hooks = [dict(type='EpochSeedHook'), dict(type='LossGuardHook'), dict(typ
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
                dist_cfg=dict(backend='nccl'))
 vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(type='mmpretrain.UniversalVisualizer', vis_backends=vis_backends)
+visualizer = dict(type='SpikeVisualizer', vis_backends=vis_backends)
 log_level = 'INFO'
 load_from = None
 resume = False
