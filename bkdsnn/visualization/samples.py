@@ -1,13 +1,16 @@
-"""One sample of a data set, or an image file, as a network gets it and as it is drawn."""
-import os.path as osp
+"""One sample of a data set, or of a file, as a network gets it and as it is drawn."""
 from dataclasses import dataclass
-from typing import Optional
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
 
-import mmcv
 import numpy as np
 from mmengine.dataset import BaseDataset, pseudo_collate
 
+from ..apis import pipelines
 from .browse import event_image, step_of
+
+if TYPE_CHECKING:  # it imports pictures of predictions from here
+    from ..apis import SpikingInferencer
 
 
 @dataclass(frozen=True)
@@ -41,38 +44,15 @@ def take_sample(dataset: BaseDataset, idx: int) -> Sample:
     return _pack(dataset[idx], f'sample {idx}')
 
 
-def read_sample(dataset: BaseDataset, path: str) -> Sample:
-    """An image file, through the pipeline of a data set of images.
-
-    Where the pipeline does not load files itself, the image is resized to what the data set has.
+def read_sample(inferencer: 'SpikingInferencer', path: str) -> Sample:
+    """An image or a recording from a file, as an inferencer reads it for its network.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no image, or the data set has none.
+        OSError: If the file does not exist or cannot be read.
+        ValueError: If it is not what the network takes.
     """
-    if not osp.isfile(path):
-        raise FileNotFoundError(f'the image {path!r} does not exist.')
-    info = dict(img_path=path)
-    if not any('Load' in type(transform).__name__ for transform in dataset.pipeline.transforms):
-        like = dataset.get_data_info(0).get('img')
-        if like is None:
-            raise ValueError(f'{type(dataset).__name__} has no images, so {path!r} cannot take their place; give the '
-                             'index of one of its samples.')
-        image = _read_like(path, like)
-        info.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
-    try:
-        packed = dataset.pipeline(info)
-    except (AssertionError, OSError) as error:  # mmcv's way to say that a file is no image
-        raise ValueError(f'{path!r} cannot be read as an image: {error}') from error
-    return _pack(packed, osp.basename(path))
-
-
-def _read_like(path: str, like: np.ndarray) -> np.ndarray:
-    """An image file with size and channels of another image (H, W, C)."""
-    image = mmcv.imread(path, 'grayscale' if like.shape[-1] == 1 else 'color')
-    if image is None:
-        raise ValueError(f'{path!r} cannot be read as an image.')
-    return mmcv.imresize(image, like.shape[1::-1], interpolation='area').reshape(like.shape)
+    packed = pipelines.run(inferencer.pipeline, inferencer.reader.read(Path(path)))
+    return _pack(packed, Path(path).name)
 
 
 def _pack(packed: Optional[dict], name: str) -> Sample:

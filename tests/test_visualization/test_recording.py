@@ -9,6 +9,7 @@ from mmengine.model import MMDistributedDataParallel
 from mmpretrain.structures import DataSample
 
 import golden
+from bkdsnn import SpikingInferencer, get_model
 from bkdsnn.models import BaseNode, Stream
 from bkdsnn.models.distillers.recorder import FeatureRecorder
 from bkdsnn.registry import DATASETS, MODELS
@@ -24,6 +25,7 @@ from bkdsnn.visualization.recording import (
 )
 from bkdsnn.visualization.samples import Sample, read_sample, take_sample
 from bkdsnn.visualization.spikes import membrane_course
+from generated_events import generate_events
 from helpers import tiny_student
 
 LIF = dict(golden.LIF, v_threshold=0.3)
@@ -255,20 +257,24 @@ def test_events_are_drawn_frame_by_frame_and_as_a_whole():
     np.testing.assert_array_equal(sample.image, event_image(frames.sum(0)))
 
 
-def test_image_file_gets_size_and_channels_of_the_data_set(tmp_path):
-    dataset = DATASETS.build(DIGITS)
-    scan = dataset.get_data_info(5)['img']
+def test_files_are_read_as_an_inferencer_reads_them(tmp_path):
+    inferencer = SpikingInferencer(get_model('demo/mixed'))
+    scan = DATASETS.build(DIGITS).get_data_info(5)['img']
     imwrite(np.repeat(scan.repeat(4, 0).repeat(4, 1), 3, -1), str(tmp_path / 'scan.png'))
-    sample = read_sample(dataset, str(tmp_path / 'scan.png'))
+    sample = read_sample(inferencer, str(tmp_path / 'scan.png'))
     assert sample.name == 'scan.png' and sample.label is None
     np.testing.assert_array_equal(sample.data['inputs'][0], scan.transpose(2, 0, 1))
-
-
-@pytest.mark.parametrize('pipeline', [[], [dict(type='mmpretrain.LoadImageFromFile')]], ids=['arrays', 'files'])
-def test_image_that_cannot_be_read_is_named(tmp_path, pipeline):
-    dataset = DATASETS.build(dict(DIGITS, pipeline=pipeline + DIGITS['pipeline']))
+    recording = record(inferencer.model, sample.data)
+    scores = inferencer(str(tmp_path / 'scan.png'))[0]['step_scores']
+    np.testing.assert_allclose(recording.scores, scores, rtol=1e-5, atol=1e-6)
     (tmp_path / 'bad.png').write_text('no image')
-    with pytest.raises(ValueError, match="bad.png' cannot be read as an image"):
-        read_sample(dataset, str(tmp_path / 'bad.png'))
-    with pytest.raises(FileNotFoundError, match='none.png'):
-        read_sample(dataset, str(tmp_path / 'none.png'))
+    with pytest.raises(OSError, match='bad.png cannot be read as an image'):
+        read_sample(inferencer, str(tmp_path / 'bad.png'))
+
+
+def test_recordings_are_read_too(tmp_path):
+    inferencer = SpikingInferencer(get_model('demo/events_mixed'), sensor_size=(20, 20))
+    np.save(tmp_path / 'events.npy', generate_events(300, size=(20, 20)))
+    sample = read_sample(inferencer, str(tmp_path / 'events.npy'))
+    assert sample.frames.shape == (4, 20, 20, 3)
+    assert len(record(inferencer.model, sample.data).logits) == 4

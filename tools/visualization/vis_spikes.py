@@ -1,21 +1,23 @@
 """Look inside a network: ``python tools/visualization/vis_spikes.py CONFIG CHECKPOINT``.
 
-Draws, of one sample of the config's test data or an image file, spikes, membranes and firing rates of layers, and class
-activation at each time step.
+Draws, of one sample of the test data or of a file, spikes, membranes and firing rates of layers, and class activation
+at each time step.
 """
 import argparse
 from pathlib import Path
+from typing import Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
+from torch import nn
 
-from bkdsnn import init_model
+from bkdsnn import SpikingInferencer, init_model
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.registry import DATASETS
 from bkdsnn.utils.config_check import check_config
 from bkdsnn.visualization.pictures import describe, draw_recording
 from bkdsnn.visualization.recording import record
-from bkdsnn.visualization.samples import read_sample, take_sample
+from bkdsnn.visualization.samples import Sample, read_sample, take_sample
 from bkdsnn.visualization.spikes import DPI
 
 
@@ -26,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--layers', nargs='+', help='paths of neurons; default: the last ones of each stage')
     source = parser.add_mutually_exclusive_group()
     source.add_argument('--sample-idx', type=int, default=0, help='index into the test data')
-    source.add_argument('--img', help='an image file instead')
+    source.add_argument('--input', help='file of an image or a recording instead')
     parser.add_argument('--neurons', nargs='+', type=int, help='indices into each layer; default: the most active ones')
     parser.add_argument('--class-idx', type=int, help='class of the class activation; default: the predicted one')
     parser.add_argument('--time-steps', type=int, help='how long an image is shown; default: as in the config')
@@ -34,20 +36,27 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def load_sample(args: argparse.Namespace, cfg: Config, network: nn.Module) -> Tuple[Sample, Optional[Sequence[str]]]:
+    """The sample, and the names of the classes."""
+    if args.input:
+        inferencer = SpikingInferencer(network)
+        return read_sample(inferencer, args.input), inferencer.classes
+    # Frames are made anew: a cache would be filled for all samples.
+    dataset = DATASETS.build({k: v for k, v in cfg.test_dataloader.dataset.items() if k != 'cache_dir'})
+    return take_sample(dataset, args.sample_idx), dataset.metainfo.get('classes')
+
+
 def main() -> None:
     args = parse_args()
     cfg = Config.fromfile(args.config)
     check_config(cfg)
     network = init_model(cfg, args.checkpoint, 'cuda' if torch.cuda.is_available() else 'cpu')
-    # Frames are made anew: a cache would be filled for all samples.
-    dataset = DATASETS.build({k: v for k, v in cfg.test_dataloader.dataset.items() if k != 'cache_dir'})
-    sample = read_sample(dataset, args.img) if args.img else take_sample(dataset, args.sample_idx)
+    sample, classes = load_sample(args, cfg, network)
     recording = record(network, sample.data, args.layers, args.class_idx, args.time_steps)
-    classes = dataset.metainfo.get('classes')
     figures = draw_recording(recording, sample, args.neurons, classes)
     folder = Path(args.out_dir or f'work_dirs/spikes/{Path(args.config).stem}')
     folder.mkdir(parents=True, exist_ok=True)
-    stem = Path(args.img).stem if args.img else f'{args.sample_idx:05d}'
+    stem = Path(args.input).stem if args.input else f'{args.sample_idx:05d}'
     print(describe(recording, sample, classes))
     for name, figure in figures.items():
         path = folder / f'{stem}_{name}.png'
