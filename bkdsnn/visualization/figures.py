@@ -1,4 +1,4 @@
-"""Drawing: charts on matplotlib axes, channel mosaics, and both as text for a page.
+"""Charts as SVG and channel mosaics as PNG, inside a page.
 
 Colours are those of Okabe and Ito, which colour-blind readers can tell apart; markers and dashes say the same.
 """
@@ -6,28 +6,31 @@ import base64
 import io
 import math
 import re
-from typing import Callable, Dict, List, Optional, Tuple
+from dataclasses import dataclass
+from typing import Callable, Dict, Optional, Sequence, Tuple, Union
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
+from PIL import Image
 from torch import Tensor
-
-from .report_data import Comparison, Curve, Method
 
 # Stands for the text colour; a page replaces it by its own, dark or light.
 INK = '#222222'
+# Of Okabe and Ito, which colour-blind readers can tell apart; those that stand out from white first.
+PALETTE = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#56B4E9', '#E69F00')
 COLOURS = dict(plain='#0072B2', mixed='#D55E00', bkd='#CC79A7', kd='#56B4E9', wsld='#E69F00')
-OTHER = '#009E73'
-# Marker and dashes: the second way to tell methods apart.
-STYLES = [('o', '-'), ('s', '--'), ('^', '-.'), ('D', ':'), ('v', (0, (5, 1, 1, 1, 1, 1)))]
-TERM_COLOURS = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00']
+# The second way to tell lines apart.
+MARKERS = ('o', 's', '^', 'D', 'v', 'P')
+DASHES = ('-', '--', '-.', ':', (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
 SPIKE, SILENCE = (0, 114, 178, 255), (226, 226, 226, 255)
 ZEROED = (128, 128, 128, 255)
 # More would be too small to see.
 CHANNELS = 64
+# Sides in pixels above which an image is one to look at, not to count pixels of.
+SMALL = 64
 RC = {
     'svg.fonttype': 'none', 'font.family': 'sans-serif', 'font.size': 12, 'axes.spines.top': False,
     'axes.spines.right': False, 'text.color': INK, 'axes.labelcolor': INK, 'axes.edgecolor': INK, 'xtick.color': INK,
@@ -35,68 +38,22 @@ RC = {
 }
 
 
-# ---- charts ----
+@dataclass(frozen=True)
+class Look:
+    """How a line or bar is drawn."""
+
+    colour: str
+    marker: str
+    dashes: Union[str, tuple]
 
 
-def draw_accuracy(ax: Axes, comparison: Comparison) -> None:
-    """Bars of mean test accuracy, a dot per seed, and the teacher as a line."""
-    methods = list(comparison.methods.values())
-    for i, method in enumerate(methods):
-        ax.bar(i, method.mean, width=0.6, color=COLOURS.get(method.name, OTHER), alpha=0.55, linewidth=0)
-        # Side by side, so that equal seeds stay visible.
-        offsets = np.linspace(-0.18, 0.18, len(method.accuracy)) if len(method.accuracy) > 1 else [0]
-        ax.plot(i + np.asarray(offsets), method.accuracy, 'o', color=INK, markersize=5, markerfacecolor='none')
-    if comparison.teacher is not None:
-        ax.axhline(comparison.teacher, color=INK, linestyle='--', linewidth=1.5)
-        ax.annotate(f'teacher {comparison.teacher:.1f}', (len(methods) - 0.6, comparison.teacher), (0, 3),
-                    textcoords='offset points', ha='right', va='bottom')
-    ax.set_xticks(range(len(methods)), [f'{method.name}\n{method.mean:.2f}' for method in methods])
-    ax.set_xlim(-0.6, len(methods) - 0.4)
-    ax.set_ylim(*accuracy_limits(comparison))
-    ax.set_ylabel('test accuracy (%)')
-
-
-def accuracy_limits(comparison: Comparison) -> Tuple[float, float]:
-    """Limits of the accuracy axis: cut off below, where the differences would not be visible."""
-    values = [accuracy for method in comparison.methods.values() for accuracy in method.accuracy]
-    low, high = min(values), max(values + [comparison.teacher or 0])
-    span = max(high - low, 1)
-    return max(0, math.floor(low - span / 2)), min(high + 0.2 * span, 105)
-
-
-def draw_curves(ax: Axes, curves: Dict[str, Curve], ylabel: str, markers: bool) -> None:
-    """Mean over seeds, with a band of one standard deviation, by method."""
-    for (name, curve), (marker, dashes) in zip(curves.items(), STYLES):
-        colour = COLOURS.get(name, OTHER)
-        ax.plot(curve.epochs, curve.mean, color=colour, linestyle=dashes, label=name,
-                marker=marker if markers else None, markersize=5)
-        ax.fill_between(curve.epochs, curve.mean - curve.std, curve.mean + curve.std, color=colour, alpha=0.2,
-                        linewidth=0)
-    ax.set(xlabel='epoch', ylabel=ylabel)
-    ax.grid(axis='y', color=INK, alpha=0.15)
-    ax.legend()
-
-
-def draw_loss_terms(ax: Axes, terms: Dict[str, Curve]) -> None:
-    """Summands of the training loss over epochs, on a logarithmic axis."""
-    for i, (name, curve) in enumerate(terms.items()):
-        ax.plot(curve.epochs, curve.mean, color=TERM_COLOURS[i % len(TERM_COLOURS)], label=name,
-                linestyle=STYLES[i % len(STYLES)][1])
-    ax.set(xlabel='epoch', ylabel='loss (log scale)', yscale='log')
-    ax.grid(color=INK, alpha=0.15)
-    ax.legend()
-
-
-def val_curves(methods: List[Method]) -> Dict[str, Curve]:
-    """Validation accuracy of the methods that logged it."""
-    curves = {method.name: method.val_curve() for method in methods}
-    return {name: curve for name, curve in curves.items() if curve is not None}
-
-
-def classification_curves(methods: List[Method]) -> Dict[str, Curve]:
-    """Training loss of the methods without distillation terms, which the baseline does not have."""
-    curves = {method.name: method.train_curve('loss_cls') for method in methods}
-    return {name: curve for name, curve in curves.items() if curve is not None}
+def looks_of(names: Sequence[str]) -> Dict[str, Look]:
+    """A look of its own for each of up to six names; methods of the demo keep their colours everywhere."""
+    free = [colour for colour in PALETTE if colour not in {COLOURS.get(name) for name in names}] or list(PALETTE)
+    others = [name for name in names if name not in COLOURS]
+    colours = {**COLOURS, **{name: free[i % len(free)] for i, name in enumerate(others)}}
+    return {name: Look(colours[name], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)])
+            for i, name in enumerate(names)}
 
 
 def svg(draw: Callable[[Axes], None], name: str, alt: str, size: Tuple[float, float] = (4.4, 3.3)) -> str:
@@ -176,8 +133,11 @@ def picture_of(image: Tensor) -> np.ndarray:
 
 
 def data_uri(image: np.ndarray) -> str:
-    """An RGBA image as a PNG inside a page."""
+    """An RGBA image inside a page: as PNG, or as JPEG where it is large and has no gaps, as photographs have none."""
     buffer = io.BytesIO()
+    if min(image.shape[:2]) > SMALL and (image[..., 3] == 255).all():
+        Image.fromarray(image[..., :3]).save(buffer, format='jpeg', quality=85)
+        return 'data:image/jpeg;base64,' + base64.b64encode(buffer.getvalue()).decode()
     imsave(buffer, image, format='png', metadata={'Software': None})
     return 'data:image/png;base64,' + base64.b64encode(buffer.getvalue()).decode()
 

@@ -1,0 +1,126 @@
+"""The networks of a report and the data they are tried on."""
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional
+
+import numpy as np
+import torch
+from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from ...apis.model import init_model
+from ...models.distillers import Distiller
+from ...models.distillers.distiller import views_of
+from ...models.neurons.nodes import BaseNode
+from ...registry import DATASETS, MODELS
+from ...utils.checkpoint import load_file
+from ...utils.runs import Run
+
+
+@dataclass
+class Data:
+    """One data set of a run's config.
+
+    Attributes:
+        dataset: All of it, or evenly spread samples.
+        loader: Its batches, in order.
+        classes: Class names, by index; empty where the data set does not say.
+        total: Samples of the whole set.
+    """
+
+    dataset: Dataset
+    loader: DataLoader
+    classes: List[str]
+    total: int
+
+    @classmethod
+    def of(cls, run: Run, split: str = 'test', samples: Optional[int] = None) -> 'Data':
+        """Open a data set.
+
+        Args:
+            run: Whose config has it.
+            split: ``'train'``, ``'val'`` or ``'test'``.
+            samples: Take at most so many; ``None`` takes all.
+
+        Raises:
+            ValueError: If the config names no such data.
+        """
+        config = copy.deepcopy(run.config.get(f'{split}_dataloader'))
+        if config is None:
+            raise ValueError(f'the config of {run.folder} has no {split}_dataloader.')
+        config.update(persistent_workers=False)
+        with DefaultScope.overwrite_default_scope('bkdsnn'):
+            whole = dataset = DATASETS.build(config.pop('dataset'))
+            if samples is not None and len(whole) > samples:
+                dataset = Subset(whole, np.linspace(0, len(whole) - 1, samples).round().astype(int).tolist())
+            loader = Runner.build_dataloader(dict(config, dataset=dataset), seed=0)
+        names = getattr(whole, 'metainfo', {}).get('classes') or []
+        return cls(dataset, loader, list(map(str, names)), len(whole))
+
+    def name_of(self, label: int) -> str:
+        """Name of a class, or its index."""
+        return self.classes[label] if label < len(self.classes) else str(label)
+
+
+def load_student(run: Run, device: str = 'cpu') -> nn.Module:
+    """The trained student of a run, in eval mode."""
+    return uncompiled(init_model(copy.deepcopy(run.config), str(run.checkpoint), device))
+
+
+def load_distiller(run: Run, device: str = 'cpu') -> Distiller:
+    """Student, teacher and losses of a distillation run with their trained weights, in eval mode.
+
+    Raises:
+        FileNotFoundError: If the teacher's weights are neither where the run found them nor near its folder.
+    """
+    config = copy.deepcopy(run.config.model)
+    # As mmengine's runner does; without it, the input would not be normalised.
+    if run.config.get('data_preprocessor') is not None:
+        config.setdefault('data_preprocessor', copy.deepcopy(run.config.data_preprocessor))
+    _find_teacher(config.teacher, run.folder)
+    with DefaultScope.overwrite_default_scope('bkdsnn'):
+        distiller = MODELS.build(config)
+    distiller.load_state_dict(load_file(str(run.checkpoint))['state_dict'], strict=True)
+    return uncompiled(distiller.to(device).eval())
+
+
+def uncompiled(network: nn.Module) -> nn.Module:
+    """Let a network's neurons run eagerly: for a few batches, compiling them would take longer than it saves."""
+    for module in network.modules():
+        if isinstance(module, BaseNode):
+            module.backend = 'eager'
+    return network
+
+
+def inputs_of(network: nn.Module, data: dict) -> Dict[str, Tensor]:
+    """What a network's data preprocessor makes of a batch of the data loader, for ``student`` and ``teacher``."""
+    return views_of(network.data_preprocessor(copy.deepcopy(data), False)['inputs'])
+
+
+@torch.no_grad()
+def step_logits(network: nn.Module, data: dict) -> Tensor:
+    """Logits (T, B, K) of each time step for a batch of the data loader; of an ANN (1, B, K)."""
+    logits = network(inputs_of(network, data)['student'])
+    return logits.unsqueeze(0) if logits.dim() == 2 else logits
+
+
+@torch.no_grad()
+def teacher_logits(distiller: Distiller, data: dict) -> Tensor:
+    """The teacher's logits (1, B, K) for a batch of the distiller's data loader."""
+    return distiller.teacher(inputs_of(distiller, data)['teacher']).unsqueeze(0)
+
+
+def _find_teacher(teacher: ConfigDict, folder: Path) -> None:
+    """Replace paths of a teacher's config that are no more by those of the same name near a run's folder."""
+    wanted = Path(str(teacher.get('checkpoint')))
+    if not wanted.exists():
+        found = [parent / name for parent in folder.absolute().parents for name in (wanted, wanted.name)]
+        teacher.checkpoint = str(next(filter(Path.exists, found), wanted))
+    model = teacher.get('model')
+    if isinstance(model, str) and model.endswith('.py') and not Path(model).exists():
+        # A work directory keeps the config of its network.
+        teacher.model = str(next(Path(teacher.checkpoint).glob('*.py'), model))
