@@ -9,6 +9,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 import bkdsnn  # noqa: F401
+from generated_runs import train_comparison
 from helpers import demo_config
 
 
@@ -33,3 +34,21 @@ def small_teacher(tmp_path_factory):
     with DefaultScope.overwrite_default_scope('bkdsnn'):
         Runner.from_cfg(cfg).train()
     return folder
+
+
+@pytest.fixture(scope='session')
+def small_comparison(tmp_path_factory, small_teacher):
+    """Folder with ``plain`` and ``mixed``, two seeds each, and a summary; see :func:`train_comparison`."""
+    torch.set_num_threads(1)
+    return train_comparison(tmp_path_factory.mktemp('comparison'), small_teacher)
+
+
+@pytest.fixture(scope='session')
+def small_report(tmp_path_factory, small_comparison):
+    """Page and picture about :func:`small_comparison`, measured on 30 samples."""
+    from bkdsnn.visualization.report import write_report  # most tests need not wait for it
+    folder = tmp_path_factory.mktemp('report') / 'new'
+    with DefaultScope.overwrite_default_scope('bkdsnn'):
+        page = write_report(str(small_comparison), out=str(folder / 'report.html'), picture=str(folder / 'picture.png'),
+                            samples=30)
+    return page, folder / 'picture.png'

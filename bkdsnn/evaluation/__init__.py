@@ -1,6 +1,8 @@
-"""What a network costs, and what it answers over time."""
+"""What a network costs, what it answers over time, and how near it is to its teacher."""
+from .cka import FeatureSimilarity, linear_cka
 from .complexity import Complexity, input_shape_of, measure_complexity
 from .energy import LayerCost, NetworkCost, NeuronActivity
+from .gradients import GradientShare, gradient_shares
 from .over_time import (
     EarlyExit,
     OverTime,
@@ -16,7 +18,8 @@ from .over_time_metric import AccuracyOverTime
 from .synops import measure_synops
 
 __all__ = [
-    'AccuracyOverTime', 'Complexity', 'EarlyExit', 'LayerCost', 'NetworkCost', 'NeuronActivity', 'OverTime',
-    'accuracy_over_time', 'calibrate_early_exit', 'early_exit', 'exit_steps', 'input_shape_of', 'measure_complexity',
-    'measure_synops', 'running_scores', 'scores_at', 'stack_steps'
+    'AccuracyOverTime', 'Complexity', 'EarlyExit', 'FeatureSimilarity', 'GradientShare', 'LayerCost', 'NetworkCost',
+    'NeuronActivity', 'OverTime', 'accuracy_over_time', 'calibrate_early_exit', 'early_exit', 'exit_steps',
+    'gradient_shares', 'input_shape_of', 'linear_cka', 'measure_complexity', 'measure_synops', 'running_scores',
+    'scores_at', 'stack_steps'
 ]

@@ -2,6 +2,7 @@
 import json
 import re
 from dataclasses import dataclass
+from glob import escape, glob
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
@@ -91,7 +92,8 @@ def find_runs(path: str) -> List[Run]:
     path = Path(path)
     inside = [folder for folder in (path, *path.parents[:3]) if _is_run(folder)] if path.is_file() else [path]
     folders = [folder for folder in inside if _is_run(folder)] or [
-        config.parent for config in path.rglob('*.py') if _is_run(config.parent)]
+        config.parent for config in map(Path, glob(f'{escape(str(path))}/**/*.py', recursive=True))
+        if _is_run(config.parent)]
     if not folders:
         raise FileNotFoundError(f'{path} {"holds" if path.exists() else "does not exist, so it is"} no run (a work '
                                 'directory with its config and log); train one with python tools/train.py CONFIG '

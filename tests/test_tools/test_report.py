@@ -1,22 +1,29 @@
-import json
+"""The report's page, from runs as training leaves them."""
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
 
+from bkdsnn.apis.evaluate import build_loader, evaluate
 from bkdsnn.apis.model import init_model
 from bkdsnn.utils.runs import Run
-from bkdsnn.visualization.probes import TestBatch, load_distiller, predict, trace_features
 from bkdsnn.visualization.report import Report, write_report
-from bkdsnn.visualization.report_data import Comparison, Gain, Method, verdict
-from helpers import demo_config, run_tool
+from bkdsnn.visualization.report.bench import Bench
+from bkdsnn.visualization.report.groups import Comparison
+from bkdsnn.visualization.report.measure import ask
+from bkdsnn.visualization.report.networks import inputs_of, load_distiller, step_logits
+from bkdsnn.visualization.report.page import take_accuracies
+from bkdsnn.visualization.report.traces import trace_features
+from generated_runs import derive_run, write_summary
+from helpers import run_tool
 
-SECTIONS = ['results', 'accuracy', 'learning', 'losses', 'spikes', 'features']
-VOID = {'meta', 'img', 'br', 'link', 'input', 'hr'}
+SECTIONS = ['results', 'accuracy', 'settings', 'learning', 'losses', 'gradients', 'over-time', 'energy', 'confusion',
+            'examples', 'similarity', 'spikes', 'features']
+VOID = {'meta', 'img', 'br', 'link', 'input', 'hr', 'wbr', 'path', 'circle'}
+# Enough for every section, and quick; as of the fixture's page.
+SAMPLES = 30
 
 
 class Page(HTMLParser):
@@ -24,15 +31,19 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.ids, self.words, self.without_alt = [], [], [], []
+        self.open, self.ids, self.links, self.words, self.without_alt, self.missing = [], [], [], [], [], []
         self.feed(text)
         self.close()
 
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
         self.ids += [attrs['id']] if 'id' in attrs else []
-        if tag == 'img' and not attrs.get('alt') or tag == 'svg' and not attrs.get('aria-label'):
+        self.links += [attrs['href']] if tag == 'a' else []
+        hidden = attrs.get('aria-hidden') == 'true'
+        if tag == 'img' and not attrs.get('alt') or tag == 'svg' and not (attrs.get('aria-label') or hidden):
             self.without_alt.append(tag)
+        if attrs.get('class') == 'missing':
+            self.missing.append(len(self.words))
         if tag not in VOID:
             self.open.append(tag)
 
@@ -49,50 +60,50 @@ class Page(HTMLParser):
     def text(self):
         return ' '.join(' '.join(self.words).split())
 
+    @property
+    def sections(self):
+        return [name for name in self.ids if name in SECTIONS]
 
-@pytest.fixture(scope='module')
-def demo(tmp_path_factory, small_teacher):
-    """A folder as ``make demo`` leaves it: two methods, two seeds of two epochs each, a summary with known numbers."""
-    folder = tmp_path_factory.mktemp('demo')
-    torch.set_num_threads(1)
-    for name in ('plain', 'mixed'):
-        for seed in (0, 1):
-            cfg = demo_config(name, folder / name / f'seed{seed}', small_teacher if name == 'mixed' else None,
-                              **{'randomness.seed': seed, 'train_cfg.val_interval': 1})
-            with DefaultScope.overwrite_default_scope('bkdsnn'):
-                Runner.from_cfg(cfg).train()
-    write_summary(folder, plain=[81.25, 83.75], mixed=[90.5, 91.5])
-    return folder
+    @property
+    def reasons(self):
+        return [self.words[i] for i in self.missing]
 
 
-def write_summary(folder, **accuracies):
-    methods = {name: dict(accuracy=accuracy, lr=0.3) for name, accuracy in accuracies.items()}
-    (folder / 'summary.json').write_text(json.dumps(dict(teachers=dict(teacher=98.1), methods=methods)))
+def read(path):
+    return Page(path.read_text(encoding='utf-8'))
 
 
 @pytest.fixture(scope='module')
-def written(demo):
-    out, picture = demo / 'page' / 'report.html', demo / 'page' / 'picture.png'
-    assert write_report(str(demo), str(out), str(picture)) == out
-    return out.read_text(encoding='utf-8'), picture.read_bytes()
+def written(small_report):
+    assert [path.name for path in small_report] == ['report.html', 'picture.png']
+    return small_report
+
+
+@pytest.fixture(scope='module')
+def report(small_comparison):
+    state = torch.get_rng_state()
+    gathered = Report.gather(str(small_comparison), samples=SAMPLES)
+    assert torch.equal(torch.get_rng_state(), state), 'the random numbers of the caller are left alone'
+    return gathered
 
 
 def test_page_has_every_section_and_is_well_formed(written):
-    page = Page(written[0])
+    page = read(written[0])
     assert not page.open and not page.without_alt
-    assert [name for name in page.ids if name in SECTIONS] == SECTIONS
-    assert len(page.ids) == len(set(page.ids))
+    assert page.sections == SECTIONS and page.links == [f'#{name}' for name in SECTIONS]
+    assert len(page.ids) == len(set(page.ids)) and not page.reasons
 
 
 def test_page_needs_no_network(written):
-    addresses = set(re.findall(r'https?://[^\s"\'<)]+', written[0]))
+    text = written[0].read_text(encoding='utf-8')
+    addresses = set(re.findall(r'https?://[^\s"\'<)]+', text))
     assert all(address.startswith('http://www.w3.org/') for address in addresses)
-    assert not re.findall(r'<(?:script|link|iframe)|@import|src="(?!data:)', written[0])
-    assert '$' not in written[0]
+    assert not re.findall(r'<(?:script|link|iframe)|@import|src="(?!data:)|url\((?!#)', text)
+    assert '$' not in text
 
 
 def test_page_shows_the_numbers_of_the_summary(written):
-    text = Page(written[0]).text
+    text = read(written[0]).text
     for number in ('82.50 ± 1.77', '91.00 ± 0.71', '+8.50 ± 0.75', '2 of 2', '98.10', '81.25, 83.75', '90.50, 91.50'):
         assert number in text
     # One degree of freedom: 12.7 standard errors to each side.
@@ -100,90 +111,166 @@ def test_page_shows_the_numbers_of_the_summary(written):
 
 
 def test_picture_is_a_wide_png(written):
-    assert written[1][:8] == b'\x89PNG\r\n\x1a\n'
-    assert [int.from_bytes(written[1][i:i + 4], 'big') for i in (16, 20)] == [1600, 600]
+    content = written[1].read_bytes()
+    assert content[:8] == b'\x89PNG\r\n\x1a\n'
+    assert [int.from_bytes(content[i:i + 4], 'big') for i in (16, 20)] == [1600, 600]
 
 
-def test_distiller_is_the_network_that_was_trained(demo):
-    run = Run.open(demo / 'mixed' / 'seed0')
-    batch = TestBatch.of(run)
-    distiller, student = load_distiller(run, demo / 'teacher'), init_model(run.config, str(run.checkpoint))
-    inputs = [network.data_preprocessor(batch.data, False)['inputs'] for network in (distiller, student)]
+def test_same_runs_give_the_same_page(written, report):
+    assert written[0].read_text(encoding='utf-8') == report.page()
+
+
+def measure(*paths):
+    """Test data of runs, and what was measured and noted on all of them."""
+    bench = Bench(Comparison.read(paths)).load()
+    answers = ask(bench, 'test')
+    take_accuracies(bench, answers)
+    return bench, answers
+
+
+def test_measured_accuracy_is_that_of_the_test_tool(small_comparison):
+    run = Run.open(small_comparison / 'mixed' / 'seed1')
+    bench, found = measure(run.folder)
+    group, = bench.comparison.groups
+    expected = evaluate(init_model(run.config, str(run.checkpoint)), 'test')
+    assert group.accuracy == {1: pytest.approx(expected)} and not bench.notes
+    answers, = found.of(group).values()
+    assert len(answers.labels) == 897 and answers.over_time.accuracy[-1] == pytest.approx(expected)
+
+
+def test_measured_teacher_is_the_teacher_alone(report, small_teacher):
+    network = init_model(str(small_teacher / 'small.py'), str(small_teacher))
+    loader = build_loader(network.cfg, 'test')
+    data = report.tested.data['mixed']
+    whole = torch.cat([step_logits(network, batch)[0] for batch in loader])
+    torch.testing.assert_close(report.tested.teachers['mixed'].logits[0], whole[data.indices], rtol=1e-4, atol=1e-4)
+    assert len(data) == SAMPLES and data.indices[-1] == 896
+
+
+def test_summary_that_the_checkpoints_contradict_is_noted(small_comparison, tmp_path):
+    (tmp_path / 'plain').symlink_to(small_comparison / 'plain')
+    write_summary(tmp_path, plain=[99.0, 99.0])
+    notes = measure(tmp_path)[0].notes
+    assert len(notes) == 1 and re.search(r'summary says 99\.00 % for plain.*compare_runs\.py', notes[0])
+
+
+def test_distiller_is_the_network_that_was_trained(small_comparison):
+    run = Run.open(small_comparison / 'mixed' / 'seed0')
+    distiller, student = load_distiller(run), init_model(run.config, str(run.checkpoint))
+    batch = next(iter(build_loader(run.config, 'test')))
+    inputs = [inputs_of(network, batch)['student'] for network in (distiller, student)]
     # Normalised as in training, whose preprocessor stands beside the model in the config.
     assert torch.equal(*inputs) and inputs[0].abs().max() <= 1
     with torch.no_grad():
         assert torch.equal(distiller(inputs[0]), student(inputs[1]))
 
 
-def test_traced_features_give_the_training_loss(demo):
-    run = Run.open(demo / 'mixed' / 'seed0')
-    batch = TestBatch.of(run)
-    distiller = load_distiller(run, demo / 'teacher')
-    chosen = list(range(len(batch.labels)))
-    trace = trace_features(distiller, batch.data, chosen)
+def test_traced_features_give_the_training_loss(small_comparison):
+    run = Run.open(small_comparison / 'mixed' / 'seed0')
+    batch, distiller = next(iter(build_loader(run.config, 'test'))), load_distiller(run)
+    chosen = list(range(len(batch['data_samples'])))
+    trace = trace_features(distiller, batch, chosen)
     loss = distiller.losses.loss_bkd
     expected = loss.loss_weight * (trace.restored - trace.teacher).square().sum() / len(chosen)
-    inputs = distiller.data_preprocessor(batch.data, False)['inputs']
+    inputs = inputs_of(distiller, batch)['student']
     with torch.no_grad(), distiller.student_recorder, distiller.teacher_recorder:
         distiller.student(inputs)
         distiller.teacher(inputs)
         actual = loss(distiller.student_recorder.features[loss.student],
                       distiller.teacher_recorder.features[loss.teacher], mask=trace.mask)
     assert torch.allclose(actual, expected, rtol=1e-4)
-    again = trace_features(distiller, batch.data, chosen)
+    again = trace_features(distiller, batch, chosen)
     assert torch.equal(trace.mask, again.mask) and 0.05 < float((trace.mask == 0).float().mean()) < 0.3
 
 
-def test_last_running_prediction_is_the_networks_own(demo):
-    report = Report.gather(str(demo))
-    network = init_model(report.comparison.plain.runs[0].config, str(report.comparison.plain.runs[0].checkpoint))
-    trace = report.spikes['plain']
-    assert torch.equal(trace.scores[-1].argmax(-1), predict(network, report.batch.data)[report.chosen])
+def test_last_running_prediction_is_the_networks_own(small_comparison, report):
+    run = Run.open(small_comparison / 'plain' / 'seed0')
+    looked = report.inside
+    trace = looked.spikes['plain']
+    logits = step_logits(init_model(run.config, str(run.checkpoint)), looked.batch.batch).mean(0)
+    assert torch.equal(trace.scores[-1].argmax(-1), logits.argmax(-1)[looked.chosen])
     assert list(trace.spikes)[:2] == ['stem', 'layer1']
     assert all(set(spikes.unique().tolist()) <= {0.0, 1.0} for spikes in trace.spikes.values())
 
 
-def test_without_distillation_its_sections_are_left_out(demo, tmp_path):
-    (tmp_path / 'plain').symlink_to(demo / 'plain')
-    write_summary(tmp_path, plain=[81.25])
-    page = Page(write_report(str(tmp_path)).read_text(encoding='utf-8'))
-    assert [name for name in page.ids if name in SECTIONS] == ['results', 'accuracy', 'learning', 'spikes']
+def test_examples_are_mistakes_that_the_teacher_does_not_make(report):
+    assert report.examples
+    for example in report.examples:
+        assert list(example.answers) == ['mixed', 'plain', 'teacher']
+        assert example.answers['teacher'][0] == example.label != example.answers['mixed'][0]
 
 
-def test_resumed_steps_count_once(tmp_path):
-    lines = [dict(loss_cls=loss, epoch=2, step=step) for loss, step in ((9.0, 3), (4.0, 3), (2.0, 4))]
-    logs = tmp_path / 'a' / 'vis_data'
-    logs.mkdir(parents=True)
-    (logs / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
-    curve = Method('plain', [1.0], runs=[Run(tmp_path, Config())]).train_curve('loss_cls')
-    assert curve.epochs.tolist() == [2] and curve.values.tolist() == [[3.0]]
+def test_gradients_and_similarity_are_those_of_each_run(report):
+    assert {name: len(seeds) for name, seeds in report.gradients.items()} == dict(mixed=2)
+    assert list(report.gradients['mixed'][0]) == ['loss_cls', 'loss_bkd', 'loss_wsld']
+    assert list(report.similarities) == ['plain', 'mixed']
+    assert report.similarities['mixed'].columns == ['conv1', 'layer1', 'layer2', 'layer3', 'head']
+    assert report.costs.samples == SAMPLES and report.costs.students['plain'].time_steps == 2
 
 
-@pytest.mark.parametrize('differences, words', [
-    ([1.0, 1.2, 1.1], 'better than plain'),
-    ([-1.0, -1.2, -1.1], 'worse than plain'),
-    ([1.0, -1.2, 0.1], 'do not tell it from plain'),
-    ([5.0], 'one seed'),
-])
-def test_verdict_follows_the_numbers(differences, words):
-    assert words in verdict(Method('mixed', [90.0]), Gain(differences))
+def test_without_distillation_its_sections_are_left_out(small_comparison, tmp_path):
+    (tmp_path / 'plain').symlink_to(small_comparison / 'plain')
+    write_summary(tmp_path, plain=[81.25, 83.75])
+    page = read(write_report(str(tmp_path), samples=SAMPLES))
+    assert page.sections == ['results', 'accuracy', 'learning', 'over-time', 'energy', 'confusion', 'spikes']
+    assert not page.reasons
 
 
-def test_missing_folder_names_path_and_command(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'nowhere.summary\.json.*make demo'):
-        write_report(str(tmp_path / 'nowhere'))
-    result = run_tool('tools/analysis_tools/report.py', tmp_path / 'nowhere')
-    assert result.returncode == 1 and 'make demo' in result.stderr and 'Traceback' not in result.stderr
+def test_one_run_alone_is_enough(small_comparison, tmp_path):
+    out = tmp_path / 'report.html'
+    page = read(write_report(str(small_comparison / 'mixed' / 'seed0'), out=str(out), samples=SAMPLES))
+    # There is nothing to compare its settings with.
+    assert page.sections == [name for name in SECTIONS if name != 'settings']
+    assert 'Report on mixed' in page.text
+    assert page.reasons == [f'The accuracy of mixed is measured on {SAMPLES} of 897 test samples, evenly spread.']
 
 
-def test_summary_without_runs_names_path_and_command(tmp_path):
-    write_summary(tmp_path, plain=[81.25])
-    with pytest.raises(FileNotFoundError, match=r'plain.*seed0.*make demo'):
-        Comparison.read(str(tmp_path))
+def test_teacher_that_is_gone_takes_nothing_else_with_it(small_comparison, tmp_path):
+    mine = derive_run(small_comparison / 'mixed' / 'seed0', tmp_path / 'mine')
+    config = Run.open(mine).config
+    config.model.teacher.checkpoint = 'gone/teacher'
+    config.dump(str(mine / 'mixed.py'))
+    page = read(write_report(str(mine), str(small_comparison / 'plain' / 'seed0'), out=str(tmp_path / 'r.html'),
+                             samples=SAMPLES))
+    assert [name for name in SECTIONS if name not in page.sections] == []
+    assert "checkpoint 'gone/teacher' does not exist" in page.reasons[0]
+    assert sum('this needs the teacher of mine' in reason for reason in page.reasons) == 5
 
 
-@pytest.mark.parametrize('text', ['{"methods"', '{}', '[]', '{"methods": {"mixed": {"accuracy": [1.0]}}}'])
-def test_damaged_summary_is_named(tmp_path, text):
-    (tmp_path / 'summary.json').write_text(text)
-    with pytest.raises(ValueError, match=r'summary\.json.*make demo'):
-        Comparison.read(str(tmp_path))
+def test_data_that_are_gone_leave_the_logs(small_comparison, tmp_path):
+    mine = derive_run(small_comparison / 'plain' / 'seed0', tmp_path / 'mine', plain=False)
+    config = Run.open(mine).config
+    for split in ('train', 'val', 'test'):
+        config[f'{split}_dataloader'].dataset = dict(type='ImageFolder', data_root='gone', split='val', pipeline=[])
+    config.dump(str(mine / 'mixed.py'))
+    page = read(write_report(str(mine), out=str(tmp_path / 'r.html'), samples=SAMPLES))
+    assert {'results', 'learning'} <= set(page.sections) and 'is not known' in page.text
+    assert page.reasons and all('gone' in reason for reason in page.reasons)
+
+
+def test_checkpoint_that_is_damaged_is_noted_and_the_others_are_measured(small_comparison, tmp_path, monkeypatch):
+    for seed in (0, 1):
+        shutil.copytree(small_comparison / 'plain' / f'seed{seed}', tmp_path / f'seed{seed}')
+    (tmp_path / 'seed1' / 'epoch_2.pth').write_bytes(b'half')
+    bench, _ = measure(tmp_path)
+    assert any('seed1 is left out of all measurements' in note for note in bench.notes)
+    assert list(bench.comparison.groups[0].accuracy) == [0]
+    monkeypatch.setenv('BKDSNN_DEBUG', '1')
+    with pytest.raises(ValueError, match='cannot be read'):
+        measure(tmp_path)
+
+
+def test_tool_says_where_the_page_is(small_comparison, tmp_path):
+    out = tmp_path / 'report.html'
+    result = run_tool('tools/analysis_tools/report.py', small_comparison / 'plain' / 'seed0',
+                      small_comparison / 'mixed' / 'seed0', '--out', out, '--samples', SAMPLES, '--device', 'cpu')
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == f'Wrote {out}' and 'Comparison of plain and mixed' in read(out).text
+    assert 'Gradients of the loss terms' in result.stderr
+
+
+@pytest.mark.parametrize('arguments, words', [
+    (('{0}/nowhere', ), 'nowhere does not exist'), (('{0}', '--samples', '0'), 'samples=0 must be at least 1')])
+def test_bad_input_is_one_paragraph(small_comparison, arguments, words):
+    result = run_tool('tools/analysis_tools/report.py', *(argument.format(small_comparison) for argument in arguments))
+    assert result.returncode == 1 and words in result.stderr and 'Traceback' not in result.stderr

@@ -109,11 +109,15 @@ class Bench:
         others.sort(key=lambda pair: isinstance(pair[1], Missing))
         return others[0] if others else (None, None)
 
-    def data(self, run: Run, split: str) -> Data:
-        """A data set of a run, cut down to ``samples``; runs with the same data loader share it."""
-        key = (split, str(run.config[f'{split}_dataloader']))
+    def data(self, run: Run, split: str, samples: Optional[int] = None) -> Data:
+        """A data set of a run, cut down to ``samples`` of its own or of all; runs with the same loader share it."""
+        return self.whole(run, split).spread(min(samples or self.samples, self.samples))
+
+    def whole(self, run: Run, split: str) -> Data:
+        """All of a data set of a run."""
+        key = (split, str(run.config.get(f'{split}_dataloader')))
         if key not in self._data:
-            self._data[key] = Data.of(run, split, self.samples)
+            self._data[key] = Data.of(run, split)
         return self._data[key]
 
 

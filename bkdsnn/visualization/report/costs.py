@@ -4,37 +4,44 @@ from typing import Callable, Dict, Iterable, Mapping, Optional
 
 from torch import nn
 
-from ...evaluation.energy import NetworkCost
-from ...evaluation.synops import measure_synops
+from ...evaluation import NetworkCost, measure_synops
 from ...models.distillers import Distiller
 from .networks import inputs_of
-
-SAMPLES = 64
 
 
 @dataclass
 class Costs:
-    """Cost of one prediction, mean over ``samples`` test samples; by name of the student, and of the teacher."""
+    """Cost of one prediction, mean over test samples.
+
+    Attributes:
+        students: By name.
+        teacher: ``None`` where there is no teacher.
+        samples: How many were measured.
+    """
 
     students: Dict[str, NetworkCost]
     teacher: Optional[NetworkCost]
     samples: int
 
 
-def measure_costs(students: Mapping[str, nn.Module], distiller: Optional[Distiller], data: dict,
+def measure_costs(students: Mapping[str, nn.Module], distiller: Optional[Distiller], batches: Iterable[dict],
                   track: Callable[[Iterable, str], Iterable] = lambda items, title: items) -> Costs:
-    """Count operations and spikes on the first samples of a batch.
+    """Count operations and spikes.
 
     Args:
         students: In eval mode, by name.
         distiller: Whose teacher is measured, if there is one.
-        data: Batch of the distiller's data loader, or of the students'.
-        track: Wraps the networks, with a title, to show progress.
+        batches: Of the distiller's data loader, or of the students'.
+        track: Wraps the batches, with a title, to show progress.
     """
-    networks = {name: (network, inputs_of(network, data)['student']) for name, network in students.items()}
+    def measure(name: str, network: nn.Module, inputs: Callable) -> NetworkCost:
+        return measure_synops(network, map(inputs, track(batches, f'Counting operations of {name}')))
+
+    costs = {name: measure(name, network, lambda data, network=network: inputs_of(network, data)['student'])
+             for name, network in students.items()}
+    teacher = None
     if distiller is not None:
-        teacher = distiller.teacher
-        networks[None] = teacher.network, teacher.prepare(inputs_of(distiller, data)['teacher'])
-    costs = {name: measure_synops(network, [inputs[:SAMPLES]])
-             for name, (network, inputs) in track(list(networks.items()), 'Counting operations')}
-    return Costs(costs, costs.pop(None, None), min(SAMPLES, len(data['data_samples'])))
+        teacher = measure('the teacher', distiller.teacher.network,
+                          lambda data: distiller.teacher.prepare(inputs_of(distiller, data)['teacher']))
+    found = [*costs.values(), *([] if teacher is None else [teacher])]
+    return Costs(costs, teacher, max((cost.samples for cost in found), default=0))

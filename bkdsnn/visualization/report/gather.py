@@ -18,6 +18,8 @@ from .traces import FeatureTrace, SpikeTrace, choose_layers, trace_features, tra
 # Images on which spikes and features are shown.
 IMAGES = 3
 EXAMPLES = 8
+# Samples on which features are compared, and on which operations are counted one by one.
+COMPARED, COUNTED = 512, 64
 
 
 @dataclass
@@ -90,10 +92,10 @@ def choose_examples(bench: Bench, tested: Tested) -> Optional[List[Example]]:
     answers = {name: found for name, found in answers.items() if found and found.labels.equal(teacher.labels)}
     answers['teacher'], student = teacher, answers[focus.name]
     data, bgr = tested.data[focus.name], reads_bgr(focus.runs[0])
-    return [Example(i, picture(data.dataset[i]['inputs'], bgr), data.name_of(int(student.labels[i])),
-                    {name: (data.name_of(int(found.classes[i])), float(found.confidence[i]))
-                     for name, found in answers.items()})
-            for i in lost_samples(student, teacher, EXAMPLES)]
+    return [Example(
+        data.indices[i], picture(data.loader.dataset[i]['inputs'], bgr), data.name_of(int(student.labels[i])),
+        {name: (data.name_of(int(found.classes[i])), float(found.confidence[i])) for name, found in answers.items()})
+        for i in lost_samples(student, teacher, EXAMPLES)]
 
 
 def _first_answers(tested: Tested, group: Group) -> Optional[Answers]:
@@ -114,7 +116,7 @@ def compare_all(bench: Bench) -> Dict[str, Union[Similarity, Missing]]:
 
 
 def _compare(bench: Bench, source: Group, student: nn.Module, distiller: Distiller) -> Similarity:
-    return compare_features(student, distiller, bench.data(source.runs[0], 'test').loader)
+    return compare_features(student, distiller, bench.data(source.runs[0], 'test', COMPARED).loader)
 
 
 def costs_of(bench: Bench) -> Costs:
@@ -126,5 +128,4 @@ def costs_of(bench: Bench) -> Costs:
     networks = {group.name: bench.first(group) for group in bench.comparison.drawn
                 if same_samples(group.runs[0].config, run.config)}
     networks = {name: network for name, network in networks.items() if network is not None}
-    batch = TestBatch.of(run, bench.data(run, 'test')).batch
-    return measure_costs(networks, distiller, batch, bench.track)
+    return measure_costs(networks, distiller, bench.data(run, 'test', COUNTED).loader, bench.track)

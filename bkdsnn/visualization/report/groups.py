@@ -119,7 +119,7 @@ class Comparison:
             groups = [_summarised(name, entry, _seeds(folder / name))
                       for name, entry in summary['methods'].items() if entry['accuracy']]
             teachers = [float(accuracy) for accuracy in summary.get('teachers', {}).values()]
-        except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f'{path} is not a summary of runs ({type(error).__name__}: {error}). Write it anew with '
                              f'python tools/analysis_tools/compare_runs.py {folder}, or `make demo`.') from error
         self.groups += groups

@@ -106,9 +106,9 @@ def bar(share: float, text: str) -> str:
 
 def heat_cell(strength: float, text: str) -> str:
     """A table cell whose colour grows with ``strength``, from 0 to 1; :file:`template.html` has the colours."""
-    strength = 0.0 if np.isnan(strength) else min(max(strength, 0), 1)
-    # From where text is easier to read in the other colour, in a dark page and in a light one.
-    shade = 'high' if strength >= 0.93 else 'half' if strength >= 0.6 else 'low'
+    strength = 0.0 if np.isnan(strength) else round(min(max(strength, 0), 1), 2)
+    # From where text in the other colour is easier to read: in a dark page, and in a light one.
+    shade = 'high' if strength > 0.935 else 'half' if strength > 0.635 else 'low'
     return f'<td class="{shade}" style="--heat:{strength:.2f}">{text}</td>'
 
 

@@ -14,6 +14,8 @@ from .groups import Group, seed_of
 from .networks import Data, load_distiller, step_logits, teacher_logits
 
 GRADIENT_BATCHES = 4
+# Percentage points that early exit may lose where its threshold is chosen.
+MAX_DROP = 0.5
 
 
 @dataclass
@@ -70,7 +72,7 @@ def _by_loader(bench: Bench, split: str) -> List[List[Tuple[Group, Run]]]:
     """Runs that read the same data in the same way, together."""
     loaders: Dict[str, List[Tuple[Group, Run]]] = {}
     for group, run in bench.all_runs:
-        loaders.setdefault(str(run.config[f'{split}_dataloader']), []).append((group, run))
+        loaders.setdefault(str(run.config.get(f'{split}_dataloader')), []).append((group, run))
     return list(loaders.values())
 
 
@@ -79,7 +81,7 @@ class Exit:
     """Early exit of one run on the test data.
 
     Attributes:
-        calibrated: With the threshold chosen elsewhere, without loss of accuracy there.
+        calibrated: With the threshold chosen elsewhere.
         all_steps: Accuracy in percent of all steps, on the same samples.
     """
 
@@ -96,7 +98,7 @@ class Exits:
 
 
 def calibrate(bench: Bench, tested: Tested) -> Exits:
-    """Choose thresholds on validation data and apply them to test data.
+    """Choose thresholds on validation data, where they lose little accuracy, and apply them to test data.
 
     Where a config validates on its test data, half of the samples take the place of each.
     """
@@ -111,7 +113,7 @@ def calibrate(bench: Bench, tested: Tested) -> Exits:
         answers = tested.students[key]
         known, unknown = (_every_other(answers, 0), _every_other(answers, 1)) if same else (
             validated.students[key], answers)
-        threshold = calibrate_early_exit(known.scores, known.labels).threshold
+        threshold = calibrate_early_exit(known.scores, known.labels, MAX_DROP).threshold
         calibrated = early_exit(unknown.scores, unknown.labels, threshold)
         exits.setdefault(group.name, {})[key[1]] = Exit(calibrated, unknown.accuracy)
     return Exits(exits, 'every other test sample, applied to those between' if same else 'the validation data')
@@ -129,7 +131,7 @@ def measure_gradients(bench: Bench) -> Dict[str, Union[List[Shares], Missing]]:
     measured: Dict[str, Union[List[Shares], Missing]] = {}
     for group, run in bench.track([pair for pair in bench.all_runs if pair[1].distils], 'Gradients of the loss terms'):
         distiller = bench.distillers[group.name]
-        shares = distiller if isinstance(distiller, Missing) else attempt(_gradients, run, bench.device)
+        shares = distiller if isinstance(distiller, Missing) else attempt(_gradients, bench, run)
         if isinstance(shares, Missing):
             measured.setdefault(group.name, shares)
         elif not isinstance(measured.setdefault(group.name, []), Missing):
@@ -137,7 +139,7 @@ def measure_gradients(bench: Bench) -> Dict[str, Union[List[Shares], Missing]]:
     return measured
 
 
-def _gradients(run: Run, device: str) -> Shares:
+def _gradients(bench: Bench, run: Run) -> Shares:
     # Not the one of the other measurements: batch norms move in training mode.
-    distiller, data = load_distiller(run, device), Data.of(run, 'train')
-    return gradient_shares(distiller, islice(data.loader, GRADIENT_BATCHES))
+    distiller = load_distiller(run, bench.device)
+    return gradient_shares(distiller, islice(bench.data(run, 'train').loader, GRADIENT_BATCHES))

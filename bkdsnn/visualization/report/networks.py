@@ -2,7 +2,7 @@
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List
 
 import numpy as np
 import torch
@@ -10,13 +10,14 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Subset
 
+from ...apis.evaluate import build_loader
 from ...apis.model import init_model
 from ...models.distillers import Distiller
 from ...models.distillers.distiller import views_of
 from ...models.neurons.nodes import BaseNode
-from ...registry import DATASETS, MODELS
+from ...registry import MODELS
 from ...utils.checkpoint import load_file
 from ...utils.runs import Run
 
@@ -26,40 +27,40 @@ class Data:
     """One data set of a run's config.
 
     Attributes:
-        dataset: All of it, or evenly spread samples.
-        loader: Its batches, in order.
+        loader: Batches of its samples.
+        indices: Of its samples in the whole set, as it may be a part.
         classes: Class names, by index; empty where the data set does not say.
-        total: Samples of the whole set.
+        config: Of the data loader.
     """
 
-    dataset: Dataset
     loader: DataLoader
+    indices: List[int]
     classes: List[str]
-    total: int
+    config: dict
 
     @classmethod
-    def of(cls, run: Run, split: str = 'test', samples: Optional[int] = None) -> 'Data':
-        """Open a data set.
-
-        Args:
-            run: Whose config has it.
-            split: ``'train'``, ``'val'`` or ``'test'``.
-            samples: Take at most so many; ``None`` takes all.
+    def of(cls, run: Run, split: str = 'test') -> 'Data':
+        """Open all of a data set: ``'train'``, ``'val'`` or ``'test'``.
 
         Raises:
             ValueError: If the config names no such data.
         """
-        config = copy.deepcopy(run.config.get(f'{split}_dataloader'))
-        if config is None:
-            raise ValueError(f'the config of {run.folder} has no {split}_dataloader.')
-        config.update(persistent_workers=False)
+        loader = build_loader(run.config, split)
+        classes = list(map(str, loader.dataset.metainfo.get('classes') or []))
+        return cls(loader, list(range(len(loader.dataset))), classes, run.config[f'{split}_dataloader'])
+
+    def spread(self, samples: int) -> 'Data':
+        """At most so many of its samples, spread evenly."""
+        if len(self) <= samples:
+            return self
+        indices = np.linspace(0, len(self) - 1, samples).round().astype(int).tolist()
+        config = dict(copy.deepcopy(self.config), dataset=Subset(self.loader.dataset, indices))
         with DefaultScope.overwrite_default_scope('bkdsnn'):
-            whole = dataset = DATASETS.build(config.pop('dataset'))
-            if samples is not None and len(whole) > samples:
-                dataset = Subset(whole, np.linspace(0, len(whole) - 1, samples).round().astype(int).tolist())
-            loader = Runner.build_dataloader(dict(config, dataset=dataset), seed=0)
-        names = getattr(whole, 'metainfo', {}).get('classes') or []
-        return cls(dataset, loader, list(map(str, names)), len(whole))
+            loader = Runner.build_dataloader(config)
+        return Data(loader, [self.indices[i] for i in indices], self.classes, self.config)
+
+    def __len__(self) -> int:
+        return len(self.indices)
 
     def name_of(self, label: int) -> str:
         """Name of a class, or its index."""

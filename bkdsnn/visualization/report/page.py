@@ -5,6 +5,7 @@ from pathlib import Path
 from string import Template
 from typing import Dict, List, Optional, Union
 
+from ...utils.atomic import write_atomically
 from .bench import Bench, Missing, attempt, default_device, reproducible, same_samples
 from .costs import Costs
 from .gather import Inside, choose_examples, compare_all, costs_of, look_inside
@@ -62,8 +63,10 @@ class Report:
 
         Raises:
             FileNotFoundError: If a path holds no trained run; the message names the command that makes one.
-            ValueError: If a ``summary.json`` is damaged.
+            ValueError: If a ``summary.json`` is damaged, or ``samples`` is not positive.
         """
+        if samples < 1:
+            raise ValueError(f'samples={samples} must be at least 1.')
         comparison = Comparison.read(paths)
         bench = Bench(comparison, samples, device or default_device(), show_progress)
         with reproducible():
@@ -71,7 +74,7 @@ class Report:
             tested = attempt(ask, bench, 'test')
             known = isinstance(tested, Tested)
             if known:
-                _take_accuracies(bench, tested)
+                take_accuracies(bench, tested)
             return cls(
                 comparison, bench.notes + _differing_data(comparison), tested,
                 attempt(calibrate, bench, tested) if known else None, attempt(measure_gradients, bench),
@@ -114,18 +117,19 @@ class Report:
         return f'Data: {run.config.test_dataloader.dataset.type}. {length}Runs: {paths}.'
 
 
-def _take_accuracies(bench: Bench, tested: Tested) -> None:
+def take_accuracies(bench: Bench, tested: Tested) -> None:
     """Complete the accuracies by those measured, and note where they contradict a summary."""
     comparison = bench.comparison
     for group in comparison.groups:
         measured = {seed: answers.accuracy for seed, answers in tested.of(group).items()}
-        data = tested.data.get(group.name)
+        data = tested.data.get(group.name, ())
+        total = len(bench.whole(group.runs[0], 'test')) if data else 0
         if measured and not group.accuracy:
             group.accuracy = measured
-            if len(data.dataset) < data.total:
-                bench.notes.append(f'The accuracy of {group.name} is measured on {len(data.dataset):,} of '
-                                   f'{data.total:,} test samples, evenly spread.')
-        elif measured and measured.keys() == group.accuracy.keys() and len(data.dataset) == data.total:
+            if len(data) < total:
+                bench.notes.append(f'The accuracy of {group.name} is measured on {len(data):,} of '
+                                   f'{total:,} test samples, evenly spread.')
+        elif measured and measured.keys() == group.accuracy.keys() and len(data) == total:
             mean = sum(measured.values()) / len(measured)
             if abs(mean - group.mean) > TOLERANCE:
                 bench.notes.append(f'The summary says {group.mean:.2f} % for {group.name}, but its checkpoints reach '
@@ -157,7 +161,8 @@ def write_report(*paths: str, out: Optional[str] = None, picture: Optional[str] 
     report = Report.gather(*paths, **options)
     path = Path(out) if out else Path(paths[0] if len(paths) == 1 else '.') / 'report.html'
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(report.page(), encoding='utf-8')
+    page = report.page().encode()
+    write_atomically(path, lambda file: file.write(page))
     if picture:
         Path(picture).parent.mkdir(parents=True, exist_ok=True)
         draw_picture(report.comparison, report.inside).savefig(picture)

@@ -102,15 +102,13 @@ def stage_features(network: nn.Module, inputs: Tensor) -> Dict[str, Tensor]:
 
 
 @torch.no_grad()
-def compare_features(student: nn.Module, distiller: Distiller, batches: Iterable[dict],
-                     limit: int = 512) -> Similarity:
+def compare_features(student: nn.Module, distiller: Distiller, batches: Iterable[dict]) -> Similarity:
     """CKA between the stages of a student and those of a distiller's teacher.
 
     Args:
         student: In eval mode; the distiller's or another one.
         distiller: Whose teacher is compared.
         batches: Of the distiller's data loader; those with fewer than four samples are skipped.
-        limit: Stop after so many samples.
 
     Raises:
         ValueError: If there is no batch of four or more samples.
@@ -124,8 +122,6 @@ def compare_features(student: nn.Module, distiller: Distiller, batches: Iterable
             similarity = FeatureSimilarity(list(mine), list(theirs))
         if len(inputs) >= MIN_SAMPLES:
             similarity.update(mine, theirs)
-        if similarity.samples >= limit:
-            break
     if similarity is None or not similarity.samples:
         raise ValueError(f'features are compared on a batch of at least {MIN_SAMPLES} samples.')
     short = [[path.removeprefix('backbone.') for path in paths] for paths in (similarity.rows, similarity.columns)]

@@ -2,7 +2,8 @@
 from html import escape
 from typing import Dict, List, Union
 
-from ....evaluation.energy import ASSUMPTIONS, NetworkCost, rates_by_stage
+from ....evaluation import NetworkCost
+from ....evaluation.energy import ASSUMPTIONS, rates_by_stage
 from ..bench import Missing
 from ..costs import Costs
 from ..html import bar, breakable, missing, pair, section, stacked_table, table

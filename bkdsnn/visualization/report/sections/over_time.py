@@ -9,7 +9,7 @@ from ..bench import Missing
 from ..charts import draw_over_time
 from ..groups import Comparison
 from ..html import breakable, figure, legend, listing, missing, note, pair, plus_minus, section, table
-from ..measure import Exit, Exits, Tested
+from ..measure import MAX_DROP, Exit, Exits, Tested
 from ..statistics import Curve, spread
 from .learning import ends_of
 
@@ -61,7 +61,7 @@ def _exits(exits: Union[Exits, Missing, None]) -> str:
         return note(exits, 'Early exit could not be measured')
     rows = [_exit_row(name, list(seeds.values())) for name, seeds in exits.runs.items()]
     return ('<h3>Early exit</h3><p>A sample stops at the first step at which the network is sure enough. The '
-            f'confidence that it takes is the lowest that loses no accuracy on {exits.chosen_on}.</p>' +
+            f'confidence that it takes is the lowest that loses at most {MAX_DROP:g} points on {exits.chosen_on}.</p>' +
             table(['Method', 'Confidence', 'Steps on average', 'Accuracy, %', 'without exit, %'], rows,
                   'On the test data, mean ± standard deviation over seeds.'))
 
