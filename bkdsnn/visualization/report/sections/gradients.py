@@ -21,10 +21,10 @@ def gradients(measured: Union[Dict[str, Union[List[Shares], Missing]], Missing])
     parts = [note(shares, name) if isinstance(shares, Missing) else _table(name, shares)
              for name, shares in measured.items()]
     return section('gradients', TITLE,
-                   "The gradient of each term, with its weight, on the student's backbone at the last checkpoint, over "
-                   f'the first {GRADIENT_BATCHES} training batches. The share says how much of the pull is the '
-                   "term's; the cosine whether it pulls where the labels do: 1 the same way, 0 at a right angle, -1 "
-                   'against them.', ''.join(parts))
+                   "The gradient of each term, with its weight, on the student's backbone at the last checkpoint, mean "
+                   f'over the first training batches ({GRADIENT_BATCHES} at most). The share says how much of the pull '
+                   "is the term's; the cosine whether it pulls where the labels do: 1 the same way, 0 at a right "
+                   'angle, -1 against them.', ''.join(parts))
 
 
 def _table(name: str, seeds: List[Shares]) -> str:
