@@ -73,6 +73,7 @@ demo-events: $(STAMP)
 	$(PY) tools/train_seeds.py $(EVENTS)_teacher.py --single
 	$(PY) tools/train_seeds.py $(EVENTS)_plain.py $(EVENTS)_mixed.py --seeds 5
 	$(PY) tools/analysis_tools/compare_runs.py work_dirs/demo_events
+	$(PY) tools/analysis_tools/report.py work_dirs/demo_events
 	$(PY) tools/visualization/browse_dataset.py $(EVENTS)_mixed.py --output-dir work_dirs/demo_events/samples
 
 # Twelve points for each: first a grid of nine, then three more beyond its best one.

@@ -11,10 +11,10 @@ from bkdsnn.apis.model import init_model
 from bkdsnn.utils.runs import Run
 from bkdsnn.visualization.report import Report, write_report
 from bkdsnn.visualization.report.bench import Bench
-from bkdsnn.visualization.report.groups import Comparison
 from bkdsnn.visualization.report.measure import ask
 from bkdsnn.visualization.report.networks import inputs_of, load_distiller, step_logits
 from bkdsnn.visualization.report.page import take_accuracies
+from bkdsnn.visualization.report.reading import read_comparison
 from bkdsnn.visualization.report.traces import trace_features
 from generated_runs import derive_run, write_summary
 from helpers import run_tool
@@ -122,7 +122,7 @@ def test_same_runs_give_the_same_page(written, report):
 
 def measure(*paths):
     """Test data of runs, and what was measured and noted on all of them."""
-    bench = Bench(Comparison.read(paths)).load()
+    bench = Bench(read_comparison(paths)).load()
     answers = ask(bench, 'test')
     take_accuracies(bench, answers)
     return bench, answers
@@ -246,6 +246,23 @@ def test_data_that_are_gone_leave_the_logs(small_comparison, tmp_path):
     page = read(write_report(str(mine), out=str(tmp_path / 'r.html'), samples=SAMPLES))
     assert {'results', 'learning'} <= set(page.sections) and 'is not known' in page.text
     assert page.reasons and all('gone' in reason for reason in page.reasons)
+
+
+def test_data_of_one_run_that_are_gone_leave_the_other(small_comparison, tmp_path):
+    mine = derive_run(small_comparison / 'plain' / 'seed0', tmp_path / 'mine')
+    config = Run.open(mine).config
+    config.test_dataloader.dataset = dict(type='ImageFolder', data_root='gone', split='val', pipeline=[])
+    config.dump(str(mine / 'mixed.py'))
+    bench, found = measure(mine, small_comparison / 'plain' / 'seed0')
+    assert list(found.students) == [('plain', 0)] and 'test data of mine cannot be used' in bench.notes[0]
+
+
+def test_folders_of_methods_are_told_apart(small_comparison, tmp_path):
+    (tmp_path / 'other').mkdir()
+    (tmp_path / 'other' / 'plain').symlink_to(small_comparison / 'plain')
+    write_summary(tmp_path / 'other', plain=[70.0, 71.0])
+    names = [group.name for group in read_comparison([small_comparison, tmp_path / 'other']).groups]
+    assert names == [f'{small_comparison.name}/plain', 'mixed', 'other/plain']
 
 
 def test_checkpoint_that_is_damaged_is_noted_and_the_others_are_measured(small_comparison, tmp_path, monkeypatch):

@@ -16,10 +16,12 @@ from bkdsnn.utils.runs import Run
 from bkdsnn.visualization.figures import MARKERS, looks_of
 from bkdsnn.visualization.report.answers import Answers, agreement, collect_answers, confused_pairs, lost_samples
 from bkdsnn.visualization.report.config_diff import describe, differences, settings_of
-from bkdsnn.visualization.report.groups import Comparison, Group, group_runs
+from bkdsnn.visualization.report.groups import Comparison, Group
 from bkdsnn.visualization.report.html import heat_table, plus_minus
 from bkdsnn.visualization.report.page import TEMPLATE
 from bkdsnn.visualization.report.pictures import picture, reads_bgr
+from bkdsnn.visualization.report.reading import group_runs, read_comparison
+from bkdsnn.visualization.report.sections.settings import settings
 from bkdsnn.visualization.report.similarity import (
     MAX_STAGES,
     compare_features,
@@ -57,6 +59,15 @@ def test_pipelines_are_chains():
     assert describe([1, 2.50]) == '[1, 2.5]'
 
 
+def test_many_trainings_list_each_value_once_with_all_that_have_it(tmp_path):
+    groups = [Group(f'g{i}', [make_run(tmp_path / str(i), lr=lr)]) for i, lr in enumerate((0.1, 0.3, 0.1, 0.1))]
+    text = re.sub(r'<[^>]+>', ' ', settings(Comparison(groups, [])))
+    assert re.search(r'optim_ wrapper\. optimizer\. lr +g0, g2 and g3:  0\.1 +g1:  0\.3', text)
+    few = re.sub(r'<[^>]+>', ' ', settings(Comparison(groups[:2], [])))
+    assert re.search(r'optim_ wrapper\. optimizer\. lr +g0  0\.1 +g1  0\.3', few)
+    assert settings(Comparison(groups[:1], [])) == ''
+
+
 # ---- groups ----
 
 
@@ -90,14 +101,14 @@ def test_groups_get_short_names_of_their_own(tmp_path, small_comparison, folders
     for seed, (*parts, lr) in enumerate(folders):
         paths.append(tmp_path.joinpath(*parts))
         derive_run(small_comparison / 'plain' / 'seed0', paths[-1], seed, **{'optim_wrapper.optimizer.lr': lr})
-    assert [group.name for group in Comparison.read(paths).groups] == names
+    assert [group.name for group in read_comparison(paths).groups] == names
 
 
 def test_first_without_a_teacher_is_the_baseline_unless_one_is_plain(small_comparison):
     mixed, plain = small_comparison / 'mixed' / 'seed0', small_comparison / 'plain' / 'seed0'
-    comparison = Comparison.read([mixed, plain])
+    comparison = read_comparison([mixed, plain])
     assert comparison.baseline.name == 'plain' and comparison.main.name == comparison.focus.name == 'mixed'
-    alone = Comparison.read([mixed])
+    alone = read_comparison([mixed])
     assert alone.baseline.name == alone.focus.name == 'mixed' and alone.main is None
 
 
@@ -111,8 +122,8 @@ def test_folder_without_a_summary_gives_all_its_runs_but_not_their_teacher(tmp_p
     (tmp_path / 'mixed' / 'mixed.py').unlink()
     run.config.model.teacher.checkpoint = str(tmp_path / 'teacher')
     run.config.dump(str(tmp_path / 'mixed' / 'mixed.py'))
-    found = Comparison.read([tmp_path])
-    assert [(group.name, len(group.runs)) for group in found.groups] == [('mixed', 1), ('plain', 2)]
+    found = read_comparison([tmp_path])
+    assert [(group.name, len(group.runs)) for group in found.groups] == [('plain', 2), ('mixed', 1)]
 
 
 def test_gain_pairs_the_seeds_that_both_have():
@@ -292,14 +303,14 @@ def test_missing_numbers_are_not_coloured():
 def test_summary_without_runs_names_path_and_command(tmp_path):
     write_summary(tmp_path, plain=[81.25])
     with pytest.raises(FileNotFoundError, match=r'plain.*seed0.*make demo'):
-        Comparison.read([tmp_path])
+        read_comparison([tmp_path])
 
 
 @pytest.mark.parametrize('text', ['{"methods"', '{}', '[]', '{"methods": {"mixed": {"accuracy": ["?"]}}}'])
 def test_damaged_summary_is_named(tmp_path, text):
     (tmp_path / 'summary.json').write_text(text)
     with pytest.raises(ValueError, match=r'summary\.json.*make demo'):
-        Comparison.read([tmp_path])
+        read_comparison([tmp_path])
 
 
 def test_run_without_a_checkpoint_names_the_command(tmp_path, small_comparison):
@@ -309,4 +320,4 @@ def test_run_without_a_checkpoint_names_the_command(tmp_path, small_comparison):
     for path in tmp_path.glob('run/*.pth'):
         path.unlink()
     with pytest.raises(FileNotFoundError, match=r'no checkpoint yet.*tools/train\.py'):
-        Comparison.read([tmp_path / 'run'])
+        read_comparison([tmp_path / 'run'])

@@ -94,8 +94,8 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str = ''
 
 def stacked_table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str = '') -> str:
     """A table that a narrow window shows as a list: under each row's name, its cells with their columns' names."""
-    named = [[first, *(f'<span class="of">{head}</span><span>{cell}</span>' for head, cell in zip(heads[1:], cells))]
-             for first, *cells in rows]
+    named = [[first, *(f'<span class="of">{head}</span><span>{cell}</span>' if head else f'<div>{cell}</div>'
+                       for head, cell in zip(heads[1:], cells))] for first, *cells in rows]
     return table(heads, named, caption, 'stacked')
 
 

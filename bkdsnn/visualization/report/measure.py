@@ -46,26 +46,38 @@ class Tested:
 def ask(bench: Bench, split: str) -> Tested:
     """Ask all students, and on the test data their teachers, about every sample.
 
-    Runs with the same data loader share a pass over the data, groups with the same teacher its answers.
+    Runs with the same data loader share a pass over the data, groups with the same teacher its answers. Data that
+    cannot be read are noted.
+
+    Raises:
+        ValueError: If no data can be read.
     """
     tested = Tested()
-    for runs in _by_loader(bench, split):
-        data = bench.data(runs[0][1], split)
-        students = {(group.name, seed_of(group, run)): (group, run) for group, run in runs}
-        students = {key: partial(step_logits, bench.students[key]) for key in students if key in bench.students}
-        teachers = {} if split != 'test' else {
-            str(run.config.model.teacher): partial(teacher_logits, bench.distillers[group.name])
-            for group, run in runs if isinstance(bench.distillers.get(group.name), Distiller)}
-        title = f'Asking {len(students) + len(teachers)} networks about the {split} data'
-        answers = collect_answers({**students, **teachers}, bench.track(data.loader, title))
-        tested.students.update({key: answers[key] for key in students})
-        for group, run in runs:
-            tested.data[group.name] = data
-            teacher = answers.get(str(run.config.model.get('teacher')))
-            student = answers.get((group.name, seed_of(group, run)))
-            if teacher is not None and student is not None and student.classes_known == teacher.classes_known:
-                tested.teachers[group.name] = teacher
+    loaders = _by_loader(bench, split)
+    failed = {', '.join(dict.fromkeys(group.name for group, _ in runs)): reason for runs in loaders
+              if isinstance(reason := attempt(_ask_together, bench, split, runs, tested), Missing)}
+    if len(failed) == len(loaders):
+        raise ValueError(next(iter(failed.values())))
+    bench.notes += [f'The {split} data of {names} cannot be used: {reason}' for names, reason in failed.items()]
     return tested
+
+
+def _ask_together(bench: Bench, split: str, runs: List[Tuple[Group, Run]], tested: Tested) -> None:
+    """Ask the networks of runs that read the same data, and keep their answers."""
+    data = bench.data(runs[0][1], split)
+    keys = [(group.name, seed_of(group, run)) for group, run in runs]
+    students = {key: partial(step_logits, bench.students[key]) for key in keys if key in bench.students}
+    teachers = {} if split != 'test' else {
+        str(run.config.model.teacher): partial(teacher_logits, bench.distillers[group.name])
+        for group, run in runs if isinstance(bench.distillers.get(group.name), Distiller)}
+    title = f'Asking {len(students) + len(teachers)} networks about the {split} data'
+    answers = collect_answers({**students, **teachers}, bench.track(data.loader, title))
+    tested.students.update({key: answers[key] for key in students})
+    for (group, run), key in zip(runs, keys):
+        tested.data[group.name] = data
+        teacher, student = answers.get(str(run.config.model.get('teacher'))), answers.get(key)
+        if teacher is not None and student is not None and student.classes_known == teacher.classes_known:
+            tested.teachers[group.name] = teacher
 
 
 def _by_loader(bench: Bench, split: str) -> List[List[Tuple[Group, Run]]]:
@@ -110,6 +122,8 @@ def calibrate(bench: Bench, tested: Tested) -> Exits:
     exits: Dict[str, Dict[int, Exit]] = {}
     for group, run in bench.track(spiking, 'Choosing thresholds of early exit'):
         key = (group.name, seed_of(group, run))
+        if validated is not None and key not in validated.students:
+            continue
         answers = tested.students[key]
         known, unknown = (_every_other(answers, 0), _every_other(answers, 1)) if same else (
             validated.students[key], answers)

@@ -14,6 +14,7 @@ from .html import contents, listing, missing
 from .measure import Exits, Shares, Tested, ask, calibrate, measure_gradients
 from .picture import draw_picture
 from .pictures import Example
+from .reading import read_comparison
 from .sections import costs, gradients, inside, learning, mistakes, over_time, results, settings, similarity
 from .similarity import Similarity
 
@@ -56,7 +57,7 @@ class Report:
         """Open runs, read their logs, and try their networks on their data.
 
         Args:
-            paths: As in :meth:`Comparison.read`.
+            paths: As in :func:`read_comparison`.
             samples: Of each data set, evenly spread ones up to this number are used.
             device: Where networks run; ``None`` takes a GPU where there is one.
             show_progress: Whether to print progress to the terminal.
@@ -67,7 +68,7 @@ class Report:
         """
         if samples < 1:
             raise ValueError(f'samples={samples} must be at least 1.')
-        comparison = Comparison.read(paths)
+        comparison = read_comparison(paths)
         bench = Bench(comparison, samples, device or default_device(), show_progress)
         with reproducible():
             bench.load()
@@ -134,8 +135,9 @@ def take_accuracies(bench: Bench, tested: Tested) -> None:
             if abs(mean - group.mean) > TOLERANCE:
                 bench.notes.append(f'The summary says {group.mean:.2f} % for {group.name}, but its checkpoints reach '
                                    f'{mean:.2f} %. Bring it up to date with tools/analysis_tools/compare_runs.py.')
-    if comparison.teacher is None:
-        comparison.teacher = next((answers.accuracy for answers in tested.teachers.values()), None)
+    teacher = tested.teacher_of(comparison.focus)
+    if comparison.teacher is None and teacher is not None:
+        comparison.teacher = teacher.accuracy
 
 
 def _differing_data(comparison: Comparison) -> List[str]:

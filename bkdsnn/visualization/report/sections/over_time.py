@@ -25,9 +25,9 @@ def over_time(comparison: Comparison, tested: Union[Tested, Missing], exits: Uni
         return ''
     looks = looks_of([group.name for group in comparison.groups])
     drawn = {name: curve for name, curve in curves.items() if name in [group.name for group in comparison.drawn]}
-    teacher = next((answers.accuracy for answers in tested.teachers.values()), None)
+    teacher = tested.teacher_of(comparison.focus)
     alt = f'Line chart of test accuracy after each time step for {listing(list(drawn))}. {ends_of(drawn)}'
-    chart = svg(lambda ax: draw_over_time(ax, drawn, looks, teacher), 'over-time', alt)
+    chart = svg(lambda ax: draw_over_time(ax, drawn, looks, teacher and teacher.accuracy), 'over-time', alt)
     caption = 'Mean over seeds, with a band of one standard deviation.'
     return section('over-time', TITLE,
                    'A spiking network answers after every step; the prediction is that of the mean logits so far. '
