@@ -15,7 +15,6 @@ from ..models.distillers.recorder import FeatureRecorder
 from ..models.heads import SpikingLinearHead
 from ..models.neurons import BaseNode
 from ..models.neurons.functional import fire_and_reset
-from .probes import choose_layers
 
 
 class LayerTrace(NamedTuple):
@@ -79,6 +78,15 @@ def student_of(model: nn.Module) -> nn.Module:
     """The network to look at: of a distiller the student, without a wrapper such as DDP."""
     model = model.module if is_model_wrapper(model) else model
     return getattr(model, 'student', model)
+
+
+def choose_layers(network: nn.Module) -> List[str]:
+    """Path of the last neuron of each stage, such as ``'backbone.layer1.0.unit2.neuron'``; shortcuts do not count."""
+    stages: Dict[str, str] = {}
+    for path, module in network.named_modules():
+        if isinstance(module, BaseNode) and 'downsample' not in path:
+            stages['.'.join(path.split('.')[:2])] = path
+    return list(stages.values())
 
 
 def check_layers(network: nn.Module, layers: Optional[Sequence[str]]) -> List[str]:

@@ -5,6 +5,7 @@ from typing import Dict, List, Optional, Union
 from torch import nn
 
 from ...models.distillers import Distiller
+from ..recording import choose_layers
 from .answers import Answers, lost_samples
 from .bench import Bench, Missing, attempt, same_samples
 from .costs import Costs, measure_costs
@@ -13,7 +14,7 @@ from .measure import Tested
 from .networks import step_logits
 from .pictures import Example, TestBatch, picture, reads_bgr
 from .similarity import Similarity, compare_features
-from .traces import FeatureTrace, SpikeTrace, choose_layers, trace_features, trace_spikes
+from .traces import FeatureTrace, SpikeTrace, trace_features, trace_spikes
 
 # Images on which spikes and features are shown.
 IMAGES = 3

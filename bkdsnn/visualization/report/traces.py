@@ -11,7 +11,7 @@ from ...models.distillers.recorder import FeatureRecorder
 from ...models.layers import time_mean
 from ...models.losses import BKDLoss
 from ...models.losses.bkd_loss import blur_mask
-from ...models.neurons.nodes import BaseNode
+from ..recording import choose_layers
 from .networks import inputs_of, step_logits
 
 
@@ -48,15 +48,6 @@ class FeatureTrace:
     teacher: Tensor
     explained: float
     blur_ratio: float
-
-
-def choose_layers(network: nn.Module) -> List[str]:
-    """Path of the last neuron of each stage, such as ``'backbone.layer1.0.unit2.neuron'``; shortcuts do not count."""
-    stages: Dict[str, str] = {}
-    for path, module in network.named_modules():
-        if isinstance(module, BaseNode) and 'downsample' not in path:
-            stages['.'.join(path.split('.')[:2])] = path
-    return list(stages.values())
 
 
 @torch.no_grad()
