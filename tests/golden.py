@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bkdsnn.models import SpikingClassifier
 from bkdsnn.models.neurons import BaseNode
+from bkdsnn.utils import official_keys
 
 ROOT = Path(__file__).parent / 'data' / 'golden'
 
@@ -50,6 +52,26 @@ def recipe_weights(name):
         }[rule]()
         weights[key] = torch.from_numpy(np.asarray(value)).to(getattr(torch, entry['dtype']))
     return weights
+
+
+def sew_resnet18():
+    """SEW-ResNet-18 with the weights of the recording ``sew_resnet18``."""
+    model = SpikingClassifier(
+        backbone=dict(type='SEWResNet', arch=18, T=4, neuron=IF, out_indices=(0, 1, 2, 3)),
+        head=dict(type='SpikingLinearHead', num_classes=10, in_channels=512))
+    model.load_state_dict(official_keys.convert(recipe_weights('sew_resnet18'), official_keys.SEW_RESNET))
+    return model
+
+
+def sew_dvs_net(connect='ADD'):
+    """The SEW network for events with the weights of the recording ``sew_dvs``, and the rules that rename its keys."""
+    weights = recipe_weights('sew_dvs')
+    rules = official_keys.sew_dvs_rules([official_keys.canonical(key) for key in weights])
+    model = SpikingClassifier(
+        backbone=dict(type='SEWDVSNet', arch='cifar10-dvs', neuron=PLIF, connect=connect),
+        head=dict(type='SpikingLinearHead', num_classes=10, in_channels=128))
+    model.load_state_dict(official_keys.convert(weights, rules))
+    return model, rules
 
 
 @contextmanager

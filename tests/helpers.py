@@ -60,6 +60,39 @@ def lively(name, seed=0):
     return model
 
 
+LIF = dict(golden.IF, type='LIFNode', tau=2.0, decay_input=True, v_threshold=0.5)
+BLOCKS = dict(depth=1, channels=32, num_heads=4, patch_size=4)
+# Of every backbone, the smallest network that has all of its parts.
+SMALL_BACKBONES = dict(
+    SEWResNet=dict(arch=dict(layers=(1, 1), widths=(8, 16)), T=2, neuron=golden.IF),
+    SEWDVSNet=dict(arch=dict(widths=(8, 8, 16)), neuron=dict(LIF, type='ParametricLIFNode')),
+    Spikformer=dict(arch=BLOCKS, T=2, neuron=LIF, tokenizer='sps'),
+    Spikingformer=dict(arch=BLOCKS, T=2, neuron=LIF),
+    QKFormer=dict(arch=dict(depths=(1, 1, 1), channels=32, num_heads=4, patch_size=4), T=2, neuron=LIF),
+    MetaSpikeFormer=dict(arch=dict(channels=(8, 8, 16, 16, 16), depths=(1, ) * 5, num_heads=4), T=2, neuron=LIF,
+                         out_indices=(3, )))
+
+
+def firing(cfg, frames):
+    """The network of a config in eval mode, with running statistics with which its neurons fire on the frames."""
+    from bkdsnn.registry import MODELS
+    model = MODELS.build(cfg)
+    with torch.no_grad():
+        for _ in range(10):
+            model(frames)
+    return model.eval()
+
+
+def small_network(backbone, **changes):
+    """A network of ``SMALL_BACKBONES`` whose neurons fire, and frames (3, 2, 2, 32, 32) for it."""
+    frames = torch.rand(3, 2, 2, 32, 32) * 4
+    in_channels = 16 if backbone in ('SEWResNet', 'SEWDVSNet', 'MetaSpikeFormer') else 32
+    head = dict(type='SpikingLinearHead', num_classes=10, in_channels=in_channels,
+                neuron=LIF if backbone == 'MetaSpikeFormer' else None)
+    cfg = dict(type=backbone, in_channels=2, **{**SMALL_BACKBONES[backbone], **changes})
+    return firing(dict(type='SpikingClassifier', backbone=cfg, head=head), frames), frames
+
+
 def demo_config(name, work_dir, teacher=None, epochs=2, **options):
     """A demo config cut down to a few epochs, as an mmengine Config; ``teacher`` is the folder of ``small_teacher``."""
     cfg = Config.fromfile(DEMO / f'{name}.py')

@@ -149,6 +149,8 @@ def arguments(tool: Path) -> set:
         source += (REPOSITORY / 'bkdsnn' / 'apis' / 'cli.py').read_text(encoding='utf-8')
     if 'add_demo_arguments' in source:
         source += (REPOSITORY / 'bkdsnn' / 'apis' / 'demo.py').read_text(encoding='utf-8')
+    if 'add_export_arguments' in source:
+        source += (REPOSITORY / 'bkdsnn' / 'export' / 'command.py').read_text(encoding='utf-8')
     calls = re.findall(r'add_argument\(\s*(.*?)\)\n', source, re.DOTALL)
     shown = [call for call in calls if argparse.SUPPRESS not in call and 'argparse.SUPPRESS' not in call]
     return {name[1] for name in (re.search(r"'(--[\w-]+)'", call) for call in shown) if name}

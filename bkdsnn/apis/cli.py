@@ -66,7 +66,7 @@ def build_runner(cfg: Config) -> Runner:
 
 
 # What bad input raises. Others keep their trace, since they are ours to mend.
-MENDABLE = (ValueError, KeyError, TypeError, OSError, FloatingPointError)
+MENDABLE = (ValueError, KeyError, TypeError, OSError, FloatingPointError, ModuleNotFoundError)
 # What PyTorch writes into an error of a data loader's worker.
 WORKER = ' in DataLoader worker process '
 

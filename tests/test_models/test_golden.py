@@ -117,14 +117,6 @@ def test_sew_block_equals_the_recorded_one(kind, mode):
                 torch.testing.assert_close(block.state_dict()[ours(key)], value, rtol=1e-5, atol=1e-6)
 
 
-def sew_resnet18():
-    model = SpikingClassifier(
-        backbone=dict(type='SEWResNet', arch=18, T=4, neuron=golden.IF, out_indices=(0, 1, 2, 3)),
-        head=dict(type='SpikingLinearHead', num_classes=10, in_channels=512))
-    model.load_state_dict(official_keys.convert(golden.recipe_weights('sew_resnet18'), official_keys.SEW_RESNET))
-    return model
-
-
 def transformer(cls, name, patch_size, channels=96, depth=2, num_heads=8, **backbone):
     model = SpikingClassifier(
         backbone=dict(type=cls, T=4, neuron=golden.LIF, **backbone, arch=dict(
@@ -132,16 +124,6 @@ def transformer(cls, name, patch_size, channels=96, depth=2, num_heads=8, **back
         head=dict(type='SpikingLinearHead', num_classes=10, in_channels=channels))
     model.load_state_dict(official_keys.convert(golden.recipe_weights(name), TRANSFORMER_RULES[cls]))
     return model
-
-
-def sew_dvs_net(connect='ADD'):
-    weights = golden.recipe_weights('sew_dvs')
-    rules = official_keys.sew_dvs_rules([official_keys.canonical(key) for key in weights])
-    model = SpikingClassifier(
-        backbone=dict(type='SEWDVSNet', arch='cifar10-dvs', neuron=golden.PLIF, connect=connect),
-        head=dict(type='SpikingLinearHead', num_classes=10, in_channels=128))
-    model.load_state_dict(official_keys.convert(weights, rules))
-    return model, rules
 
 
 def check_net(model, case, rules, features_of, mode, sequence=''):
@@ -192,7 +174,7 @@ def check_net(model, case, rules, features_of, mode, sequence=''):
 
 @pytest.mark.parametrize('mode', ['eval', 'train'])
 def test_sew_resnet18_equals_the_recorded_one(mode):
-    check_net(sew_resnet18(), golden.load('sew_resnet18'), official_keys.SEW_RESNET,
+    check_net(golden.sew_resnet18(), golden.load('sew_resnet18'), official_keys.SEW_RESNET,
               lambda outputs: {f'feat_layer{i + 1}': time_mean(out) for i, out in enumerate(outputs)}, mode)
 
 
@@ -219,7 +201,7 @@ def test_cml_spikformer_equals_the_recorded_one(mode):
 
 @pytest.mark.parametrize('mode', ['eval', 'train'])
 def test_sew_dvs_net_equals_the_recorded_one(mode):
-    model, rules = sew_dvs_net()
+    model, rules = golden.sew_dvs_net()
     with FeatureRecorder(model, ['backbone.stage5.widen', 'backbone.stage7.block']) as recorder:
         check_net(model, golden.load('sew_dvs'), rules, lambda outputs: dict(
             feature_idx9=time_mean(recorder.features['backbone.stage5.widen']),
@@ -228,7 +210,7 @@ def test_sew_dvs_net_equals_the_recorded_one(mode):
 
 @pytest.mark.parametrize('connect', ['AND', 'IAND'])
 def test_sew_dvs_net_joins_spikes_as_recorded(connect):
-    case, (model, _) = golden.load('sew_dvs'), sew_dvs_net(connect)
+    case, (model, _) = golden.load('sew_dvs'), golden.sew_dvs_net(connect)
     with golden.recorded_spikes(model.eval()) as spikes, torch.no_grad():
         logits = model(case['in/x']).mean(0)
     assert sorted(s.sum().item() for s in spikes) == sorted(case[f'out/eval_{connect}/spike_counts'].tolist())
@@ -297,7 +279,7 @@ def test_spikingformer_has_the_published_number_of_parameters(arch, classes, par
 
 
 def test_sew_dvs_net_has_the_published_number_of_parameters():
-    model, _ = sew_dvs_net()
+    model, _ = golden.sew_dvs_net()
     assert sum(p.numel() for p in model.parameters()) == 1_192_218
 
 
