@@ -64,7 +64,9 @@ def test_channels_last_changes_nothing_but_the_order_in_memory(backend, shape):
     def run(channels_last):
         torch.manual_seed(0)
         cfg = tiny_student(in_channels=2, neuron=dict(golden.IF, backend=backend, v_threshold=0.3))
-        model = MODELS.build(dict(cfg, channels_last=channels_last)).double()
+        model = MODELS.build(dict(cfg, channels_last=channels_last))
+        model.init_weights()  # a seed gives the same weights
+        model.double()
         with FeatureRecorder(model, ['backbone.layer1']) as recorder:
             logits = model(torch.randn(shape, dtype=torch.double))
         (logits * torch.arange(10)).sum().backward()

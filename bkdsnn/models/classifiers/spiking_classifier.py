@@ -52,6 +52,16 @@ class SpikingClassifier(ImageClassifier):
                 if hasattr(module, 'compress_spikes'):
                     module.compress_spikes(name)
 
+    def init_weights(self) -> None:
+        """Initialise by ``init_cfg``; a seed gives the same weights in either order of memory."""
+        if not self.channels_last:
+            super().init_weights()
+            return
+        # Random numbers fill a tensor in the order of memory.
+        self.to(memory_format=torch.contiguous_format)
+        super().init_weights()
+        self.to(memory_format=torch.channels_last)
+
     def extract_feat(self, inputs: Union[Tensor, Dict[str, Tensor]], stage: str = 'neck'):
         """Features of static images (B, C, H, W) or event frames (B, T, P, H, W); see the parent for ``stage``.
 
