@@ -10,6 +10,7 @@ The last line is a JSON object: ``speedup`` is spikingjelly's median time over o
 ``ann_saved_bytes_ratio`` over those of T ANN steps.
 """
 import argparse
+import copy
 import json
 from typing import Callable, Dict
 
@@ -37,10 +38,10 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def ours(time_steps: int, neuron: dict, compress_spikes: bool = False) -> nn.Module:
+def ours(time_steps: int, neuron: dict, **options: bool) -> nn.Module:
     torch.manual_seed(0)
     model = MODELS.build(dict(
-        type='SpikingClassifier', compress_spikes=compress_spikes,
+        type='SpikingClassifier', **options,
         backbone=dict(type='SEWResNet', arch=18, T=time_steps, neuron=neuron),
         head=dict(type='SpikingLinearHead', num_classes=CLASSES, in_channels=512)))
     model.init_weights()
@@ -90,6 +91,16 @@ def saved_bytes(forward: Callable[[], Tensor]) -> int:
     return sum(event.nbytes() for event in prof.profiler.kineto_results.events() if event.name() == '[memory]')
 
 
+def compare(name: str, model: nn.Module, got: Tensor, like: nn.Module, want: Tensor) -> None:
+    """Print how far logits and gradients of two steps are apart, and stop if they differ."""
+    pairs = zip(in_order(model, nn.Conv2d), in_order(like, nn.Conv2d), strict=True)
+    error = max(float((a.weight.grad - b.weight.grad).norm() / b.weight.grad.norm()) for a, b in pairs)
+    print(f'{name}: logits differ from {type(like).__name__} by {float((got - want).abs().max()):.1e}, gradients by '
+          f'{error:.1e} of their norm')
+    if error > 0.02:
+        raise RuntimeError(f'{name} differs from {type(like).__name__}.')
+
+
 def main() -> None:
     args = parse_args()
     MMLogger.get_instance('bench', log_level='ERROR')
@@ -100,8 +111,10 @@ def main() -> None:
                   surrogate=dict(type='ATan', alpha=2.0), backend='auto')
     T = args.time_steps
     models: Dict[str, nn.Module] = dict(
-        ours=ours(T, neuron), ours_compressed=ours(T, neuron, True), ann=ours(1, dict(type='ReLU')))
-    models['ours_bf16'] = ours(T, neuron, True)
+        ours=ours(T, neuron), ours_compressed=ours(T, neuron, compress_spikes=True),
+        ours_channels_last=ours(T, neuron, compress_spikes=True, channels_last=True),
+        ours_bf16=ours(T, neuron, compress_spikes=True), ann=ours(1, dict(type='ReLU')),
+        ann_channels_last=ours(1, dict(type='ReLU'), channels_last=True))
     peer = spikingjellys(models['ours'])
     from spikingjelly.activation_based import functional
 
@@ -122,30 +135,27 @@ def main() -> None:
         forwards['spikingjelly_compiled'] = lambda: peer_forward(compiled)
     steps = {name: step_of(models.get(name, peer), forward, labels) for name, forward in forwards.items()}
 
-    want = steps['spikingjelly']()
-    want_grads = [layer.weight.grad for layer in in_order(peer, nn.Conv2d)]
     for name in ('ours', 'ours_compressed'):
-        got = steps[name]()
-        grads = [layer.weight.grad for layer in in_order(models[name], nn.Conv2d)]
-        error = max(float((a - b).norm() / b.norm()) for a, b in zip(grads, want_grads))
-        print(f'{name}: logits differ from spikingjelly by {float((got - want).abs().max()):.1e}, gradients by '
-              f'{error:.1e} of their norm')
-        if error > 0.02:
-            raise RuntimeError(f'{name} differs from spikingjelly.')
+        compare(name, models[name], steps[name](), peer, steps['spikingjelly']())
+    # In fp32 sums in another order let membranes next to the threshold spike or not; in fp64 none is so near.
+    both = [(net, step_of(net, lambda net=net: logits_of(net, x.double()), labels))
+            for net in (copy.deepcopy(models[name]).double() for name in ('ours_channels_last', 'ours'))]
+    compare('ours_channels_last in fp64', both[0][0], both[0][1](), both[1][0], both[1][1]())
+    del both
     times = {name: median_and_minimum(seconds) for name, seconds in interleaved(steps, args.repeats).items()}
     kept = {name: saved_bytes(forward) for name, forward in forwards.items()}
     table = Table('side', 'ms (minimum)', 'MiB saved', title=f'SEW-ResNet-18, T={T}, {tuple(x.shape)}')
     for name, row in times.items():
         table.add_row(name, f'{row["median_ms"]:.0f} ({row["minimum_ms"]:.0f})', f'{kept[name] / 2**20:.0f}')
     Console(width=100).print(table)
-    best = times['ours_compressed']
+    best = times['ours_channels_last']
     result = dict(
         speedup=times['spikingjelly']['median_ms'] / best['median_ms'],
         speedup_min=times['spikingjelly']['minimum_ms'] / best['minimum_ms'],
-        ann_ratio=best['median_ms'] / (T * times['ann']['median_ms']),
-        ann_ratio_min=best['minimum_ms'] / (T * times['ann']['minimum_ms']),
-        saved_bytes_ratio=kept['ours_compressed'] / kept['spikingjelly'],
-        ann_saved_bytes_ratio=kept['ours_compressed'] / (T * kept['ann']))
+        ann_ratio=best['median_ms'] / (T * times['ann_channels_last']['median_ms']),
+        ann_ratio_min=best['minimum_ms'] / (T * times['ann_channels_last']['minimum_ms']),
+        saved_bytes_ratio=kept['ours_channels_last'] / kept['spikingjelly'],
+        ann_saved_bytes_ratio=kept['ours_channels_last'] / (T * kept['ann_channels_last']))
     if args.compile:
         result['speedup_compiled'] = times['spikingjelly_compiled']['median_ms'] / best['median_ms']
     print(json.dumps(dict(**result, times=times, saved_bytes=kept, **environment('spikingjelly', 'numpy'))))

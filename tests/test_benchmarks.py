@@ -32,7 +32,7 @@ def test_events(run):
     (('bench_neuron.py', '--repeats', 1, '--shape', 2, 3, 50), {'IF', 'LIF', 'PLIF'},
      {'speedup', 'speedup_min', 'speedup_compiled', 'bound_ratio'}),
     (('bench_step.py', '--repeats', 1, '--batch-size', 2, '--size', 32, '--time-steps', 2),
-     {'ours', 'ours_compressed', 'ours_bf16', 'ann', 'spikingjelly'},
+     {'ours', 'ours_compressed', 'ours_channels_last', 'ours_bf16', 'ann', 'ann_channels_last', 'spikingjelly'},
      {'speedup', 'speedup_min', 'ann_ratio', 'saved_bytes_ratio', 'ann_saved_bytes_ratio'}),
 ])
 def test_against_spikingjelly(run, arguments, sides, ratios):

@@ -3,6 +3,8 @@ import pytest
 import torch
 from mmpretrain.structures import DataSample
 
+import golden
+from bkdsnn.models.distillers import FeatureRecorder
 from bkdsnn.registry import MODELS
 from helpers import tiny_student
 
@@ -54,3 +56,25 @@ def test_loss_of_the_head_is_that_of_the_mean_logits():
     model.eval()
     want = torch.nn.functional.cross_entropy(model(x).mean(0), torch.arange(6))
     torch.testing.assert_close(model(x, samples(6), mode='loss')['loss_cls'], want)
+
+
+@pytest.mark.parametrize('shape', [(3, 2, 16, 16), (3, 4, 2, 16, 16)], ids=['images', 'events'])
+@pytest.mark.parametrize('backend', ['eager', 'compile'])
+def test_channels_last_changes_nothing_but_the_order_in_memory(backend, shape):
+    def run(channels_last):
+        torch.manual_seed(0)
+        cfg = tiny_student(in_channels=2, neuron=dict(golden.IF, backend=backend, v_threshold=0.3))
+        model = MODELS.build(dict(cfg, channels_last=channels_last))
+        model.init_weights()  # a seed gives the same weights
+        model.double()
+        with FeatureRecorder(model, ['backbone.layer1']) as recorder:
+            logits = model(torch.randn(shape, dtype=torch.double))
+        (logits * torch.arange(10)).sum().backward()
+        return logits, recorder.features['backbone.layer1'], [p.grad for p in model.parameters()]
+
+    (logits, maps, grads), (want, want_maps, want_grads) = run(True), run(False)
+    assert maps.flatten(0, 1).is_contiguous(memory_format=torch.channels_last) or backend == 'eager'
+    assert torch.equal(maps, want_maps) and 0 < maps.mean() < 2
+    torch.testing.assert_close(logits, want)
+    for grad, want_grad in zip(grads, want_grads):
+        torch.testing.assert_close(grad, want_grad, rtol=1e-9, atol=1e-11)

@@ -1,10 +1,13 @@
 """mmpretrain's image classifier with a time axis."""
 from typing import Dict, Optional, Union
 
+import torch
 from mmpretrain.models import ImageClassifier
 from torch import Tensor
 
 from bkdsnn.registry import MODELS
+
+from ..layers import channels_last as to_channels_last
 
 
 @MODELS.register_module()
@@ -21,6 +24,8 @@ class SpikingClassifier(ImageClassifier):
         train_cfg: Batch augmentations, as in mmpretrain.
         data_preprocessor: As in mmpretrain; its type defaults to ``mmpretrain.ClsDataPreprocessor``.
         compress_spikes: Keep the spikes that backward needs as bytes, which is exact: less memory for little time.
+        channels_last: Keep maps with their channels innermost in memory, which convolutions like better. Shapes stay
+            the same; sums run in another order, so that in fp32 a membrane next to the threshold may spike or not.
         init_cfg: As in mmengine.
     """
 
@@ -31,6 +36,7 @@ class SpikingClassifier(ImageClassifier):
                  train_cfg: Optional[dict] = None,
                  data_preprocessor: Optional[dict] = None,
                  compress_spikes: bool = False,
+                 channels_last: bool = False,
                  init_cfg: Optional[dict] = None) -> None:
         # Built here, since the parent would look the names up in mmpretrain's registry.
         backbone, neck, head = (MODELS.build(cfg) if isinstance(cfg, dict) else cfg for cfg in (backbone, neck, head))
@@ -38,10 +44,23 @@ class SpikingClassifier(ImageClassifier):
             defaults = dict(type='mmpretrain.ClsDataPreprocessor', batch_augments=train_cfg)
             data_preprocessor = MODELS.build({**defaults, **(data_preprocessor or {})})
         super().__init__(backbone, neck, head, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.channels_last = channels_last
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
         if compress_spikes:
             for name, module in self.named_modules():
                 if hasattr(module, 'compress_spikes'):
                     module.compress_spikes(name)
+
+    def init_weights(self) -> None:
+        """Initialise by ``init_cfg``; a seed gives the same weights in either order of memory."""
+        if not self.channels_last:
+            super().init_weights()
+            return
+        # Random numbers fill a tensor in the order of memory.
+        self.to(memory_format=torch.contiguous_format)
+        super().init_weights()
+        self.to(memory_format=torch.channels_last)
 
     def extract_feat(self, inputs: Union[Tensor, Dict[str, Tensor]], stage: str = 'neck'):
         """Features of static images (B, C, H, W) or event frames (B, T, P, H, W); see the parent for ``stage``.
@@ -50,4 +69,5 @@ class SpikingClassifier(ImageClassifier):
         """
         if isinstance(inputs, dict):
             inputs = inputs['student']
-        return super().extract_feat(inputs.transpose(0, 1) if inputs.dim() == 5 else inputs, stage)
+        inputs = inputs.transpose(0, 1) if inputs.dim() == 5 else inputs
+        return super().extract_feat(to_channels_last(inputs) if self.channels_last else inputs, stage)

@@ -4,9 +4,10 @@ from .connect import SEW_CONNECT
 from .conv_unit import PARTS, SPIKE_FIRST, SpikingConvUnit, expand_time, static_or_events
 from .norm import build_norm, count_repeats, sync_batch_norm
 from .random import uniform_per_sample
-from .time import over_time, time_mean
+from .time import channels_last, over_time, time_mean
 from .tokenizer import SpikingTokenizer
 
 __all__ = ['DropPath', 'PARTS', 'SEW_CONNECT', 'SPIKE_FIRST', 'SpikingConvUnit', 'SpikingMLP', 'SpikingSelfAttention',
-           'SpikingTokenizer', 'SpikingTransformerBlock', 'attend', 'build_norm', 'count_repeats', 'drop_path_rates',
-           'expand_time', 'over_time', 'static_or_events', 'sync_batch_norm', 'time_mean', 'uniform_per_sample']
+           'SpikingTokenizer', 'SpikingTransformerBlock', 'attend', 'build_norm', 'channels_last', 'count_repeats',
+           'drop_path_rates', 'expand_time', 'over_time', 'static_or_events', 'sync_batch_norm', 'time_mean',
+           'uniform_per_sample']

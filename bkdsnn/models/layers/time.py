@@ -1,6 +1,7 @@
 """The time axis: outermost, folded into the batch for layers that have no state."""
 from typing import Callable
 
+import torch
 from torch import Tensor
 
 
@@ -12,3 +13,8 @@ def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 def time_mean(x: Tensor) -> Tensor:
     """Mean over T of logits (T, B, K) or of feature maps (T, B, C, H, W); (B, K) and (B, C, H, W) pass unchanged."""
     return x.mean(0) if x.dim() in (3, 5) else x
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Maps (..., C, H, W) with the channels innermost in memory; shape and values stay the same."""
+    return x.flatten(0, -4).contiguous(memory_format=torch.channels_last).unflatten(0, x.shape[:-3])
