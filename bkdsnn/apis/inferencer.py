@@ -176,7 +176,10 @@ class SpikingInferencer:
         if T is None and self.time_steps is None:
             raise ValueError('the network does not say how many time steps it was trained with; give T.')
         if T not in (None, self.time_steps):
-            self._say_once(f'T={T}', f'the network runs {T} time steps, and was trained with {self.time_steps}.')
+            line = f'the network runs {T} time steps, and was trained with {self.time_steps}.'
+            if self.takes_events and T > self.time_steps:
+                line += ' A frame then holds fewer events, which may not drive the neurons.'
+            self._say_once(f'T={T}', line)
 
     def _batches(self, items: Iterable[Item], batch_size: int, T: Optional[int], failed: List[Optional[DataSample]],
                  with_pictures: bool) -> Iterator[List[Sample]]:

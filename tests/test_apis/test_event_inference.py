@@ -102,8 +102,12 @@ def test_unsorted_and_empty_recordings_are_predicted(student, recordings):
     assert empty['steps'] == 4 and np.isfinite(empty['pred_scores']).all()
 
 
-def test_other_time_steps_frame_the_recording_anew(student, recordings):
+def test_other_time_steps_frame_the_recording_anew(student, recordings, monkeypatch):
+    said = []
+    monkeypatch.setattr('bkdsnn.apis.inferencer.print_log', lambda line, **kwargs: said.append(line))
     results = student(recordings[:3], T=8, batch_size=3)
+    student(recordings[:3], T=2, batch_size=3)
+    assert ['fewer events' in line for line in said] == [True, False]
     assert {result['step_scores'].shape for result in results} == {(8, 10)}
     eight = student_with(dict(type='EventsToFrames', time_steps=8))
     assert eight.time_steps == 8 and student.time_steps == 4
