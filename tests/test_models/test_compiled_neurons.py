@@ -118,8 +118,8 @@ def test_axes_are_merged_without_a_copy_and_restored(permutation, sizes, cut):
 def test_many_steps_are_run_in_pieces(monkeypatch, cfg, time_steps):
     monkeypatch.setattr(compiled, 'MAX_STEPS_AT_ONCE', 3)
     x, grad = inputs(time_steps, 2, 3, 4, 5)
-    for x in (x, x.transpose(2, 3).contiguous().transpose(2, 3)):
-        assert_equal(run(build(cfg, 'compile'), x, grad), run(build(cfg, 'eager'), x, grad), rtol=1e-5)
+    for current in (x, x.transpose(2, 3).contiguous().transpose(2, 3)):
+        assert_equal(run(build(cfg, 'compile'), current, grad), run(build(cfg, 'eager'), current, grad), rtol=1e-5)
 
 
 def test_a_parameter_for_each_channel():

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from bkdsnn.registry import MODELS
 
 from .compress import SpikeCompressor
-from .conv_unit import PARTS, SPIKE_FIRST, SpikingConvUnit
+from .conv_unit import SpikingConvUnit
 from .random import uniform_per_sample
 
 
@@ -80,17 +80,18 @@ class SpikingSelfAttention(nn.Module):
 
 
 class SpikingMLP(nn.Module):
-    """Two 1x1 convolutions with ``ratio`` times the channels between them; ``spike_first`` as in the attention."""
+    """Two 1x1 convolutions with ``ratio`` times the channels between them; arguments as in the attention."""
 
     def __init__(self, channels: int, ratio: float, neuron: dict, norm: dict, spike_first: bool) -> None:
         super().__init__()
-        unit = dict(kernel_size=1, neuron=neuron, norm=norm, bias=True, order=SPIKE_FIRST if spike_first else PARTS)
-        self.expand = SpikingConvUnit(channels, int(channels * ratio), **unit)
-        self.reduce = SpikingConvUnit(int(channels * ratio), channels, **unit)
+        width = int(channels * ratio)
+        self.input_neuron = MODELS.build(neuron) if spike_first else nn.Identity()
+        self.expand = SpikingConvUnit(channels, width, 1, neuron=neuron, norm=norm, bias=True)
+        self.reduce = SpikingConvUnit(width, channels, 1, neuron=None if spike_first else neuron, norm=norm, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """(T, B, C, H, W) to the same shape."""
-        return self.reduce(self.expand(x))
+        return self.reduce(self.expand(self.input_neuron(x)))
 
 
 class DropPath(nn.Module):

@@ -1,8 +1,8 @@
 """Neurons in one pass over memory each way, by :mod:`bkdsnn.models.neurons.kernels`.
 
 Forward reads the input and writes the spikes. Only the input is kept for backward, which computes the membrane again in
-registers. A batch norm before the neuron can join the pass: what it makes of the input is neither written nor kept. Many
-time steps are run in pieces, with the membrane between them in memory.
+registers. A batch norm before the neuron can join the pass: what it makes of the input is neither written nor kept.
+Many time steps are run in pieces, with the membrane between them in memory.
 """
 from typing import Callable, List, Optional, Sequence, Tuple
 
@@ -119,8 +119,9 @@ class _Pass:
         shape = inputs[0].shape
         spread = [t for t in tensors if t.numel() != 1]
         if any(t.dim() > len(shape) - 1 or torch.broadcast_shapes(t.shape, shape[1:]) != shape[1:] for t in spread):
-            raise NotTraceableError(f'{type(node).__name__} has tensors of the shapes {[tuple(t.shape) for t in spread]}'
-                                    f', which do not broadcast to an input of {tuple(shape[1:])} a step')
+            shapes = [tuple(t.shape) for t in spread]
+            raise NotTraceableError(f'{type(node).__name__} has tensors of the shapes {shapes}, which do not broadcast '
+                                    f'to an input of {tuple(shape[1:])} a step')
         views, self.restore = merge_axes(*inputs, *affine, *(t.expand(shape) for t in (*starts, *spread)))
         views = iter(views)
         self.inputs, self.affine = [next(views) for _ in inputs], [next(views) for _ in affine]

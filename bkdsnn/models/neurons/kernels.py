@@ -1,7 +1,7 @@
 """Kernels of compiled neurons: the graph of each direction, traced from the eager neuron, and its compiled code.
 
-There is no second definition: ``charge`` is traced, whatever it is, and fused by ``torch.compile`` into C++ on a CPU and
-Triton on a GPU.
+There is no second definition: ``charge`` is traced, whatever it is, and fused by ``torch.compile`` into C++ on a CPU
+and Triton on a GPU.
 """
 import time
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
@@ -143,12 +143,13 @@ def trace(node: nn.Module, is_backward: bool, x: Tensor, grad: Optional[Tensor] 
         carries: Whether the membrane comes from steps before and goes on to steps after these.
 
     Returns:
-        ``graph(x, *affine, *outs, *carried, *tensors) -> [v]``, which writes the spikes of each step to one of ``outs``;
-        or ``graph(x, grad, *affine, *outs, *carried, *tensors) -> [grad_v, *grads]``, which writes the gradient of the
-        current there and returns those of each parameter and buffer (``None`` for those that are no floating point or
-        not used). ``affine`` is ``scale, shift`` or nothing. What is carried, if anything, is the membrane ``v`` before
-        the steps and, backward, the gradient of that after them; then that after them, or the gradient of that before,
-        is returned. Of ``tensors``, those of one number are as in the node, and others have the shape of one step.
+        ``graph(x, *affine, *outs, *carried, *tensors) -> [v]``, which writes the spikes of each step to one of
+        ``outs``; or ``graph(x, grad, *affine, *outs, *carried, *tensors) -> [grad_v, *grads]``, which writes the
+        gradient of the current there and returns those of each parameter and buffer (``None`` for those that are no
+        floating point or not used). ``affine`` is ``scale, shift`` or nothing. What is carried, if anything, is the
+        membrane ``v`` before the steps and, backward, the gradient of that after them; then that after them, or the
+        gradient of that before, is returned. Of ``tensors``, those of one number are as in the node, and others have
+        the shape of one step.
 
     Raises:
         NotTraceableError: If a step does more than operations on each number by itself.
