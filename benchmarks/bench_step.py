@@ -1,85 +1,55 @@
-"""How fast a training step of SEW-ResNet-18 is, against spikingjelly and an ANN: ``python benchmarks/bench_step.py``.
+"""How fast a training step is, against spikingjelly and an ANN: ``python benchmarks/bench_step.py``.
 
-All sides have the same weights, images and surrogate, and their logits and gradients are compared before they are timed
-in turn in one process. The ANN is the same network with ReLU for the neurons; its step is counted T times, once for
-each time step. Bytes are what is allocated in the forward pass and alive at its end.
+All sides have the same weights, images and surrogate. Logits and gradients are compared in fp64, where no membrane is
+so near its threshold that the order of a sum decides, before all sides are timed in turn in one process. Where
+spikingjelly lacks the network, its neurons stand in ours. The ANN is the same network with ReLU for the neurons; its
+step is counted T times, once for each time step. Distilled is the step with BKDLoss and WSLDLoss against features of
+the teacher that were computed before; then with the teacher's forward pass too. Bytes are what the forward pass
+allocates and leaves alive.
 
-The last line is a JSON object: ``speedup`` is spikingjelly's median time over ours, ``speedup_min`` that of the minima,
-``speedup_compiled`` against spikingjelly under ``torch.compile`` (with ``--compile``, which takes minutes),
-``ann_ratio`` our time over that of T ANN steps, ``saved_bytes_ratio`` our bytes over spikingjelly's, and
-``ann_saved_bytes_ratio`` over those of T ANN steps.
+The last line is a JSON object: ``speedup`` is spikingjelly's median time over ours (compressed, in the layout that
+``layout`` names), ``speedup_min`` that of the minima, ``speedup_compiled`` against spikingjelly under ``torch.compile``
+(with ``--compile``, which takes minutes), ``ann_ratio`` our time over that of T ANN steps, ``saved_bytes_ratio`` our
+bytes over spikingjelly's, ``ann_saved_bytes_ratio`` over those of T ANN steps, ``distill_overhead`` the time that the
+losses add to the plain step as a part of it, and ``teacher_overhead`` that of losses and teacher.
 """
 import argparse
 import copy
 import json
 from typing import Callable, Dict
 
+import timm
 import torch
 import torch.nn.functional as F
 from mmengine.logging import MMLogger
+from mmpretrain.structures import DataSample
+from networks import NETWORKS, forward_of, gradient_error, ours, peer_of
 from rich.console import Console
 from rich.table import Table
 from timing import environment, interleaved, median_and_minimum
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from bkdsnn.registry import MODELS
-
-CLASSES = 1000
+from bkdsnn.models import Distiller
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--network', choices=NETWORKS, default='sew-resnet18')
     parser.add_argument('--repeats', type=int, default=10)
-    parser.add_argument('--batch-size', type=int, default=8)
-    parser.add_argument('--size', type=int, default=128, help='of the images, in pixels')
+    parser.add_argument('--batch-size', type=int, help="instead of the network's")
+    parser.add_argument('--size', type=int, help="of the images, in pixels, instead of the network's")
     parser.add_argument('--time-steps', type=int, default=4)
     parser.add_argument('--compile', action='store_true', help='time spikingjelly under torch.compile too')
     return parser.parse_args()
 
 
-def ours(time_steps: int, neuron: dict, **options: bool) -> nn.Module:
-    torch.manual_seed(0)
-    model = MODELS.build(dict(
-        type='SpikingClassifier', **options,
-        backbone=dict(type='SEWResNet', arch=18, T=time_steps, neuron=neuron),
-        head=dict(type='SpikingLinearHead', num_classes=CLASSES, in_channels=512)))
-    model.init_weights()
-    return model
-
-
-def logits_of(model: nn.Module, x: Tensor) -> Tensor:
-    return model(x, mode='tensor').mean(0)
-
-
-def spikingjellys(like: nn.Module) -> nn.Module:
-    """Its SEW-ResNet-18 with the weights of ours."""
-    try:
-        from spikingjelly.activation_based import functional, neuron, surrogate
-        from spikingjelly.activation_based.model.sew_resnet import sew_resnet18
-    except ImportError as error:
-        raise SystemExit(f'This benchmark needs spikingjelly ({error}): '
-                         'pip install --no-deps spikingjelly==2.0.0 loguru') from error
-    net = sew_resnet18(pretrained=False, cnf='ADD', spiking_neuron=neuron.IFNode, num_classes=CLASSES,
-                       surrogate_function=surrogate.ATan(alpha=2.0), detach_reset=True)
-    functional.set_step_mode(net, 'm')
-    for kind in (nn.Conv2d, nn.BatchNorm2d, nn.Linear):
-        pairs = zip(in_order(net, kind), in_order(like, kind), strict=True)
-        for theirs, our in pairs:
-            theirs.load_state_dict(our.state_dict())
-    return net
-
-
-def in_order(model: nn.Module, kind: type) -> list:
-    """Layers of a kind, a block's shortcut last, as both sides have them."""
-    return [module for module in model.modules() if isinstance(module, kind)]
-
-
 def step_of(model: nn.Module, forward: Callable[[], Tensor], labels: Tensor) -> Callable[[], Tensor]:
+    """Forward and backward of the cross entropy; gives the logits."""
     def step() -> Tensor:
         model.zero_grad(set_to_none=True)
         logits = forward()
-        F.cross_entropy(logits, labels).backward()
+        F.cross_entropy(logits.float() if logits.dtype == torch.bfloat16 else logits, labels).backward()
         return logits.detach()
     return step
 
@@ -91,74 +61,111 @@ def saved_bytes(forward: Callable[[], Tensor]) -> int:
     return sum(event.nbytes() for event in prof.profiler.kineto_results.events() if event.name() == '[memory]')
 
 
-def compare(name: str, model: nn.Module, got: Tensor, like: nn.Module, want: Tensor) -> None:
-    """Print how far logits and gradients of two steps are apart, and stop if they differ."""
-    pairs = zip(in_order(model, nn.Conv2d), in_order(like, nn.Conv2d), strict=True)
-    error = max(float((a.weight.grad - b.weight.grad).norm() / b.weight.grad.norm()) for a, b in pairs)
-    print(f'{name}: logits differ from {type(like).__name__} by {float((got - want).abs().max()):.1e}, gradients by '
-          f'{error:.1e} of their norm')
-    if error > 0.02:
+def compare(name: str, model: nn.Module, like: nn.Module, x: Tensor, labels: Tensor, time_steps: int) -> None:
+    """Print how far logits and gradients are apart in fp64, and stop if they differ."""
+    got, want = (copy.deepcopy(net).double() for net in (model, like))
+    logits = [step_of(net, forward_of(net, x.double(), time_steps), labels)() for net in (got, want)]
+    error, gradient = float((logits[0] - logits[1]).abs().max()), gradient_error(got, want)
+    print(f'{name}: in fp64 logits differ from {type(like).__name__} by {error:.1e}, gradients by {gradient:.1e} of '
+          'their norm')
+    if error > 1e-6 or gradient > 1e-6:
         raise RuntimeError(f'{name} differs from {type(like).__name__}.')
+
+
+class Replay:
+    """Stands for the recorder of a teacher that does not run."""
+
+    def __init__(self, features: Dict[str, Tensor]) -> None:
+        self.features = features
+
+    def __enter__(self) -> None:
+        pass
+
+    __exit__ = clear = lambda self, *_: None
+
+
+def distillers(name: str, student: nn.Module, x: Tensor) -> Dict[str, Distiller]:
+    """The student under a teacher whose features are known, and under one that runs."""
+    teacher, feature, logits = NETWORKS[name].teacher
+    network = timm.create_model(teacher, num_classes=NETWORKS[name].classes)
+    cfg = timm.data.resolve_model_data_config(network)
+    size = cfg['input_size'][-1] if 'vit' in teacher else x.shape[-1]
+    losses = dict(
+        loss_bkd=dict(type='BKDLoss', student=NETWORKS[name].last, teacher=feature, loss_weight=1e-4),
+        loss_wsld=dict(type='WSLDLoss', teacher=logits, tau=2.0))
+    sides = {side: Distiller(student, dict(type='FrozenTeacher', model=network, input_size=size), losses)
+             for side in ('distilled', 'distilled_with_teacher')}
+    known = sides['distilled']
+    with known.teacher_recorder as recorder:
+        known.teacher(x)
+    known.teacher_recorder = Replay(recorder.features)
+    known.__dict__['teacher'] = lambda images: None
+    return sides
+
+
+def distill_step(distiller: Distiller, x: Tensor, labels: Tensor) -> Callable[[], None]:
+    samples = [DataSample().set_gt_label(int(label)) for label in labels]
+
+    def step() -> None:
+        distiller.zero_grad(set_to_none=True)
+        sum(distiller(x, samples, mode='loss').values()).backward()
+    return step
 
 
 def main() -> None:
     args = parse_args()
     MMLogger.get_instance('bench', log_level='ERROR')
+    name, T, network = args.network, args.time_steps, NETWORKS[args.network]
+    size = args.size or network.size
     torch.manual_seed(1)
-    x = torch.randn(args.batch_size, 3, args.size, args.size)
-    labels = torch.randint(CLASSES, (args.batch_size,))
-    neuron = dict(type='IFNode', v_threshold=1.0, v_reset=0.0, detach_reset=True,
-                  surrogate=dict(type='ATan', alpha=2.0), backend='auto')
-    T = args.time_steps
+    x = torch.randn(args.batch_size or network.batch_size, 3, size, size)
+    labels = torch.randint(network.classes, (len(x),))
+    lean = dict(compress_spikes=True, channels_last=network.channels_last)
     models: Dict[str, nn.Module] = dict(
-        ours=ours(T, neuron), ours_compressed=ours(T, neuron, compress_spikes=True),
-        ours_channels_last=ours(T, neuron, compress_spikes=True, channels_last=True),
-        ours_bf16=ours(T, neuron, compress_spikes=True), ann=ours(1, dict(type='ReLU')),
-        ann_channels_last=ours(1, dict(type='ReLU'), channels_last=True))
-    peer = spikingjellys(models['ours'])
-    from spikingjelly.activation_based import functional
+        ours=ours(name, T), ours_compressed=ours(name, T, compress_spikes=True),
+        ours_channels_last=ours(name, T, compress_spikes=True, channels_last=True),
+        ours_bf16=ours(name, T, **lean), ann=ours(name, 1, dict(type='ANNNeuron')),
+        ann_channels_last=ours(name, 1, dict(type='ANNNeuron'), channels_last=True))
+    models['spikingjelly'] = peer_of(name, models['ours'])
+    for side in ('ours', 'ours_compressed', 'ours_channels_last'):
+        compare(side, models[side], models['spikingjelly'], x, labels, T)
 
-    def peer_forward(net: nn.Module) -> Tensor:
-        logits = net(x.unsqueeze(0).expand(T, *x.shape)).mean(0)
-        functional.reset_net(peer)
-        return logits
+    forwards = {side: forward_of(model, x, T) for side, model in models.items()}
+    if args.compile:
+        forwards['spikingjelly_compiled'] = forward_of(torch.compile(models['spikingjelly']), x, T)
+    in_fp32 = forwards['ours_bf16']
 
     def bf16() -> Tensor:
         with torch.autocast('cpu', torch.bfloat16):
-            return logits_of(models['ours_bf16'], x).float()
+            return in_fp32()
 
-    forwards = {name: (lambda model=model: logits_of(model, x)) for name, model in models.items()}
     forwards['ours_bf16'] = bf16
-    forwards['spikingjelly'] = lambda: peer_forward(peer)
-    if args.compile:
-        compiled = torch.compile(peer)
-        forwards['spikingjelly_compiled'] = lambda: peer_forward(compiled)
-    steps = {name: step_of(models.get(name, peer), forward, labels) for name, forward in forwards.items()}
+    steps = {side: step_of(models.get(side, models['spikingjelly']), forward, labels)
+             for side, forward in forwards.items()}
+    for side, distiller in distillers(name, ours(name, T, **lean), x).items():
+        steps[side] = distill_step(distiller, x, labels)
+    times = {side: median_and_minimum(seconds) for side, seconds in interleaved(steps, args.repeats).items()}
+    kept = {side: saved_bytes(forward) for side, forward in forwards.items()}
 
-    for name in ('ours', 'ours_compressed'):
-        compare(name, models[name], steps[name](), peer, steps['spikingjelly']())
-    # In fp32 sums in another order let membranes next to the threshold spike or not; in fp64 none is so near.
-    both = [(net, step_of(net, lambda net=net: logits_of(net, x.double()), labels))
-            for net in (copy.deepcopy(models[name]).double() for name in ('ours_channels_last', 'ours'))]
-    compare('ours_channels_last in fp64', both[0][0], both[0][1](), both[1][0], both[1][1]())
-    del both
-    times = {name: median_and_minimum(seconds) for name, seconds in interleaved(steps, args.repeats).items()}
-    kept = {name: saved_bytes(forward) for name, forward in forwards.items()}
-    table = Table('side', 'ms (minimum)', 'MiB saved', title=f'SEW-ResNet-18, T={T}, {tuple(x.shape)}')
-    for name, row in times.items():
-        table.add_row(name, f'{row["median_ms"]:.0f} ({row["minimum_ms"]:.0f})', f'{kept[name] / 2**20:.0f}')
+    table = Table('side', 'ms (minimum)', 'MiB saved', title=f'{name}, T={T}, {tuple(x.shape)}')
+    for side, row in times.items():
+        saved = f'{kept[side] / 2**20:.0f}' if side in kept else ''
+        table.add_row(side, f'{row["median_ms"]:.0f} ({row["minimum_ms"]:.0f})', saved)
     Console(width=100).print(table)
-    best = times['ours_channels_last']
+    best, ann = ('ours_channels_last', 'ann_channels_last') if network.channels_last else ('ours_compressed', 'ann')
+    median, least = ({side: row[key] for side, row in times.items()} for key in ('median_ms', 'minimum_ms'))
     result = dict(
-        speedup=times['spikingjelly']['median_ms'] / best['median_ms'],
-        speedup_min=times['spikingjelly']['minimum_ms'] / best['minimum_ms'],
-        ann_ratio=best['median_ms'] / (T * times['ann_channels_last']['median_ms']),
-        ann_ratio_min=best['minimum_ms'] / (T * times['ann_channels_last']['minimum_ms']),
-        saved_bytes_ratio=kept['ours_channels_last'] / kept['spikingjelly'],
-        ann_saved_bytes_ratio=kept['ours_channels_last'] / (T * kept['ann_channels_last']))
+        speedup=median['spikingjelly'] / median[best], speedup_min=least['spikingjelly'] / least[best],
+        ann_ratio=median[best] / (T * median[ann]), ann_ratio_min=least[best] / (T * least[ann]),
+        saved_bytes_ratio=kept[best] / kept['spikingjelly'], ann_saved_bytes_ratio=kept[best] / (T * kept[ann]),
+        distill_overhead=median['distilled'] / median[best] - 1,
+        distill_overhead_min=least['distilled'] / least[best] - 1,
+        teacher_overhead=median['distilled_with_teacher'] / median[best] - 1)
     if args.compile:
-        result['speedup_compiled'] = times['spikingjelly_compiled']['median_ms'] / best['median_ms']
-    print(json.dumps(dict(**result, times=times, saved_bytes=kept, **environment('spikingjelly', 'numpy'))))
+        result['speedup_compiled'] = median['spikingjelly_compiled'] / median[best]
+        result['speedup_compiled_min'] = least['spikingjelly_compiled'] / least[best]
+    print(json.dumps(dict(**result, network=name, layout=best, times=times, saved_bytes=kept,
+                          **environment('spikingjelly', 'numpy', 'timm'))))
 
 
 if __name__ == '__main__':

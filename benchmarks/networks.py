@@ -1,0 +1,186 @@
+"""The networks of the benchmarks: ours, and with the same weights spikingjelly's and an ANN."""
+from dataclasses import dataclass
+from typing import Callable, Dict, List, Optional
+
+import torch
+from torch import Tensor, nn
+
+from bkdsnn.registry import MODELS
+
+
+@dataclass
+class Network:
+    """A network of the zoo, and how its peer is built.
+
+    Attributes:
+        backbone: Config, without T and neuron.
+        neuron: Config of the neurons.
+        channels: Of the last feature map.
+        classes: Number of classes.
+        size: Of the images, in pixels.
+        batch_size: Number of images.
+        teacher: Name of timm's model that it is distilled from, and the path of its last feature and of its logits.
+        last: Path of the last feature.
+        channels_last: Whether that layout is faster.
+        peer: Builds spikingjelly's network; ``None`` is ours with spikingjelly's neurons.
+    """
+
+    backbone: dict
+    neuron: dict
+    channels: int
+    classes: int
+    size: int
+    batch_size: int
+    teacher: tuple
+    last: str
+    channels_last: bool
+    peer: Optional[Callable[[], nn.Module]] = None
+
+
+def spikingjelly():
+    """The package's ``activation_based``, or an error with the command that installs it."""
+    try:
+        from spikingjelly import activation_based
+        from spikingjelly.activation_based import functional, neuron, surrogate  # noqa: F401
+    except ImportError as error:
+        raise SystemExit(f'This benchmark needs spikingjelly ({error}): '
+                         'pip install --no-deps spikingjelly==2.0.0 loguru') from error
+    return activation_based
+
+
+def _sew_resnet18() -> nn.Module:
+    sj = spikingjelly()
+    from spikingjelly.activation_based.model.sew_resnet import sew_resnet18
+    net = sew_resnet18(pretrained=False, cnf='ADD', spiking_neuron=sj.neuron.IFNode, num_classes=1000,
+                       surrogate_function=sj.surrogate.ATan(alpha=2.0), detach_reset=True)
+    sj.functional.set_step_mode(net, 'm')
+    return net
+
+
+def _spikformer() -> nn.Module:
+    spikingjelly()
+    from spikingjelly.activation_based.model.spikformer import spikformer_cifar10
+    return spikformer_cifar10()
+
+
+COMMON = dict(v_threshold=1.0, v_reset=0.0, detach_reset=True)
+IF = dict(COMMON, type='IFNode', surrogate=dict(type='ATan', alpha=2.0))
+LIF = dict(COMMON, type='LIFNode', tau=2.0, decay_input=True, surrogate=dict(type='Sigmoid', alpha=4.0))
+VIT = 'vit_small_patch16_224', 'head:input', 'head'
+NETWORKS: Dict[str, Network] = {
+    'sew-resnet18': Network(
+        dict(type='SEWResNet', arch=18), IF, 512, 1000, 128, 8, ('resnet18', 'layer4', 'fc'), 'backbone.layer4', True,
+        _sew_resnet18),
+    'spikformer-4-384': Network(
+        dict(type='Spikformer', arch='4-384'), LIF, 384, 10, 32, 16, VIT, 'backbone.blocks.3', True, _spikformer),
+    'spikingformer-4-384': Network(
+        dict(type='Spikingformer', arch='4-384'), LIF, 384, 10, 32, 16, VIT, 'backbone.blocks.3', True),
+}
+
+
+@MODELS.register_module()
+class SpikingjellyNode(nn.Module):
+    """spikingjelly's IF or LIF neuron in a network of ours; a call starts from rest."""
+
+    def __init__(self, kind: str, surrogate: dict, backend: str = 'auto', **arguments) -> None:
+        super().__init__()
+        sj = spikingjelly()
+        function = getattr(sj.surrogate, surrogate['type'])(alpha=surrogate['alpha'])
+        self.node = getattr(sj.neuron, kind)(step_mode='m', surrogate_function=function, **arguments)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Spikes (T, B, ...) of currents (T, B, ...)."""
+        spikes = self.node(x)
+        self.node.reset()
+        return spikes
+
+
+@MODELS.register_module()
+class ANNNeuron(nn.ReLU):
+    """What an ANN has for a neuron, whose threshold an attention may set."""
+
+    def __init__(self, v_threshold: float = 1.0) -> None:
+        super().__init__()
+
+
+def ours(name: str, time_steps: int, neuron: Optional[dict] = None, **options) -> nn.Module:
+    """Our network, with weights of one seed.
+
+    Args:
+        name: A key of ``NETWORKS``.
+        time_steps: T.
+        neuron: Instead of the network's own; ``dict(type='ANNNeuron')`` makes an ANN of it.
+        **options: Of the :class:`bkdsnn.models.SpikingClassifier`.
+    """
+    network = NETWORKS[name]
+    torch.manual_seed(0)
+    backbone = dict(network.backbone, T=time_steps, neuron=neuron or network.neuron)
+    model = MODELS.build(dict(
+        type='SpikingClassifier', **options, backbone=backbone,
+        head=dict(type='SpikingLinearHead', num_classes=network.classes, in_channels=network.channels)))
+    model.init_weights()
+    for conv in in_order(model, nn.Conv2d):
+        if conv.bias is not None:  # the peers have none, and a norm follows
+            nn.init.zeros_(conv.bias)
+    return model
+
+
+def peer_of(name: str, like: nn.Module) -> nn.Module:
+    """spikingjelly's network with the weights of ours; it takes images (B, C, H, W) and forgets nothing by itself."""
+    network = NETWORKS[name]
+    if network.peer is None:
+        neuron = dict(network.neuron)
+        model = ours(name, like.backbone.T, dict(neuron, type='SpikingjellyNode', kind=neuron['type']))
+        model.load_state_dict(like.state_dict())
+        return model
+    net = network.peer()
+    with torch.no_grad():
+        for group, theirs in matched(like, net):
+            for key in ('weight', 'bias'):
+                if getattr(theirs, key) is not None:
+                    whole = torch.cat([getattr(module, key) for module in group])
+                    getattr(theirs, key).copy_(whole.view_as(getattr(theirs, key)))
+    return net
+
+
+def matched(like: nn.Module, net: nn.Module) -> List[tuple]:
+    """(modules of ours, module of theirs) for all that have weights: theirs may have several of ours in one."""
+    pairs = []
+    for kinds in ((nn.Conv1d, nn.Conv2d), (nn.BatchNorm1d, nn.BatchNorm2d), (nn.Linear,)):
+        rest = in_order(like, *kinds)
+        for theirs in in_order(net, *kinds):
+            group = [rest.pop(0)]
+            while sum(len(module.weight) for module in group) < len(theirs.weight):
+                group.append(rest.pop(0))
+            pairs.append((group, theirs))
+        if rest:
+            raise RuntimeError(f'{type(net).__name__} lacks {rest[0]}.')
+    return pairs
+
+
+def in_order(model: nn.Module, *kinds: type) -> list:
+    """Layers of these kinds, a block's shortcut last, as both sides have them."""
+    return [module for module in model.modules() if isinstance(module, kinds)]
+
+
+def gradient_error(model: nn.Module, like: nn.Module) -> float:
+    """Largest distance of the gradients of a layer's weight, over their norm."""
+    errors = []
+    for group, theirs in matched(model, like):
+        a, b = torch.cat([module.weight.grad for module in group]), theirs.weight.grad
+        errors.append(float((a.view_as(b) - b).norm() / b.norm().clamp(min=1e-12)))
+    return max(errors)
+
+
+def forward_of(model: nn.Module, x: Tensor, time_steps: int) -> Callable[[], Tensor]:
+    """Logits (B, K) of ours or a peer for images (B, C, H, W)."""
+    bare = getattr(model, '_orig_mod', model)
+    if hasattr(bare, 'backbone'):
+        return lambda: model(x, mode='tensor').mean(0)
+    functional = spikingjelly().functional
+
+    def forward() -> Tensor:
+        logits = model(x.unsqueeze(0).expand(time_steps, *x.shape)).mean(0)
+        functional.reset_net(bare)
+        return logits
+    return forward
