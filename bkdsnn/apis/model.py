@@ -163,8 +163,7 @@ def build_model(model: Union[str, Path, Config, nn.Module], pretrained: Union[bo
     if suffix == '.py' and pretrained is True:
         raise ValueError('a config has no published weights; give a file, a URL or a work directory as pretrained.')
     if suffix == '.py':
-        return init_model(model if isinstance(model, Config) else str(model), weights, device,
-                          fuse_conv_bn)
+        return init_model(model if isinstance(model, Config) else str(model), weights, device, fuse_conv_bn)
     if suffix == '.pth':
         return init_model(None, str(model), device, fuse_conv_bn)
     return get_model(str(model), pretrained, device, fuse_conv_bn)

@@ -14,8 +14,7 @@ from bkdsnn.engine.amp import amp_dtype
 from bkdsnn.models.neurons import BaseNode
 from bkdsnn.registry import MODELS
 from bkdsnn.utils.checkpoint import load_file
-from helpers import demo_config, small_network, tiny_cnn, tiny_student
-from test_training import assert_same_checkpoint
+from helpers import assert_same_checkpoint, demo_config, small_network, tiny_cnn, tiny_student
 
 AMP = {'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.dtype': 'bfloat16'}
 MIXUP = dict(augments=dict(type='Mixup', alpha=0.8))
@@ -63,7 +62,6 @@ def test_two_hundred_steps_in_bfloat16_learn_as_in_fp32_with_finite_gradients():
         assert dtypes == {torch.bfloat16 if curves else torch.float32}
         curves.append(torch.tensor(curve).view(10, 20, 4).mean(1))
     fp32, bf16 = curves
-    print(fp32, bf16, 'CURVES')
     assert (bf16[-1] < 0.9 * bf16[0]).all()
     torch.testing.assert_close(bf16, fp32, rtol=0.1, atol=0)
     assert not torch.equal(bf16, fp32)
