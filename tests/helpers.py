@@ -105,6 +105,30 @@ def demo_config(name, work_dir, teacher=None, epochs=2, **options):
     return cfg
 
 
+def assert_same_checkpoint(a, b):
+    """Equal to the last bit: weights, loss parts, optimizer, schedulers, counters."""
+
+    def compare(x, y, path):
+        assert type(x) is type(y), path
+        if isinstance(x, torch.Tensor):
+            assert torch.equal(x, y), path
+        elif isinstance(x, dict):
+            assert x.keys() == y.keys(), path
+            for key in x:
+                compare(x[key], y[key], f'{path}.{key}')
+        elif isinstance(x, (list, tuple)):
+            assert len(x) == len(y), path
+            for i, (u, v) in enumerate(zip(x, y)):
+                compare(u, v, f'{path}[{i}]')
+        else:
+            assert x == y, path
+
+    for key in ('state_dict', 'optimizer', 'param_schedulers'):
+        compare(a[key], b[key], key)
+    for key in ('epoch', 'iter', 'seed'):
+        assert a['meta'][key] == b['meta'][key]
+
+
 def stroke(points, width=20, size=280):
     """A line of a pen on a white canvas: gray (size, size)."""
     picture = Image.new('L', (size, size), 255)

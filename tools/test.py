@@ -3,11 +3,15 @@ import argparse
 import os.path as osp
 
 import mmengine
+import torch
+from mmengine.device import get_device
 from mmengine.evaluator import DumpResults
 from mmengine.model import is_model_wrapper
 
 from bkdsnn.apis import student_config
 from bkdsnn.apis.cli import add_common_arguments, build_runner, fail_clearly, load_config
+from bkdsnn.engine.amp import amp_dtype
+from bkdsnn.models.layers import fuse_conv_bn
 from bkdsnn.utils.checkpoint import load_weights
 
 
@@ -18,6 +22,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', help='file for predictions or metrics (.pkl; metrics also .json)')
     parser.add_argument('--out-item', choices=['metrics', 'pred'], default='pred', help='what --out gets')
     parser.add_argument('--amp', action='store_true', help='test with automatic mixed precision')
+    parser.add_argument('--fuse-conv-bn', action='store_true', help='join batch norms with the convolutions before')
     add_common_arguments(parser)
     return parser.parse_args()
 
@@ -33,8 +38,18 @@ def main() -> None:
     cfg.load_from, cfg.resume = None, False
     if args.amp:
         cfg.test_cfg.fp16 = True
+        # What training takes; the loop names no type.
+        torch.set_autocast_dtype(get_device(), amp_dtype())
     runner = build_runner(cfg)
-    load_weights(runner.model.module if is_model_wrapper(runner.model) else runner.model, args.checkpoint)
+    is_wrapped = is_model_wrapper(runner.model)
+    model = runner.model.module if is_wrapped else runner.model
+    load_weights(model, args.checkpoint)
+    if args.fuse_conv_bn:
+        model = fuse_conv_bn(model.eval())
+        if is_wrapped:
+            runner.model.module = model
+        else:
+            runner.model = model
     if args.out and args.out_item == 'pred':
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
     metrics = runner.test()

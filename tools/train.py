@@ -1,8 +1,6 @@
 """Train a model: ``python tools/train.py CONFIG``."""
 import argparse
 
-import torch
-
 from bkdsnn.apis.cli import add_common_arguments, build_runner, fail_clearly, load_config
 from bkdsnn.utils.checkpoint import check_resumable, latest_checkpoint, resolve
 
@@ -13,7 +11,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--resume', nargs='?', const='auto',
         help='resume from the checkpoint given, or without a value from the latest one in the work directory')
-    parser.add_argument('--amp', action='store_true', help='train with automatic mixed precision')
+    parser.add_argument(
+        '--amp', action='store_true', help='train in mixed precision: bfloat16, or float16 on a GPU without it')
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate during training')
     parser.add_argument(
         '--auto-scale-lr', action='store_true',
@@ -28,9 +27,10 @@ def main() -> None:
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
-        if not torch.cuda.is_available():
-            raise ValueError('--amp needs a GPU: mmengine trains in mixed precision on accelerators only.')
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+        if kind.rpartition('.')[2] not in ('OptimWrapper', 'AmpOptimWrapper'):
+            raise ValueError(f'--amp takes the place of an OptimWrapper, but optim_wrapper.type={kind!r}; drop --amp.')
+        cfg.optim_wrapper.type = 'bkdsnn.AmpOptimWrapper'
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
     if args.resume is not None:

@@ -56,6 +56,8 @@ class SpikingInferencer:
         device: Where to run; ``None`` takes a GPU if there is one, and leaves a network where it is.
         classes: Names of the classes, instead of those that the checkpoint or the data set has.
         sensor_size: Width and height of the event camera, instead of those of the training data.
+        fuse_conv_bn: Whether to run a copy whose batch norms are joined with its convolutions, see
+            :func:`bkdsnn.models.layers.fuse_conv_bn`.
 
     Raises:
         ValueError: If there is no such model or device, the weights do not fit, or the network takes events and nothing
@@ -72,8 +74,9 @@ class SpikingInferencer:
                  pretrained: Union[bool, str, Path] = True,
                  device: Union[str, torch.device, None] = None,
                  classes: Optional[Sequence[str]] = None,
-                 sensor_size: Optional[Sequence[int]] = None) -> None:
-        self.model = build_model(model, pretrained, device)
+                 sensor_size: Optional[Sequence[int]] = None,
+                 fuse_conv_bn: bool = False) -> None:
+        self.model = build_model(model, pretrained, device, fuse_conv_bn)
         self.config = self.model.cfg
         self.pipeline = pipelines.inference_pipeline(self.config)
         self._framing = pipelines.framing_of(self.pipeline)
@@ -287,7 +290,8 @@ def inference_model(model: Union[str, Path, Config, nn.Module], inputs: Any, **k
     Raises:
         ValueError: If it cannot be predicted.
     """
-    building = {key: kwargs.pop(key) for key in ('pretrained', 'device', 'classes', 'sensor_size') if key in kwargs}
+    names = ('pretrained', 'device', 'classes', 'sensor_size', 'fuse_conv_bn')
+    building = {key: kwargs.pop(key) for key in names if key in kwargs}
     result = SpikingInferencer(model, **building)(inputs, **kwargs)[0]
     if isinstance(result, dict) and 'error' in result:
         raise ValueError(result['error'])

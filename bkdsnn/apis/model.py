@@ -61,7 +61,8 @@ def list_models(pattern: str = '*', pretrained: bool = False) -> List[str]:
 
 def get_model(name: str,
               pretrained: Union[bool, str, Path] = False,
-              device: Union[str, torch.device] = 'cpu') -> nn.Module:
+              device: Union[str, torch.device] = 'cpu',
+              fuse_conv_bn: bool = False) -> nn.Module:
     """Build the network of one of the package's configs; of a distillation config, its student.
 
     Args:
@@ -69,10 +70,11 @@ def get_model(name: str,
         pretrained: ``False`` leaves the weights random, ``True`` takes those that are published; or a file, a URL
             (downloaded once, into PyTorch's hub folder) or the work directory of a run.
         device: Where to put it.
+        fuse_conv_bn: As in :func:`init_model`.
 
     Raises:
         ValueError: If there is no such config; the message offers the nearest names. Or if it has no published weights,
-            or the weights are not its own.
+            the weights are not its own, or it is an ANN whose norms shall be joined.
         OSError: If a file is missing or cannot be downloaded.
     """
     files = _model_files()
@@ -87,27 +89,31 @@ def get_model(name: str,
                              f'with python tools/train.py configs/{name}.py, and give its work directory, a file or a '
                              'URL as pretrained.')
         pretrained = published[name]
-    return init_model(str(files[name]), str(pretrained) if pretrained else None, device)
+    return init_model(str(files[name]), str(pretrained) if pretrained else None, device, fuse_conv_bn)
 
 
 def init_model(config: Union[str, Config, None] = None,
                checkpoint: Optional[str] = None,
-               device: Union[str, torch.device] = 'cpu') -> nn.Module:
+               device: Union[str, torch.device] = 'cpu',
+               fuse_conv_bn: bool = False) -> nn.Module:
     """Build a network in eval mode, with its weights; of a distillation config, the student alone.
 
     Args:
         config: Config, or path of one; ``None`` reads it from a checkpoint of ``publish_model.py``.
         checkpoint: File, URL or work directory; of a distillation run, the student's weights are taken.
         device: Where to put it.
+        fuse_conv_bn: Whether to join its batch norms with the convolutions before them, see
+            :func:`bkdsnn.models.layers.fuse_conv_bn`: faster, and for inference alone.
 
     Returns:
         The network, with ``cfg`` and, where the checkpoint says, ``dataset_meta``.
 
     Raises:
-        ValueError: If the checkpoint does not fit, or holds no config where one is needed.
+        ValueError: If the checkpoint does not fit, holds no config where one is needed, or the network is an ANN whose
+            norms shall be joined.
         FileNotFoundError: If a file is missing.
     """
-    from ..models import SpikingClassifier  # noqa: F401  registers the components
+    from ..models.layers import fuse_conv_bn as fuse  # the components are registered with it
     from ..registry import MODELS
     from ..utils.checkpoint import load_file, resolve
     if config is None:
@@ -131,11 +137,12 @@ def init_model(config: Union[str, Config, None] = None,
         loaded = load_weights(model, checkpoint)
         model.dataset_meta = loaded.get('meta', {}).get('dataset_meta')
     model.cfg = config
-    return model.to(device).eval()
+    model.to(device).eval()
+    return fuse(model) if fuse_conv_bn else model
 
 
 def build_model(model: Union[str, Path, Config, nn.Module], pretrained: Union[bool, str, Path],
-                device: Union[str, torch.device, None]) -> nn.Module:
+                device: Union[str, torch.device, None], fuse_conv_bn: bool = False) -> nn.Module:
     """The network that an inferencer is asked for; see :class:`SpikingInferencer`."""
     if device is not None and torch.device(device).type == 'cuda' and not torch.cuda.is_available():
         raise ValueError(f"device={str(device)!r} is asked for, but PyTorch sees no GPU; take device='cpu'.")
@@ -146,11 +153,17 @@ def build_model(model: Union[str, Path, Config, nn.Module], pretrained: Union[bo
                              'get_model() or init_model().')
         if weights is not None:
             load_weights(model, weights)
-        return (model if device is None else model.to(device)).eval()
+        model = (model if device is None else model.to(device)).eval()
+        if fuse_conv_bn:
+            from ..models.layers import fuse_conv_bn as fuse
+            return fuse(model)
+        return model
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     suffix = '.py' if isinstance(model, Config) else Path(model).suffix
     if suffix == '.py' and pretrained is True:
         raise ValueError('a config has no published weights; give a file, a URL or a work directory as pretrained.')
     if suffix == '.py':
-        return init_model(model if isinstance(model, Config) else str(model), weights, device)
-    return init_model(None, str(model), device) if suffix == '.pth' else get_model(str(model), pretrained, device)
+        return init_model(model if isinstance(model, Config) else str(model), weights, device, fuse_conv_bn)
+    if suffix == '.pth':
+        return init_model(None, str(model), device, fuse_conv_bn)
+    return get_model(str(model), pretrained, device, fuse_conv_bn)

@@ -1,5 +1,6 @@
-"""What runs around the model: hooks, and files that are written whole or not at all."""
+"""What runs around the model: hooks, mixed precision, and files that are written whole or not at all."""
+from .amp import AmpOptimWrapper
 from .atomic_backend import AtomicLocalBackend
 from .hooks import *  # noqa: F401,F403
 
-__all__ = ['AtomicLocalBackend']
+__all__ = ['AmpOptimWrapper', 'AtomicLocalBackend']

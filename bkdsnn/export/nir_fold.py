@@ -4,6 +4,8 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
+from ..models.layers.fuse import join
+
 Edges = List[Tuple[str, str]]
 
 
@@ -28,8 +30,8 @@ class Norm:
     def after(self, first: Any) -> Any:
         """One layer that does what ``first``, a :class:`Conv` or :class:`Norm`, and then this do."""
         if isinstance(first, Conv):
-            return replace(first, weight=first.weight * self.scale[:, None, None, None],
-                           bias=first.bias * self.scale + self.shift)
+            weight, bias = join(first.weight, first.bias, self.scale, self.shift)
+            return replace(first, weight=weight, bias=bias)
         return replace(first, scale=first.scale * self.scale, shift=first.shift * self.scale + self.shift)
 
     def as_conv(self) -> Conv:

@@ -17,7 +17,7 @@ from bkdsnn import init_model
 from bkdsnn.engine.hooks import EpochSeedHook
 from bkdsnn.registry import MODELS
 from bkdsnn.utils.checkpoint import load_file
-from helpers import REPOSITORY, demo_config, run_tool
+from helpers import REPOSITORY, assert_same_checkpoint, demo_config, run_tool
 
 # Enough that a run is still going when its first checkpoint is seen.
 EPOCHS = 20
@@ -67,30 +67,6 @@ def test_mmengine_resumes_without_falling_back_to_pickle(finished, tmp_path, cap
     torch.save(dict(thing=demo_config), tmp_path / 'code.pth')
     _load_checkpoint(str(tmp_path / 'code.pth'), map_location='cpu')
     assert 'weights_only=False' in capsys.readouterr().out
-
-
-def assert_same_checkpoint(a, b):
-    """Equal to the last bit: weights, loss parts, optimizer, schedulers, counters."""
-
-    def compare(x, y, path):
-        assert type(x) is type(y), path
-        if isinstance(x, torch.Tensor):
-            assert torch.equal(x, y), path
-        elif isinstance(x, dict):
-            assert x.keys() == y.keys(), path
-            for key in x:
-                compare(x[key], y[key], f'{path}.{key}')
-        elif isinstance(x, (list, tuple)):
-            assert len(x) == len(y), path
-            for i, (u, v) in enumerate(zip(x, y)):
-                compare(u, v, f'{path}[{i}]')
-        else:
-            assert x == y, path
-
-    for key in ('state_dict', 'optimizer', 'param_schedulers'):
-        compare(a[key], b[key], key)
-    for key in ('epoch', 'iter', 'seed'):
-        assert a['meta'][key] == b['meta'][key]
 
 
 def start(cfg, folder):

@@ -1,14 +1,18 @@
-"""Where teachers come from, and that none is random by accident."""
+"""Where teachers come from, that none is random by accident, and what they compute in."""
+import copy
+
 import pytest
 import safetensors.torch
 import timm
 import torch
 from mmengine.config import Config
+from mmpretrain.structures import DataSample
 from torch import nn
 
 from bkdsnn.models import FrozenTeacher
+from bkdsnn.models.distillers import FeatureRecorder
 from bkdsnn.registry import MODELS
-from helpers import DEMO, tiny_cnn
+from helpers import DEMO, small_network, tiny_cnn, tiny_student
 
 
 @pytest.fixture
@@ -104,7 +108,8 @@ def test_channel_order_alone_keeps_the_students_constants():
 
 
 @pytest.mark.parametrize('wrong', [dict(expected_accuracy=0.98), dict(interpolation='cubic'),
-                                   dict(mean=[1., 2., 3.], std=[1., 2.])])
+                                   dict(mean=[1., 2., 3.], std=[1., 2.]), dict(dtype='int8'),
+                                   dict(channels_last='yes'), dict(compile='inductor')])
 def test_bad_arguments_are_named(wrong):
     with pytest.raises(ValueError, match=f'{next(iter(wrong))}='):
         FrozenTeacher(tiny_cnn(3), **wrong)
@@ -224,3 +229,116 @@ def test_papers_vision_transformer_is_normalised_as_its_tag_says(tmp_path):
     assert teacher.input_size == (224, 224) and teacher.interpolation == 'bicubic'
     base = timm.get_pretrained_cfg('vit_base_patch16_224.orig_in21k_ft_in1k')
     assert base.mean == base.std == (0.5, 0.5, 0.5) and base.interpolation == 'bicubic'
+
+
+# ---- a teacher's own precision, layout and compiler ----
+
+OPTIONS = [dict(dtype='float32'), dict(dtype='bfloat16'), dict(dtype='float16'), dict(channels_last=True),
+           dict(compile=dict(backend='aot_eager')), dict(dtype='bfloat16', channels_last=True,
+                                                         compile=dict(backend='aot_eager'))]
+
+
+def distiller_with(teacher, paths=('stage2', 'fc'), **options):
+    teacher = FrozenTeacher(teacher, **options)
+    return MODELS.build(dict(
+        type='Distiller', student=tiny_student(), teacher=teacher,
+        losses=dict(loss_bkd=dict(type='BKDLoss', student='backbone.layer2', teacher=paths[0], loss_weight=0.01),
+                    loss_wsld=dict(type='WSLDLoss', student='head', teacher=paths[1], tau=2.0))))
+
+
+def losses_and_gradients(model, images, labels):
+    torch.manual_seed(0)
+    samples = [DataSample().set_gt_label(label) for label in labels]
+    losses = model(images, samples, 'loss')
+    sum(losses.values()).backward()
+    return {name: loss.detach() for name, loss in losses.items()}, [
+        p.grad.clone() for p in model.parameters() if p.grad is not None]
+
+
+@pytest.mark.parametrize('options', OPTIONS)
+def test_teacher_options_give_the_same_losses_and_gradients(options):
+    """Also in float32 and bfloat16: losses get fp32, whatever the teacher computes in."""
+    network, (images, labels) = tiny_cnn(), (torch.randn(6, 1, 8, 8), range(6))
+    for _ in range(3):
+        network(torch.randn(16, 1, 8, 8))
+    results = []
+    for own in ({}, options):
+        torch.manual_seed(1)
+        model = distiller_with(copy.deepcopy(network), **own)
+        seen = []
+        model.losses['loss_bkd'].register_forward_pre_hook(lambda _, args: seen.append(args[1]))  # noqa: B023
+        results.append(losses_and_gradients(model, images, labels))
+        assert seen[-1].dtype == torch.float32 and not seen[-1].requires_grad
+    tolerance = dict(rtol=2e-2, atol=2e-3) if '16' in options.get('dtype', '') else dict(rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(*results, **tolerance)
+    if options.get('dtype'):
+        assert {p.dtype for p in model.teacher.network.parameters()} == {getattr(torch, options['dtype'])}
+        assert sum(p.nbytes for p in model.teacher.network.parameters()) == (
+            sum(p.nbytes for p in network.parameters()) // (1 if options['dtype'] == 'float32' else 2))
+
+
+def test_channels_last_and_compiled_teachers_are_exact_in_fp64():
+    network, x = tiny_cnn().double(), torch.randn(4, 1, 8, 8).double()
+    want = FrozenTeacher(network)(x)
+    for options in (dict(channels_last=True), dict(compile=dict(backend='aot_eager'))):
+        teacher = FrozenTeacher(copy.deepcopy(network), **options)
+        layouts = []
+        teacher.network.stage1[0].register_forward_pre_hook(
+            lambda _, args: layouts.append(args[0].is_contiguous(memory_format=torch.channels_last)))  # noqa: B023
+        torch.testing.assert_close(teacher(x), want, rtol=1e-12, atol=1e-12)
+        assert layouts == [True]  # one channel lies in either order
+    assert network.stage2[0].weight.is_contiguous() and teacher.compiles
+
+
+def test_spiking_teacher_takes_all_options():
+    network, frames = small_network('SEWResNet')
+    want = FrozenTeacher(network)(frames)
+    options = dict(channels_last=True, compile=dict(backend='eager'))
+    torch.testing.assert_close(FrozenTeacher(copy.deepcopy(network), **options)(frames), want, rtol=1e-4, atol=1e-4)
+    half = FrozenTeacher(copy.deepcopy(network), dtype='bfloat16', **options)
+    assert half(frames).dtype == torch.float32 and half.network.channels_last
+    assert (half(frames) - want).norm() < 0.2 * want.norm()
+
+
+def test_compiled_teacher_is_recorded_and_compiled_once_with_and_once_without_hooks():
+    """The check of its accuracy calls it without a recorder; batches of other sizes come at an epoch's end."""
+    torch._dynamo.reset()
+    from torch._dynamo.utils import counters
+    counters.clear()
+    network = tiny_cnn()
+    model = distiller_with(network, compile=dict(backend='eager', dynamic=True))
+    assert not counters['stats'], 'compiled for the single sample of the dry run'
+    plain = FrozenTeacher(copy.deepcopy(network))
+    images = torch.randn(6, 1, 8, 8)
+    model.teacher(images)
+    for batch in (images, images[:4], images + 1, images):
+        losses_and_gradients(model, batch, range(len(batch)))
+        with FeatureRecorder(plain.network, ['stage2']) as want, model.teacher_recorder:
+            plain(batch)
+            model.teacher(batch)
+        torch.testing.assert_close(model.teacher_recorder.features['stage2'], want.features['stage2'])
+        assert torch.equal(model.teacher(batch), plain(batch))
+    assert counters['stats']['unique_graphs'] == 2
+    assert not counters['graph_break']
+
+
+def test_compiled_teacher_runs_with_the_default_compiler():
+    network, x = tiny_cnn(), torch.randn(4, 1, 8, 8)
+    want = FrozenTeacher(copy.deepcopy(network))(x)
+    torch.testing.assert_close(FrozenTeacher(network, compile=True)(x), want, rtol=1e-5, atol=1e-6)
+
+
+def test_compiling_without_a_compiler_is_refused_when_built(monkeypatch):
+    monkeypatch.setattr('bkdsnn.models.teachers.frozen_teacher.why_not', lambda device: 'there is no C++ compiler')
+    with pytest.raises(ValueError, match='compile=True cannot be used: there is no C[+][+] compiler'):
+        FrozenTeacher(tiny_cnn(), compile=True)
+
+
+@pytest.mark.parametrize('dtype, mixed', [(None, torch.bfloat16), ('float32', torch.float32),
+                                          ('float16', torch.float16)])
+def test_own_precision_holds_where_the_student_trains_in_mixed_precision(dtype, mixed):
+    teacher, seen = FrozenTeacher(tiny_cnn(), dtype=dtype), []
+    teacher.network.stage1[0].register_forward_hook(lambda _, args, out: seen.append(out.dtype))
+    with torch.autocast('cpu', torch.bfloat16):
+        teacher(torch.randn(2, 1, 8, 8))
+    assert seen == [mixed]

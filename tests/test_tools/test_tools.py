@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 import bkdsnn
 from bkdsnn.apis.evaluate import evaluate
+from bkdsnn.utils.checkpoint import load_file
 from bkdsnn.utils.config_check import check_config
 from helpers import DEMO, REPOSITORY, demo_config, run_tool
 
@@ -169,9 +170,29 @@ def test_options_of_train_reach_the_run(run, small_teacher):
     assert 'LR is set based on batch size of 50 and the current batch size is 25' in next(log).read_text()
 
 
-def test_amp_without_a_gpu_is_an_error_not_a_silent_fp32_run(run):
-    done = run_tool(REPOSITORY / 'tools/train.py', run / 'mixed.py', '--amp', cwd=run)
-    assert done.returncode != 0 and '--amp needs a GPU' in done.stderr
+def test_amp_trains_resumes_and_tests_on_a_cpu(run):
+    arguments = ('--work-dir', run / 'amp', '--amp')
+    for epochs, options in ((1, ()), (2, ('--resume', ))):
+        done = run_tool(REPOSITORY / 'tools/train.py', run / 'mixed.py', *arguments, *options, '--cfg-options',
+                        f'train_cfg.max_epochs={epochs}', cwd=run)
+        assert done.returncode == 0, done.stderr[-2000:]
+    assert Config.fromfile(run / 'amp' / 'mixed.py').optim_wrapper.type == 'bkdsnn.AmpOptimWrapper'
+    assert load_file(str(run / 'amp' / 'epoch_2.pth'))['optimizer']['loss_scaler'] == {}
+    accuracies = []
+    for options in ((), ('--amp', ), ('--fuse-conv-bn', )):
+        out = run / 'amp.json'
+        done = run_tool(REPOSITORY / 'tools/test.py', run / 'mixed.py', run / 'amp', '--work-dir', run / 'test_amp',
+                        '--out', out, '--out-item', 'metrics', *options, cwd=run)
+        assert done.returncode == 0, done.stderr[-2000:]
+        accuracies.append(json.loads(out.read_text())['accuracy/top1'])
+    assert accuracies == pytest.approx([accuracies[0]] * 3, abs=3)
+
+
+def test_amp_that_cannot_be_is_an_error_not_a_silent_fp32_run(run):
+    for option, words in (('optim_wrapper.dtype=float16', "dtype='float16' needs a GPU"),
+                          ('optim_wrapper.type=MyWrapper', "optim_wrapper.type='MyWrapper'; drop --amp")):
+        done = run_tool(REPOSITORY / 'tools/train.py', run / 'mixed.py', '--amp', '--cfg-options', option, cwd=run)
+        assert done.returncode != 0 and words in done.stderr
 
 
 def test_checkpoint_of_another_student_is_refused(run):

@@ -14,7 +14,8 @@ from bkdsnn.registry import HOOKS
 class LossGuardHook(Hook):
     """Averages the logged losses over all processes and stops training at a NaN or infinite one.
 
-    It runs before the checkpoint hook, so the last checkpoint on disk is from before the damage.
+    It runs before the checkpoint hook, so the last checkpoint on disk is from before the damage. All losses are read
+    from the device at once, which mmengine's log would otherwise do one by one.
 
     Raises:
         FloatingPointError: With the step, all loss terms and the ids of the batch's samples.
@@ -32,8 +33,9 @@ class LossGuardHook(Hook):
         values = torch.stack([outputs[name].detach().float() for name in names])
         if get_world_size() > 1:
             all_reduce(values, op='mean')
-            outputs.update(zip(names, values))
         values = values.tolist()
+        # As numbers, so that the log does not read each of them from the device again.
+        outputs.update(zip(names, values))
         if all(abs(value) < float('inf') for value in values):
             return
         terms = ', '.join(f'{name}={value:.4g}' for name, value in zip(names, values))

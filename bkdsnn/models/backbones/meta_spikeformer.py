@@ -1,7 +1,6 @@
 """Meta-SpikeFormer, or Spike-driven Transformer V2 (Yao et al., ICLR 2024, arXiv 2404.03663)."""
 from typing import Optional, Sequence, Tuple, Union
 
-import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -9,6 +8,7 @@ from bkdsnn.registry import MODELS
 
 from ..layers import (
     SPIKE_FIRST,
+    NormAndPad,
     SpikingConvUnit,
     SpikingMLP,
     SpikingSelfAttention,
@@ -18,30 +18,6 @@ from ..layers import (
     static_or_events,
 )
 from .arguments import check_time_steps, parse_arch, parse_out_indices
-
-
-class NormAndPad(nn.Module):
-    """Batch norm, then a border of what the norm makes of zeros.
-
-    So the convolution without bias before it and this can be folded into one with zero padding at inference.
-
-    Args:
-        channels: Channels of the input.
-        norm: Config of the norm layer.
-    """
-
-    def __init__(self, channels: int, norm: dict) -> None:
-        super().__init__()
-        self.norm = build_norm(norm, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, H + 2, W + 2)."""
-        y, norm = self.norm(x), self.norm
-        gain = norm.weight.detach() * torch.rsqrt(norm.running_var + norm.eps)
-        border = norm.bias.detach() - norm.running_mean * gain
-        padded = border.to(y.dtype).view(1, -1, 1, 1).repeat(y.shape[0], 1, y.shape[2] + 2, y.shape[3] + 2)
-        padded[..., 1:-1, 1:-1] = y
-        return padded
 
 
 class RepConvUnit(SpikingConvUnit):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
+from ..layers import full_precision
 from .recorder import FeatureRecorder
 
 
@@ -105,14 +106,16 @@ class Distiller(BaseModel):
         paths = {side: [cfg[side] for cfg in losses.values()] for side in ('student', 'teacher')}
         student_mode = self.student.training
         try:
-            with torch.no_grad(), \
+            # One sample says nothing of the batches that a teacher's code is to be compiled for.
+            with torch.no_grad(), torch.compiler.set_stance('force_eager'), \
                     FeatureRecorder(self.student.eval(), paths['student'], self._label('student', losses)) as student, \
                     FeatureRecorder(self.teacher.network, paths['teacher'], self._label('teacher', losses)) as teacher:
                 self.student(torch.zeros(1, *shapes['student']))
                 self.teacher(torch.zeros(1, *shapes['teacher']))
         finally:
             self.student.train(student_mode)
-        return dict(student=student.features, teacher=teacher.features)
+        return dict(student=student.features,
+                    teacher={path: full_precision(feature) for path, feature in teacher.features.items()})
 
     @staticmethod
     def _label(side: str, losses: Dict[str, dict]) -> str:
@@ -171,6 +174,7 @@ class Distiller(BaseModel):
             losses = self.student(views['student'], data_samples, 'loss')
             self.teacher(views['teacher'])
         student, teacher = self.student_recorder.features, self.teacher_recorder.features
+        teacher = {path: full_precision(feature) for path, feature in teacher.items()}
         self.student_recorder.clear()
         self.teacher_recorder.clear()
         target = targets_of(data_samples)

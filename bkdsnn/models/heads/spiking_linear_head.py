@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
+from ..layers import full_precision, time_mean
+
 
 @MODELS.register_module()
 class SpikingLinearHead(LinearClsHead):
@@ -37,12 +39,12 @@ class SpikingLinearHead(LinearClsHead):
         return self.neuron(feats[-1].mean((-2, -1)))
 
     def _get_loss(self, cls_score: Tensor, data_samples: list, **kwargs) -> dict:
-        losses = super()._get_loss(cls_score.mean(0), data_samples, **kwargs)
+        losses = super()._get_loss(time_mean(cls_score), data_samples, **kwargs)
         losses['loss_cls'] = losses.pop('loss')
         return losses
 
     def _get_predictions(self, cls_score: Tensor, data_samples: list) -> list:
-        data_samples = super()._get_predictions(cls_score.mean(0), data_samples)
-        for sample, logits in zip(data_samples, cls_score.detach().unbind(1)):
+        data_samples = super()._get_predictions(time_mean(cls_score), data_samples)
+        for sample, logits in zip(data_samples, full_precision(cls_score.detach()).unbind(1)):
             sample.set_field(logits, 'step_logits')
         return data_samples

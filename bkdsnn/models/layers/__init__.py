@@ -2,12 +2,14 @@
 from .attention import DropPath, SpikingMLP, SpikingSelfAttention, SpikingTransformerBlock, attend, drop_path_rates
 from .connect import SEW_CONNECT
 from .conv_unit import PARTS, SPIKE_FIRST, SpikingConvUnit, expand_time, static_or_events
-from .norm import build_norm, count_repeats, sync_batch_norm
+from .fuse import fuse_conv_bn
+from .norm import NormAndPad, build_norm, count_repeats, sync_batch_norm
+from .precision import full_precision
 from .random import uniform_per_sample
 from .time import channels_last, over_time, time_mean
 from .tokenizer import SpikingTokenizer
 
-__all__ = ['DropPath', 'PARTS', 'SEW_CONNECT', 'SPIKE_FIRST', 'SpikingConvUnit', 'SpikingMLP', 'SpikingSelfAttention',
-           'SpikingTokenizer', 'SpikingTransformerBlock', 'attend', 'build_norm', 'channels_last', 'count_repeats',
-           'drop_path_rates', 'expand_time', 'over_time', 'static_or_events', 'sync_batch_norm', 'time_mean',
-           'uniform_per_sample']
+__all__ = ['DropPath', 'NormAndPad', 'PARTS', 'SEW_CONNECT', 'SPIKE_FIRST', 'SpikingConvUnit', 'SpikingMLP',
+           'SpikingSelfAttention', 'SpikingTokenizer', 'SpikingTransformerBlock', 'attend', 'build_norm',
+           'channels_last', 'count_repeats', 'drop_path_rates', 'expand_time', 'full_precision', 'fuse_conv_bn',
+           'over_time', 'static_or_events', 'sync_batch_norm', 'time_mean', 'uniform_per_sample']

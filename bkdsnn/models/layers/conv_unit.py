@@ -87,6 +87,11 @@ class SpikingConvUnit(nn.Module):
         """Keep spikes for backward as bytes from now on; ``name`` is that of the unit, for errors."""
         self.compressors = {part: SpikeCompressor(f'{name}.{part}') for part in ('conv', 'pool') if part in self.order}
 
+    def drop_norm(self) -> None:
+        """Go on without the norm, which the convolution does from now on."""
+        self.norm, self.neuron_follows_norm = None, False
+        self.order.remove('norm')
+
     def norm_joins_neuron(self) -> bool:
         """Whether the neuron may run the norm in its own pass.
 

@@ -1,5 +1,6 @@
 """Batch norm whose statistics are shared by all processes, on GPUs and on CPUs."""
 from contextlib import contextmanager
+from typing import Tuple
 
 import torch
 import torch.distributed as dist
@@ -58,6 +59,42 @@ def is_local_batch_norm(norm: nn.Module) -> bool:
     synchronised = (nn.SyncBatchNorm, CPUSyncBatchNorm2d) if get_world_size() == 1 else ()
     return (type(norm) in (nn.BatchNorm2d, *synchronised)
             and norm.affine and norm.track_running_stats and norm.momentum is not None)
+
+
+def has_running_statistics(norm: nn.Module) -> bool:
+    """Whether a norm is in eval mode a fixed affine function of each channel: a batch norm of whatever kind."""
+    return isinstance(norm, nn.modules.batchnorm._BatchNorm) and norm.track_running_stats
+
+
+def affine_of(norm: nn.modules.batchnorm._BatchNorm) -> Tuple[Tensor, Tensor]:
+    """Constants ``scale`` and ``shift``, both (C, ): a batch norm in eval mode is ``x * scale + shift``."""
+    scale = torch.rsqrt(norm.running_var + norm.eps)
+    if norm.affine:
+        scale = norm.weight.detach() * scale
+    shift = -norm.running_mean * scale
+    return scale, norm.bias.detach() + shift if norm.affine else shift
+
+
+class NormAndPad(nn.Module):
+    """Batch norm, then a border of what the norm makes of zeros.
+
+    So the convolution without bias before it and this can be folded into one with zero padding at inference.
+
+    Args:
+        channels: Channels of the input.
+        norm: Config of the norm layer.
+    """
+
+    def __init__(self, channels: int, norm: dict) -> None:
+        super().__init__()
+        self.norm = build_norm(norm, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, H + 2, W + 2)."""
+        y, border = self.norm(x), affine_of(self.norm)[1]
+        padded = border.to(y.dtype).view(1, -1, 1, 1).repeat(y.shape[0], 1, y.shape[2] + 2, y.shape[3] + 2)
+        padded[..., 1:-1, 1:-1] = y
+        return padded
 
 
 @contextmanager

@@ -11,8 +11,11 @@ def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def time_mean(x: Tensor) -> Tensor:
-    """Mean over T of logits (T, B, K) or of feature maps (T, B, C, H, W); (B, K) and (B, C, H, W) pass unchanged."""
-    return x.mean(0) if x.dim() in (3, 5) else x
+    """Mean over T of logits (T, B, K) or of feature maps (T, B, C, H, W); (B, K) and (B, C, H, W) pass unchanged.
+
+    Of numbers in half precision the mean is in fp32.
+    """
+    return x.mean(0, dtype=torch.promote_types(x.dtype, torch.float32)) if x.dim() in (3, 5) else x
 
 
 def channels_last(x: Tensor) -> Tensor:

@@ -1,0 +1,147 @@
+"""Training in mixed precision: on a CPU too, with finite gradients, fp32 losses and runs that resume."""
+import numpy as np
+import pytest
+import torch
+from mmengine.device import get_device
+from mmengine.optim import build_optim_wrapper
+from mmengine.runner import Runner
+from mmengine.runner.amp import autocast
+from mmpretrain.structures import DataSample
+from sklearn.datasets import load_digits
+
+from bkdsnn.engine import AmpOptimWrapper
+from bkdsnn.engine.amp import amp_dtype
+from bkdsnn.models.neurons import BaseNode
+from bkdsnn.registry import MODELS
+from bkdsnn.utils.checkpoint import load_file
+from helpers import assert_same_checkpoint, demo_config, small_network, tiny_cnn, tiny_student
+
+AMP = {'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.dtype': 'bfloat16'}
+MIXUP = dict(augments=dict(type='Mixup', alpha=0.8))
+
+
+def small_run(folder, teacher, epochs, **options):
+    """A distillation run of a tiny student without the parts that take time; two steps an epoch."""
+    cfg = demo_config('mixed', folder, teacher, epochs, **{
+        'model.student.backbone.arch.widths': (8, 8, 16), 'model.student.head.in_channels': 16,
+        'optim_wrapper.optimizer.lr': 0.05, **options})
+    return Runner.from_cfg(cfg)
+
+
+def digits():
+    """500 images (500, 1, 8, 8) in [-1, 1] and their labels."""
+    images, labels = load_digits(return_X_y=True)
+    return torch.from_numpy(images[:500]).float().view(-1, 1, 8, 8) / 8 - 1, torch.from_numpy(labels[:500])
+
+
+def test_two_hundred_steps_in_bfloat16_learn_as_in_fp32_with_finite_gradients():
+    images, labels = digits()
+    curves = []
+    for wrapper in (dict(type='OptimWrapper'), dict(type='AmpOptimWrapper', dtype='bfloat16')):
+        torch.manual_seed(0)
+        model = MODELS.build(dict(
+            type='Distiller', student=dict(tiny_student(widths=(8, 16)), train_cfg=MIXUP,
+                                           data_preprocessor=dict(num_classes=10)),
+            teacher=dict(type='FrozenTeacher', model=tiny_cnn()),
+            losses=dict(loss_bkd=dict(type='BKDLoss', student='backbone.layer2', teacher='stage2', loss_weight=0.01),
+                        loss_wsld=dict(type='WSLDLoss', student='head', teacher='fc', tau=1.0))))
+        model.init_weights()
+        model.train()
+        wrapper = build_optim_wrapper(model, dict(wrapper, optimizer=dict(type='SGD', lr=0.2, momentum=0.9),
+                                                  clip_grad=dict(max_norm=5.0)))
+        curve, dtypes = [], set()
+        model.student.backbone.layer2.register_forward_hook(lambda _, args, out: dtypes.add(out.dtype))  # noqa: B023
+        wrapper.optimizer.register_step_pre_hook(check_finite)
+        for step in range(200):
+            torch.manual_seed(step)
+            np.random.seed(step)
+            chosen = torch.randint(len(images), (20, ))
+            samples = [DataSample().set_gt_label(label) for label in labels[chosen]]
+            log = model.train_step(dict(inputs=images[chosen], data_samples=samples), wrapper)
+            curve.append([log[key].item() for key in ('loss', 'loss_cls', 'loss_bkd', 'loss_wsld')])
+        assert dtypes == {torch.bfloat16 if curves else torch.float32}
+        curves.append(torch.tensor(curve).view(10, 20, 4).mean(1))
+    fp32, bf16 = curves
+    assert (bf16[-1] < 0.9 * bf16[0]).all()
+    torch.testing.assert_close(bf16, fp32, rtol=0.1, atol=0)
+    assert not torch.equal(bf16, fp32)
+
+
+def check_finite(optimizer, args, kwargs):
+    for parameter in optimizer.param_groups[0]['params']:
+        assert parameter.dtype == torch.float32 and parameter.grad.isfinite().all()
+
+
+def test_run_in_bfloat16_resumes_bit_for_bit(tmp_path, small_teacher):
+    small_run(tmp_path / 'whole', small_teacher, 4, **AMP, **{'default_hooks.checkpoint.max_keep_ckpts': -1}).train()
+    small_run(tmp_path / 'resumed', small_teacher, 4, **AMP, resume=True,
+              load_from=str(tmp_path / 'whole' / 'epoch_2.pth')).train()
+    assert_same_checkpoint(*(load_file(str(tmp_path / name / 'epoch_4.pth')) for name in ('whole', 'resumed')))
+
+
+def test_what_the_device_cannot_do_is_an_error_before_the_first_step(tmp_path, small_teacher):
+    for wrong, words in ((dict(dtype='float16'), "dtype='float16' needs a GPU"),
+                         (dict(dtype='float8'), "dtype='float8' is unknown"),
+                         (dict(dtype='float32'), "dtype='float32' is unknown"),
+                         (dict(loss_scale=512.0), r'loss_scale=512\.0 is for float16')):
+        runner = small_run(tmp_path, small_teacher, 1, **{
+            'optim_wrapper.type': 'AmpOptimWrapper', **{f'optim_wrapper.{key}': value for key, value in wrong.items()}})
+        with pytest.raises(ValueError, match=words):
+            runner.train()
+    assert not list(tmp_path.glob('*.pth'))
+
+
+@pytest.mark.parametrize('supports, dtype', [(True, torch.bfloat16), (False, torch.float16)])
+def test_default_on_a_gpu_is_bfloat16_where_it_computes_in_it(monkeypatch, supports, dtype):
+    monkeypatch.setattr('torch.cuda.is_bf16_supported', lambda including_emulation=True: supports)
+    assert amp_dtype(device='cuda') is dtype and amp_dtype('float16', 'cuda') is torch.float16
+    if not supports:
+        with pytest.raises(ValueError, match='does not compute in bfloat16'):
+            amp_dtype('bfloat16', 'cuda')
+
+
+def test_bfloat16_scales_no_loss_and_its_state_is_that_of_the_optimizer():
+    parameter = torch.nn.Parameter(torch.ones(2))
+    wrapper = AmpOptimWrapper(optimizer=torch.optim.SGD([parameter], lr=1.0), accumulative_counts=2,
+                              clip_grad=dict(max_norm=100.0))
+    assert not wrapper.loss_scaler.is_enabled() and wrapper.cast_dtype is torch.bfloat16
+    for _ in range(2):
+        wrapper.update_params((parameter * torch.tensor([1.0, 2.0])).sum())
+    assert parameter.tolist() == [0.0, -1.0]
+    wrapper.load_state_dict(wrapper.state_dict())
+
+
+def test_losses_and_membranes_are_fp32_with_soft_labels_too():
+    """Of a bf16 loss the third digit would be rounded."""
+    torch.manual_seed(0)
+    model = MODELS.build(dict(tiny_student(), train_cfg=MIXUP, data_preprocessor=dict(num_classes=10)))
+    samples = [DataSample().set_gt_label(i) for i in range(6)]
+    batch = model.data_preprocessor(dict(inputs=torch.randn(6, 1, 8, 8), data_samples=samples), True)
+    membranes, logits = set(), []
+    for node in (module for module in model.modules() if isinstance(module, BaseNode)):
+        node.charge = lambda x, v, charge=node.charge: membranes.add(v.dtype) or charge(x, v)
+    model.head.register_forward_hook(lambda _, args, out: logits.append(out))
+    with autocast(dtype=torch.bfloat16):
+        loss = model(batch['inputs'], batch['data_samples'], 'loss')['loss_cls']
+    scores = torch.stack([sample.gt_score for sample in batch['data_samples']])
+    want = torch.nn.functional.cross_entropy(logits[0].double().mean(0), scores.double())
+    assert logits[0].dtype == torch.bfloat16 and loss.dtype == torch.float32 and membranes == {torch.float32}
+    torch.testing.assert_close(loss.double(), want, rtol=1e-6, atol=0)
+
+
+def test_predictions_in_bfloat16_are_means_in_fp32():
+    model, frames = small_network('SEWResNet')
+    with torch.no_grad(), autocast():
+        sample = model(frames, mode='predict')[0]
+        logits = model(frames)
+    assert logits.dtype == torch.bfloat16 and sample.step_logits.dtype == torch.float32
+    torch.testing.assert_close(sample.pred_score, logits.float().mean(0).softmax(-1)[0], rtol=1e-6, atol=1e-7)
+
+
+def test_validation_in_mixed_precision_takes_the_type_of_training(tmp_path, small_teacher):
+    runner = small_run(tmp_path, small_teacher, 1, **AMP, **{'val_cfg.fp16': True})
+    seen = set()
+    runner.model.student.backbone.layer2.register_forward_hook(
+        lambda module, args, out: None if module.training else seen.add(out.dtype))
+    runner.train()
+    assert seen == {torch.bfloat16} == {torch.get_autocast_dtype(get_device())}
