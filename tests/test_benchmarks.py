@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bkdsnn.datasets.transforms import CentralSquare
+
 BENCHMARKS = Path(__file__).parent.parent / 'benchmarks'
 
 
@@ -26,6 +28,28 @@ def test_events(run):
     assert {'speedup', 'speedup_min', 'events_per_second', 'versions', 'machine'} <= set(result)
     assert len(result['epoch_seconds']) == 4 and set(result['recording']) == {'raw', 'cached'}
     assert set(result['framing']) == {'gesture', 'aedat4'}
+
+
+def test_data(run):
+    result = run('bench_data.py', '--images', 8, '--size', 60, 45, '--batch-size', 4, '--workers', 0, '--repeats', 1,
+                 '--image-scale', 32)
+    assert {'speedup', 'speedup_min', 'fill_ms_per_image', 'cores', 'versions', 'machine'} <= set(result)
+    assert set(result['loading']) == {'train_transformer', 'train_sew', 'val'}
+    for rows in (*result['loading'].values(), result['training']):
+        assert set(rows) == {f'{side}, 0 workers' for side in ('mmpretrain', 'ours', 'cached')}
+    assert all(0 < row['wait_share'] < 1 for row in result['training'].values())
+
+
+def test_data_compares_the_images_before(run, monkeypatch):
+    monkeypatch.setattr(CentralSquare, 'transform', lambda self, results: results)
+    with pytest.raises(RuntimeError, match='image 0 differs between mmpretrain, ours, cached'):
+        run('bench_data.py', '--images', 8, '--size', 60, 45, '--image-scale', 32)
+
+
+def test_import(run):
+    result = run('bench_import.py', '--repeats', 1, '--train-repeats', 0)
+    assert {'import_extra_s', 'import_extra_min_s', 'predictor_extra_s', 'versions', 'machine'} <= set(result)
+    assert set(result['median_s']) == {'mmpretrain', 'mmpretrain_parts', 'apis', 'predictor', 'torch'}
 
 
 @pytest.mark.parametrize('arguments, sides, ratios', [
