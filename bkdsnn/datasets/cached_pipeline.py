@@ -89,8 +89,8 @@ class CachedPipeline:
         folder = osp.join(self.data_root or '', osp.expanduser(cache_dir))
         self.cache, self.cached_steps = SampleCache(folder, self.source(), f'{self.setting()}: {text}'), len(steps)
         number, size = self.cache.size()
-        print_log(f'{type(self).__name__}: {self.kind} are cached in {self.cache.folder}: {number:,} so far, '
-                  f'{size / 1e6:,.0f} MB.', logger='current')
+        print_log(f'{type(self).__name__}: {self.kind} are cached in {self.cache.folder}: {number:,} samples so '
+                  f'far, {size / 1e6:,.0f} MB.', logger='current')
 
     def check_room(self) -> None:
         """Estimate the cache's size from a few samples.

@@ -237,7 +237,7 @@ def test_caches_of_images_are_filled_ahead(root, monkeypatch, capsys):
     monkeypatch.setenv('DATA_ROOT', str(root))
     run(monkeypatch, REPOSITORY / 'configs/_base_/datasets/image_folder_224.py', '--cache-dir', 'cache')
     printed = capsys.readouterr().out
-    assert 'train: 12 images' in printed and 'val: 6 images' in printed
+    assert 'train: 12 samples' in printed and 'val: 6 samples' in printed
     entries = [path.name for path in (root / 'cache').rglob('*.sample')]
     assert len(entries) == 18 and 'val__cherry__IMG_0005.jpg.sample' in entries
 

@@ -124,7 +124,7 @@ def test_a_damaged_recording_is_one_line_where_workers_load_too(tmp_path):
 def test_caches_are_filled_once_and_anew_when_asked(tmp_path, run):
     config = small_config(tmp_path)
     arguments = ['dataset_converters/cache_samples.py', config, '--cache-dir', tmp_path / 'cache', '--workers', 0]
-    assert '30 frames' in run(*arguments)
+    assert '30 samples' in run(*arguments)
     (folder, ) = (tmp_path / 'cache').iterdir()
     written = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert len(written) == 30

@@ -63,12 +63,12 @@ def main() -> None:
         if not isinstance(dataset, CachedPipeline):
             raise ValueError(f'{name}_dataloader.dataset is a {type(dataset).__name__}, whose cache this tool does not '
                              'know. Inherit from CachedPipeline.')
-        print(f'{name}: {len(dataset)} {dataset.kind}')
+        print(f'{name}: {len(dataset)} samples')
         loader = DataLoader(_Samples(dataset, args.rebuild), batch_size=None, num_workers=args.workers)
         for _ in track_iter_progress((loader, len(dataset))):
             pass
         number, size = dataset.cache.size()
-        print(f'\n{dataset.cache.folder}: {number} {dataset.kind}, {size / 1e6:,.1f} MB')
+        print(f'\n{dataset.cache.folder}: {number} samples, {size / 1e6:,.1f} MB')
 
 
 if __name__ == '__main__':
