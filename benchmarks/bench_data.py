@@ -3,7 +3,8 @@
 JPEG files of ImageNet's usual size are made first. All sides run the same pipelines: mmpretrain's ``CustomDataset``,
 our ``ImageFolder``, and ours with a cache. Their images are compared before they are timed in turn in one process, an
 epoch each. CPU is the share of all cores that main process and workers used. Then a small network is trained, and the
-share of its time that it waits for data is taken from mmengine's ``data_time``.
+share of its time that it waits for data is taken from mmengine's ``data_time``. Last, what it takes to start workers
+and end them, which every epoch does; it grows with the memory that the process holds, since workers are forked.
 
 The last line is a JSON object: ``speedup`` is mmpretrain's median time over ours with the cache, for the pipeline and
 number of workers where it is smallest, ``speedup_min`` that of the minima.
@@ -30,7 +31,8 @@ from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
-from timing import environment, interleaved
+from timing import environment, interleaved, median_and_minimum
+from torch.utils.data import DataLoader
 
 from bkdsnn.registry import DATASETS
 
@@ -42,11 +44,11 @@ SIDES = ('mmpretrain', 'ours', 'cached')
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--images', type=int, default=384, help='number of images')
+    parser.add_argument('--images', type=int, default=768, help='number of images')
     parser.add_argument('--size', type=int, nargs=2, default=[500, 375], help='width and height of the files')
     parser.add_argument('--batch-size', type=int, default=48)
     parser.add_argument('--workers', type=int, nargs='+', default=[0, 1, 2], help='numbers of workers')
-    parser.add_argument('--repeats', type=int, default=5, help='epochs of each kind')
+    parser.add_argument('--repeats', type=int, default=3, help='epochs of each kind')
     parser.add_argument('--image-scale', type=int, default=224, help='pixels that the network sees')
     return parser.parse_args()
 
@@ -168,8 +170,16 @@ def bench_waiting(dataset: object, workers: int, args: argparse.Namespace) -> di
                 step_ms=1e3 * float(np.median(times['time'])))
 
 
+def bench_start(workers: List[int], repeats: int) -> Dict[str, dict]:
+    """Milliseconds to start workers, get next to nothing from each, and end them."""
+    seconds = interleaved({number: lambda number=number: list(DataLoader(range(number), num_workers=number))
+                           for number in workers if number}, repeats)
+    return {f'{number} workers': median_and_minimum(values) for number, values in seconds.items()}
+
+
 def main() -> None:
     args = parse_args()
+    cv2.setNumThreads(0)  # as in training, on both sides
     MMLogger.get_instance('bench', log_level='ERROR')
     loading, waiting, fill = {}, {}, {}
     with tempfile.TemporaryDirectory() as folder:
@@ -181,6 +191,7 @@ def main() -> None:
             if name == 'train_transformer':
                 waiting = {f'{side}, {workers} workers': bench_waiting(sides[side], workers, args)
                            for workers in args.workers for side in SIDES}
+    start = bench_start(args.workers, args.repeats)
     console = Console(width=120)
     for name, rows in loading.items():
         table = Table(name, 'images/s (best)', 'CPU', title=f'{args.size[0]}x{args.size[1]} JPEG to {args.image_scale} '
@@ -193,6 +204,10 @@ def main() -> None:
     for kind, row in waiting.items():
         table.add_row(kind, f'{100 * row["wait_share"]:.1f} %', f'{row["step_ms"]:.0f}')
     console.print(table)
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    for kind, row in start.items():
+        console.print(f'{kind} are started and ended in {row["median_ms"]:.0f} ms (minimum {row["minimum_ms"]:.0f}) by '
+                      f'a process of up to {resident} MiB')
     speedup, speedup_min = (min(
         rows[f'cached, {workers} workers'][key] / rows[f'mmpretrain, {workers} workers'][key]
         for rows in loading.values() for workers in args.workers)
@@ -200,7 +215,8 @@ def main() -> None:
     machine = environment('pillow', 'numpy')
     machine['versions'].update(mmpretrain=mmpretrain.__version__, opencv=cv2.__version__)
     print(json.dumps(dict(
-        speedup=speedup, speedup_min=speedup_min, loading=loading, training=waiting, fill_ms_per_image=fill,
+        speedup=speedup, speedup_min=speedup_min, loading=loading, training=waiting, start_workers=start,
+        resident_mib=resident, fill_ms_per_image=fill,
         cores=os.cpu_count(), **machine)))
 
 

@@ -31,12 +31,13 @@ def test_events(run):
 
 
 def test_data(run):
-    result = run('bench_data.py', '--images', 8, '--size', 60, 45, '--batch-size', 4, '--workers', 0, '--repeats', 1,
-                 '--image-scale', 32)
+    result = run('bench_data.py', '--images', 8, '--size', 60, 45, '--batch-size', 4, '--workers', 0, 1, '--repeats',
+                 1, '--image-scale', 32)
     assert {'speedup', 'speedup_min', 'fill_ms_per_image', 'cores', 'versions', 'machine'} <= set(result)
     assert set(result['loading']) == {'train_transformer', 'train_sew', 'val'}
-    for rows in (*result['loading'].values(), result['training']):
-        assert set(rows) == {f'{side}, 0 workers' for side in ('mmpretrain', 'ours', 'cached')}
+    kinds = {f'{side}, {number} workers' for side in ('mmpretrain', 'ours', 'cached') for number in (0, 1)}
+    assert all(set(rows) == kinds for rows in (*result['loading'].values(), result['training']))
+    assert set(result['start_workers']) == {'1 workers'}
     assert all(0 < row['wait_share'] < 1 for row in result['training'].values())
 
 
