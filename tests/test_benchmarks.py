@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bkdsnn.datasets.transforms import CentralSquare
+
 BENCHMARKS = Path(__file__).parent.parent / 'benchmarks'
 
 
@@ -26,6 +28,40 @@ def test_events(run):
     assert {'speedup', 'speedup_min', 'events_per_second', 'versions', 'machine'} <= set(result)
     assert len(result['epoch_seconds']) == 4 and set(result['recording']) == {'raw', 'cached'}
     assert set(result['framing']) == {'gesture', 'aedat4'}
+
+
+def test_data(run):
+    result = run('bench_data.py', '--images', 8, '--size', 60, 45, '--batch-size', 4, '--workers', 0, 1, '--repeats',
+                 1, '--image-scale', 32)
+    assert {'speedup', 'speedup_min', 'fill_ms_per_image', 'cores', 'versions', 'machine'} <= set(result)
+    assert set(result['loading']) == {'train_transformer', 'train_sew', 'val'}
+    kinds = {f'{side}, {number} workers' for side in ('mmpretrain', 'ours', 'cached') for number in (0, 1)}
+    assert all(set(rows) == kinds for rows in (*result['loading'].values(), result['training']))
+    assert set(result['start_workers']) == {'1 workers'}
+    assert all(0 < row['wait_share'] < 1 for row in result['training'].values())
+
+
+def test_data_compares_the_images_before(run, monkeypatch):
+    monkeypatch.setattr(CentralSquare, 'transform', lambda self, results: results)
+    with pytest.raises(RuntimeError, match='image 0 differs between mmpretrain, ours, cached'):
+        run('bench_data.py', '--images', 8, '--size', 60, 45, '--image-scale', 32)
+
+
+def test_import(run, monkeypatch):
+    """Two of the sides run, since each takes seconds."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    timing = importlib.import_module('timing')
+    ran = []
+
+    def interleaved(functions, repeats):
+        ran.extend(name for name in functions if name in ('apis', 'train') and functions[name]() is None)
+        return {name: [1.0 + (name == 'apis')] * repeats for name in functions}
+
+    monkeypatch.setattr(timing, 'interleaved', interleaved)
+    result = run('bench_import.py', '--repeats', 1, '--train-repeats', 1)
+    assert ran == ['apis', 'train'] and result['train_start_s'] == 1
+    assert result['import_extra_s'] == result['import_extra_min_s'] == 1 and result['predictor_extra_s'] == 0
+    assert {'predictor_extra_min_s', 'cores', 'versions', 'machine'} <= set(result)
 
 
 @pytest.mark.parametrize('arguments, sides, ratios', [

@@ -9,8 +9,10 @@ from mmpretrain.datasets.custom import find_folders, get_samples
 from bkdsnn.registry import DATASETS
 from bkdsnn.utils.checkpoint import some_of
 
+from .cached_images import CachedImages
 
-class _ClassFolders:
+
+class _ClassFolders(CachedImages):
     """Labels from folders, with errors that say what the tree should be."""
 
     def load_data_list(self) -> List[dict]:
@@ -44,11 +46,15 @@ class ImageFolder(_ClassFolders, datasets.CustomDataset):
         split: Folder of this part, such as ``'train'``.
         classes: Names of the class folders, in the order of their labels; all splits must have the same. Defaults to
             the folders there are, sorted.
+        cache_dir: Folder for decoded images, relative to ``data_root``. The result of the pipeline up to its first
+            random transform is then made once per image; see :class:`~bkdsnn.datasets.sample_cache.SampleCache`.
+            ``None`` makes it anew every time.
         **kwargs: As :class:`mmpretrain.datasets.CustomDataset`.
 
     Raises:
         FileNotFoundError: If the folder does not exist.
-        ValueError: If it has no class folders, other ones than ``classes``, or no images.
+        ValueError: If it has no class folders, other ones than ``classes``, or no images; or if a cache has nothing to
+            keep, or the disk no room for it.
     """
 
     def __init__(self, data_root: str, split: str, classes: Optional[Sequence[str]] = None, **kwargs) -> None:
@@ -83,11 +89,12 @@ class ImageNet(_ClassFolders, datasets.ImageNet):
         data_root: Folder that holds ``train`` and ``val``.
         split: ``'train'`` or ``'val'``.
         partial: Whether class folders may be missing. The labels stay those of the 1,000 classes.
+        cache_dir: As for :class:`ImageFolder`.
         **kwargs: As :class:`mmpretrain.datasets.ImageNet`.
 
     Raises:
         FileNotFoundError: If the folder does not exist.
-        ValueError: If class folders are missing or unknown.
+        ValueError: If class folders are missing or unknown, or as for :class:`ImageFolder`.
     """
 
     def __init__(self, data_root: str, split: str, partial: bool = False, **kwargs) -> None:

@@ -45,7 +45,7 @@ def sample_steps(dataset: BaseDataset, idx: int) -> List[Step]:
     """One sample as it is read, and after each transform that changes what is seen.
 
     Args:
-        dataset: Of images or events. A frame cache is not used.
+        dataset: Of images or events. A cache is not used.
         idx: Index of the sample.
     """
     results = dict(dataset.get_data_info(idx))

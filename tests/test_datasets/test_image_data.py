@@ -215,6 +215,18 @@ def test_transformers_train_on_the_whole_central_square(config):
         np.testing.assert_array_equal(crop(dict(img=image))['img'], np.asarray(want))
 
 
+@pytest.mark.parametrize('shape', [(100, 160, 3), (161, 100, 3), (75, 50), (60, 60, 3)])
+@pytest.mark.parametrize('options', [dict(backend='pillow', interpolation='bicubic'), dict(backend='cv2')])
+def test_the_central_square_is_the_random_crop_that_has_no_choice(shape, options):
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    crop, square = (TRANSFORMS.build(dict(type=name, scale=48, **options, **ranges)) for name, ranges in (
+        ('mmpretrain.RandomResizedCrop', dict(crop_ratio_range=(1.0, 1.0), aspect_ratio_range=(1.0, 1.0))),
+        ('CentralSquare', {})))
+    found = square(dict(img=image, gt_label=3))
+    np.testing.assert_array_equal(found['img'], crop(dict(img=image))['img'])
+    assert found['img_shape'] == (48, 48) and found['gt_label'] == 3
+
+
 @pytest.mark.parametrize('name', ['imagenet_224', 'cifar10'])
 def test_erased_and_padded_pixels_are_the_mean(config, name):
     """timm erases after normalising, with zeros, and fills what geometry uncovers with the mean colour."""

@@ -1,4 +1,4 @@
-"""Looking at data sets, and filling frame caches, through the tools."""
+"""Looking at data sets, and filling caches, through the tools."""
 import runpy
 import sys
 
@@ -119,12 +119,12 @@ def test_a_damaged_recording_is_one_line_where_workers_load_too(tmp_path):
     assert 'in a worker that loads data' in message
 
 
-# ---- cache_frames ----
+# ---- cache_samples ----
 
 def test_caches_are_filled_once_and_anew_when_asked(tmp_path, run):
     config = small_config(tmp_path)
-    arguments = ['dataset_converters/cache_frames.py', config, '--cache-dir', tmp_path / 'cache', '--workers', 0]
-    assert '30 recordings' in run(*arguments)
+    arguments = ['dataset_converters/cache_samples.py', config, '--cache-dir', tmp_path / 'cache', '--workers', 0]
+    assert '30 samples' in run(*arguments)
     (folder, ) = (tmp_path / 'cache').iterdir()
     written = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert len(written) == 30
@@ -136,4 +136,4 @@ def test_caches_are_filled_once_and_anew_when_asked(tmp_path, run):
 
 def test_a_config_without_a_cache_is_named(tmp_path, run):
     with pytest.raises(SystemExit, match='no data set of it has a cache_dir'):
-        run('dataset_converters/cache_frames.py', small_config(tmp_path))
+        run('dataset_converters/cache_samples.py', small_config(tmp_path))

@@ -1,5 +1,6 @@
-"""Transforms of events and of frames, framing, and packing."""
+"""Transforms of events, frames and images, framing, and packing."""
 from .base import EventTransform
+from .central_square import CentralSquare
 from .dropping import CropTime, RandomAreaDrop, RandomEventDrop, RandomTimeDrop
 from .frame_augment import (
     RandomFrameCutout,
@@ -28,11 +29,10 @@ from .views import TwoViews
 from .voxel_grid import EventsToVoxelGrid
 
 __all__ = [
-    'CenterEventCrop', 'CropTime', 'Denoise', 'EventTransform', 'EventsToFrames', 'EventsToTimeSurface',
-    'EventsToVoxelGrid',
-    'MergePolarities', 'PackEvents', 'RandomAreaDrop', 'RandomEventCrop', 'RandomEventDrop', 'RandomEventFlip',
-    'RandomEventRoll', 'RandomEventRotate', 'RandomEventScale', 'RandomFrameCutout', 'RandomFrameFlip',
-    'RandomFrameRoll', 'RandomFrameRotate', 'RandomFrameShear', 'RandomFrameTranslate', 'RandomPolarityFlip',
-    'RandomSpatialJitter', 'RandomTimeDrop', 'RandomTimeJitter', 'RandomTimeReversal', 'RandomTimeSteps',
-    'ResizeEvents', 'TwoViews', 'events_to_frames'
+    'CenterEventCrop', 'CentralSquare', 'CropTime', 'Denoise', 'EventTransform', 'EventsToFrames',
+    'EventsToTimeSurface', 'EventsToVoxelGrid', 'MergePolarities', 'PackEvents', 'RandomAreaDrop', 'RandomEventCrop',
+    'RandomEventDrop', 'RandomEventFlip', 'RandomEventRoll', 'RandomEventRotate', 'RandomEventScale',
+    'RandomFrameCutout', 'RandomFrameFlip', 'RandomFrameRoll', 'RandomFrameRotate', 'RandomFrameShear',
+    'RandomFrameTranslate', 'RandomPolarityFlip', 'RandomSpatialJitter', 'RandomTimeDrop', 'RandomTimeJitter',
+    'RandomTimeReversal', 'RandomTimeSteps', 'ResizeEvents', 'TwoViews', 'events_to_frames'
 ]

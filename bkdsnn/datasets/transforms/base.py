@@ -9,7 +9,7 @@ Frames = Union[np.ndarray, Dict[str, np.ndarray]]
 
 
 class EventTransform(BaseTransform):
-    """A dataclass over a pure function of arrays. Its ``repr`` names every argument, which a frame cache relies on.
+    """A dataclass over a pure function of arrays. Its ``repr`` names every argument, which a cache relies on.
 
     Before framing, ``results`` holds ``events``, a structured array sorted by time, and ``sensor_size`` (width, height,
     polarities); after it also ``frames``, (T, P, H, W) or one such array per view. What is drawn is drawn once per

@@ -1,7 +1,8 @@
 # Your own images, one folder per class, with the augmentations of imagenet_224.py. Name the folder when you train:
 #   DATA_ROOT=data/flowers python tools/train.py CONFIG
 # It holds train/<class>/<name>.jpg and val/<class>/<name>.jpg. A config that inherits sizes its model by
-# _base_.num_classes, as in model=dict(head=dict(num_classes=_base_.num_classes)).
+# _base_.num_classes, as in model=dict(head=dict(num_classes=_base_.num_classes)). Where loading is too slow, the data
+# sets' cache_dir='cache' keeps decoded images of 224 pixels there, 0.15 MB each.
 import os
 
 _base_ = ['./imagenet_224.py']

@@ -12,14 +12,8 @@ fill = [104, 116, 124]  # the mean, BGR
 
 train_pipeline = [
     dict(type='mmpretrain.LoadImageFromFile'),
-    # An area of 1.0 at a ratio of 1.0 is the largest central square.
-    dict(
-        type='mmpretrain.RandomResizedCrop',
-        scale=224,
-        crop_ratio_range=(1.0, 1.0),
-        aspect_ratio_range=(1.0, 1.0),
-        interpolation='bicubic',
-        backend='pillow'),
+    # timm's random crop with an area of 1.0 at a ratio of 1.0, which is the largest central square.
+    dict(type='bkdsnn.CentralSquare', scale=224, interpolation='bicubic', backend='pillow'),
     dict(type='mmpretrain.RandomFlip', prob=0.5, direction='horizontal'),
     dict(
         type='RandAugment',

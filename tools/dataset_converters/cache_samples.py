@@ -1,4 +1,4 @@
-"""Fill the frame caches of a config ahead of training: ``python tools/dataset_converters/cache_frames.py CONFIG``.
+"""Fill the caches of a config ahead of training: ``python tools/dataset_converters/cache_samples.py CONFIG``.
 
 Training fills them too, while it runs the first epoch.
 """
@@ -10,7 +10,7 @@ from mmengine.utils import track_iter_progress
 from torch.utils.data import DataLoader
 
 from bkdsnn.apis.cli import fail_clearly
-from bkdsnn.datasets.event_dataset import EventDataset
+from bkdsnn.datasets.cached_pipeline import CachedPipeline
 from bkdsnn.registry import DATASETS
 from bkdsnn.utils.config_check import check_config
 
@@ -19,35 +19,30 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file path')
     parser.add_argument('--cache-dir', help='folder of the caches, instead of the config\'s cache_dir')
-    parser.add_argument('--rebuild', action='store_true', help='make all frames anew')
+    parser.add_argument('--rebuild', action='store_true', help='make all samples anew')
     parser.add_argument('--workers', type=int, default=2, help='number of processes')
     return parser.parse_args()
 
 
-class _Recordings:
-    """The recordings of a data set, one by one, for the workers of a data loader."""
+class _Samples:
+    """The samples of a data set, one by one, for the workers of a data loader."""
 
-    def __init__(self, dataset: EventDataset, rebuild: bool) -> None:
+    def __init__(self, dataset: CachedPipeline, rebuild: bool) -> None:
         self.dataset, self.rebuild = dataset, rebuild
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, idx: int) -> bool:
-        self.dataset.cached_frames(self.dataset.get_data_info(idx), self.rebuild)
+        self.dataset.fill(idx, self.rebuild)
         return True
 
 
-def cached_datasets(cfg: Config, cache_dir: str) -> Dict[str, EventDataset]:
-    """By loader, the event data sets that have a cache; those of two loaders that are the same count once."""
+def cached_datasets(cfg: Config) -> Dict[str, CachedPipeline]:
+    """By loader, the data sets that have a cache; those of two loaders that are the same count once."""
     found = {}
     for name in ('train', 'val', 'test'):
-        loader = cfg.get(f'{name}_dataloader')
-        if loader is None:
-            continue
-        dataset = dict(loader.dataset)
-        if cache_dir is not None:
-            dataset['cache_dir'] = cache_dir
+        dataset = (cfg.get(f'{name}_dataloader') or {}).get('dataset', {})
         if dataset.get('cache_dir') is not None and dataset not in [seen for seen, _ in found.values()]:
             found[name] = (dataset, DATASETS.build(dataset))
     return {name: built for name, (_, built) in found.items()}
@@ -56,20 +51,24 @@ def cached_datasets(cfg: Config, cache_dir: str) -> Dict[str, EventDataset]:
 def main() -> None:
     args = parse_args()
     cfg = Config.fromfile(args.config)
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if args.cache_dir is not None and cfg.get(name) is not None:
+            cfg[name].dataset.cache_dir = args.cache_dir
     check_config(cfg)
-    datasets = cached_datasets(cfg, args.cache_dir)
+    datasets = cached_datasets(cfg)
     if not datasets:
         raise ValueError(f'{args.config}: no data set of it has a cache_dir. Set it in the config, or give '
                          '--cache-dir.')
     for name, dataset in datasets.items():
-        if not isinstance(dataset, EventDataset):
-            raise ValueError(f'{name}_dataloader.dataset is a {type(dataset).__name__}, which has no frame cache.')
-        print(f'{name}: {len(dataset)} recordings')
-        loader = DataLoader(_Recordings(dataset, args.rebuild), batch_size=None, num_workers=args.workers)
+        if not isinstance(dataset, CachedPipeline):
+            raise ValueError(f'{name}_dataloader.dataset is a {type(dataset).__name__}, whose cache this tool does not '
+                             'know. Inherit from CachedPipeline.')
+        print(f'{name}: {len(dataset)} samples')
+        loader = DataLoader(_Samples(dataset, args.rebuild), batch_size=None, num_workers=args.workers)
         for _ in track_iter_progress((loader, len(dataset))):
             pass
         number, size = dataset.cache.size()
-        print(f'\n{dataset.cache.folder}: {number} recordings, {size / 1e6:,.1f} MB')
+        print(f'\n{dataset.cache.folder}: {number} samples, {size / 1e6:,.1f} MB')
 
 
 if __name__ == '__main__':

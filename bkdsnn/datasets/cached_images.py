@@ -1,0 +1,71 @@
+"""Data sets of image files that keep decoded images."""
+import json
+from typing import Dict, Optional, Sequence
+
+import cv2
+import numpy as np
+import PIL
+
+from .cached_pipeline import CachedPipeline
+
+# Name of the text among the arrays of an image.
+JSON = '.json'
+
+
+class CachedImages(CachedPipeline):
+    """What a data set of image files inherits, before one of mmpretrain, to get a ``cache_dir``.
+
+    Args:
+        cache_dir: Folder for decoded images, relative to ``data_root``. The result of the pipeline up to its first
+            random transform is then made once per image. ``None`` makes it anew every time.
+        **kwargs: As the data set of mmpretrain.
+
+    Raises:
+        ValueError: If there is nothing to keep, or the disk has too little room.
+    """
+
+    kind = 'images'
+
+    def __init__(self, cache_dir: Optional[str] = None, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.open_cache(cache_dir)
+        if self.cache is not None and self._fully_initialized:
+            self.check_room()
+
+    def check_cached(self, steps: Sequence) -> None:
+        """The first transform must read the image."""
+        if not steps:
+            names = [type(step).__name__ for step in self.pipeline.transforms]
+            raise ValueError(f'{type(self).__name__}: with a cache_dir, the pipeline must start with transforms that '
+                             f'are known not to be random, such as mmpretrain.LoadImageFromFile, but it is {names}. '
+                             'One of your own says so by random = False. Or set cache_dir=None.')
+
+    def setting(self) -> str:
+        """The versions of what decodes and resizes."""
+        return f'OpenCV {cv2.__version__}, Pillow {PIL.__version__}'
+
+    def file_of(self, data_info: dict) -> str:
+        """The image's file."""
+        return data_info['img_path']
+
+    def kept(self, data_info: dict, results: dict) -> Dict[str, np.ndarray]:
+        """The image and whatever else the transforms have changed, such as its shape; what is no array as JSON.
+
+        Raises:
+            TypeError: If something of it cannot be kept.
+        """
+        changed = {key: value for key, value in results.items() if key not in data_info or value is not data_info[key]}
+        arrays = {key: value for key, value in changed.items() if isinstance(value, np.ndarray)}
+        others = {key: value for key, value in changed.items() if key not in arrays}
+        for key, value in others.items():
+            if not isinstance(value, (type(None), bool, int, float, str, tuple)):
+                raise TypeError(f'{type(self).__name__}: the cached transforms have set {key!r} to {value!r}, which a '
+                                'cache cannot keep. Set cache_dir=None.')
+        text = json.dumps(others, default=np.generic.item).encode()
+        return {**arrays, JSON: np.frombuffer(text, np.uint8)}
+
+    def restored(self, data_info: dict, arrays: Dict[str, np.ndarray]) -> dict:
+        """The results after the cached transforms."""
+        others = json.loads(arrays.pop(JSON).tobytes())
+        others = {key: tuple(value) if isinstance(value, list) else value for key, value in others.items()}
+        return {**data_info, **arrays, **others}
