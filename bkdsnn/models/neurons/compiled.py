@@ -7,11 +7,13 @@ registers. There is no second definition: the graphs of both directions are trac
 A batch norm before the neuron can join the pass: what it makes of the input is neither written nor kept.
 """
 import time
+from functools import partial
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import is_fake
 from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
@@ -44,6 +46,14 @@ def _missing_compiler(device: str) -> Optional[str]:
         return None
     from torch.utils._triton import has_triton
     return None if has_triton() else f'Triton does not work here for the device type {device!r}'
+
+
+def only_allocates(x: Tensor) -> bool:
+    """Whether ``x`` is a fake tensor and no graph is traced from it: a kernel then allocates its outputs, no more."""
+    if not is_fake(x):
+        return False
+    from torch.fx.experimental.proxy_tensor import get_proxy_mode
+    return get_proxy_mode() is None
 
 
 def run_compiled(node: nn.Module, x: Tensor, may_fall_back: bool, norm: Optional[nn.modules.batchnorm._BatchNorm] = None
@@ -213,6 +223,8 @@ class _Definition(nn.Module):
 def _kernel(node: nn.Module, is_backward: bool, may_fall_back: bool, x: Tensor, *tensors: Tensor,
             affine: Sequence[Tensor] = ()) -> Kernel:
     """That of all nodes of the same type and constants; sizes other than T are symbols in it."""
+    if only_allocates(x):
+        return partial(_allocate_gradients, len(affine)) if is_backward else _allocate_spikes
     kinds = tuple((tensor.dtype, tensor.dim()) for tensor in (x, *tensors))
     affine_dtype = affine[0].dtype if affine else None
     key = (type(node), _constants_of(node), is_backward, may_fall_back, x.device, x.shape[0], kinds, affine_dtype)
@@ -226,6 +238,14 @@ def _kernel(node: nn.Module, is_backward: bool, may_fall_back: bool, x: Tensor, 
             raise NotTraceableError(f'{what} cannot be traced: {reason}') from error
         _kernels[key] = Kernel(graph, what, x.device.type, may_fall_back)
     return _kernels[key]
+
+
+def _allocate_spikes(x: Tensor, *_: Tensor) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _allocate_gradients(affines: int, x: Tensor, grad: Tensor, *tensors: Tensor) -> List[Optional[Tensor]]:
+    return [torch.empty_like(t) if t.is_floating_point() else None for t in (x, *tensors[affines:])]
 
 
 def trace(node: nn.Module, is_backward: bool, device: torch.device, kinds: Sequence[tuple], time_steps: int,

@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import is_fake
 
 from bkdsnn.registry import MODELS
 
-from .compiled import NotTraceableError, run_compiled, why_not
+from .compiled import NotTraceableError, only_allocates, run_compiled, why_not
 from .functional import fire_and_reset, if_charge, lif_charge, plif_charge
 from .surrogate import Surrogate
 
@@ -41,9 +41,9 @@ def check_backend(backend: str) -> None:
 def choose_backend(asked: str, x: Tensor) -> str:
     """What runs on an input; ``'auto'`` chooses, and says once for each device and choice what and why.
 
-    It is ``'eager'`` inside a model that is compiled as a whole, and where nothing is computed (meta and fake tensors).
+    It is ``'eager'`` inside a model that is compiled as a whole, on meta tensors, and where a graph is traced.
     """
-    if asked == 'eager' or torch.compiler.is_compiling() or x.is_meta or is_fake(x):
+    if asked == 'eager' or torch.compiler.is_compiling() or x.is_meta or is_fake(x) and not only_allocates(x):
         return 'eager'
     if asked == 'compile':
         return 'compile'
