@@ -130,8 +130,7 @@ def compare_plan(name: str, batch_size: int, arguments: list) -> Dict[str, Optio
 
 def against_spikingjelly(size: int, batch_size: int = 8, time_steps: int = 4) -> Dict[str, dict]:
     """Bytes saved for backward, and the peak of forward and backward, of SEW-ResNet-18."""
-    import torch.nn.functional as F
-    from bench_step import CLASSES, logits_of, ours, saved_bytes, spikingjellys
+    from bench_step import CLASSES, logits_of, ours, saved_bytes, spikingjellys, step_of
     neuron = dict(type='IFNode', v_threshold=1.0, v_reset=0.0, detach_reset=True,
                   surrogate=dict(type='ATan', alpha=2.0), backend='auto')
     models = dict(ours=ours(time_steps, neuron),
@@ -150,10 +149,7 @@ def against_spikingjelly(size: int, batch_size: int = 8, time_steps: int = 4) ->
     nets = {**models, 'spikingjelly': peer}
     found = {}
     for name, forward in forwards.items():
-        def step() -> None:
-            nets[name].zero_grad()
-            F.cross_entropy(forward(), torch.arange(batch_size) % CLASSES).backward()
-
+        step = step_of(nets[name], forward, torch.arange(batch_size) % CLASSES)
         step()  # compiles
         nets[name].zero_grad()
         found[name] = dict(saved=saved_bytes(forward), peak=bytes_of(nets[name].parameters()) + allocated_peak(step))

@@ -6,30 +6,27 @@ lives at the moment with the most live bytes is sorted by what it is for.
 from collections import Counter
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Optional, Set, Tuple, Union
+from typing import Callable, Dict, List, Optional, Set, Union
 
 import torch
 from mmengine.config import Config
-from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves
 
 from bkdsnn.models.distillers import Distiller
 from bkdsnn.models.layers.compress import compress_spikes_in
-from bkdsnn.models.layers.norm import CPUSyncBatchNorm2d
 from bkdsnn.models.neurons import BaseNode
-from bkdsnn.models.teachers.sources import find_network
-from bkdsnn.registry import MODELS
 
-from .complexity import input_shape_of
-from .live_storages import LiveStorages
+from .live_storages import LiveStorages, StorageLog
+from .untrained import Shape, build_untrained, build_wrapper, norms_apart, training_shape
 
-PARTS = ('weights', 'buffers', 'averaged weights', 'optimizer state', 'gradients', 'DDP buckets', 'batch', 'activations',
-         'teacher weights', 'teacher activations', 'temporaries')
-Shape = Tuple[int, ...]
+PARTS = ('weights', 'buffers', 'averaged weights', 'optimizer state', 'gradients', 'DDP buckets', 'batch',
+         'activations', 'teacher weights', 'teacher activations', 'temporaries')
+MAX_BATCH = 2**16
+TEACHER = 'teacher'  # what paths of its modules start with
 
 
 @dataclass(frozen=True)
@@ -62,6 +59,10 @@ class MemoryPlanner:
             what the config says.
         gpus: Number of processes. Several have DDP's buckets, and norms over all of them are not fused with neurons.
 
+    Attributes:
+        amp: Whether forward runs in half precision; may be changed between plans.
+        can_compress: Whether :meth:`compress_spikes` would change anything.
+
     Raises:
         ValueError: If the config does not say the shape, or has no ``optim_wrapper``.
     """
@@ -77,19 +78,22 @@ class MemoryPlanner:
         self.amp = cfg.optim_wrapper.get('type') == 'AmpOptimWrapper'
         with self._scope():
             self.model = build_untrained(cfg).train()
-        self.compresses = False
-        if _student_of(self.cfg.model).get('compress_spikes'):
+        self.can_compress = any(hasattr(module, 'compress_spikes') for module in self._student().modules())
+        if self.cfg.model.get('student', self.cfg.model).get('compress_spikes'):
             self.compress_spikes()
 
     def _scope(self):
         return DefaultScope.overwrite_default_scope(self.cfg.get('default_scope', 'bkdsnn'))
+
+    def _student(self) -> nn.Module:
+        return self.model.student if isinstance(self.model, Distiller) else self.model
 
     def compress_spikes(self) -> None:
         """Keep spikes as bytes in all plans from now on.
 
         Which layers can is read from a forward pass of two random samples, as a run reads it from its first batch.
         """
-        student = self.model.student if isinstance(self.model, Distiller) else self.model
+        student = self._student()
         compress_spikes_in(student)
         nodes = [module for module in student.modules() if isinstance(module, BaseNode)]
         backends = [node.backend for node in nodes]
@@ -101,7 +105,7 @@ class MemoryPlanner:
         finally:
             for node, backend in zip(nodes, backends):
                 node.backend = backend
-        self.compresses = True
+        self.can_compress = False  # it does
 
     def plan(self, batch_size: int) -> MemoryPlan:
         """Memory of a training step, in a run that goes on: the optimizer has its state.
@@ -110,68 +114,70 @@ class MemoryPlanner:
             batch_size: Samples of one process.
         """
         teacher = getattr(self.model, 'teacher', None)
-        networks = {'': self.model} if teacher is None else {'': self.model, 'teacher': teacher}
+        networks = {'': self.model} if teacher is None else {'': self.model, TEACHER: teacher}
         with ExitStack() as stack:
             stack.enter_context(self._scope())
             if self.gpus > 1:
-                stack.enter_context(_norms_apart(self.model, all_norms=bool(self.cfg.get('sync_bn'))))
+                stack.enter_context(norms_apart(self.model, all_norms=bool(self.cfg.get('sync_bn'))))
             storages = stack.enter_context(LiveStorages(networks))
             return self._plan(batch_size, storages, teacher)
 
     def _plan(self, batch_size: int, storages: LiveStorages, teacher: Optional[nn.Module]) -> MemoryPlan:
-        numbers_of = storages.numbers_of
-        wrapper = _build_wrapper(self.model, self.cfg.optim_wrapper)
-        gradients: Set[int] = set()
-        for parameter in self.model.parameters():
-            if parameter.requires_grad:
-                parameter.register_post_accumulate_grad_hook(lambda p: gradients.update(numbers_of([p.grad])))
+        log, numbers_of = storages.log, storages.numbers_of
+        wrapper = build_wrapper(self.model, self.cfg.optim_wrapper)
+        owners: Dict[str, Set[int]] = dict(gradients=set())
+        for parameter in filter(lambda p: p.requires_grad, self.model.parameters()):
+            parameter.register_post_accumulate_grad_hook(lambda p: owners['gradients'].update(numbers_of([p.grad])))
         inputs, samples = self._inputs(batch_size, torch.empty), self._samples(batch_size)
-        batch = numbers_of(tree_leaves(inputs))
-        self._step(wrapper, inputs, samples)
+        self._step(wrapper, inputs, samples, log)
         if self.cfg.optim_wrapper.get('accumulative_counts', 1) > 1:  # then gradients live in the forward pass too
-            self._step(wrapper, inputs, samples, updates=False)
-        start = len(storages.log.events)
-        forward_end = self._step(wrapper, inputs, samples, lambda: len(storages.log.events))
-        kept = storages.log.live_after(forward_end) - storages.log.live_after(start)
-
-        def is_teachers(number: int) -> bool:
-            return storages.log.makers[number].split('.')[0] == 'teacher'
-
-        weights, buffers = numbers_of(self.model.parameters()), numbers_of(self.model.buffers())
-        owners = {
-            'weights': weights, 'buffers': buffers, 'gradients': gradients, 'batch': batch,
-            'optimizer state': numbers_of(t for t in tree_leaves(wrapper.optimizer.state_dict()['state'])
-                                          if isinstance(t, Tensor)),
-            'teacher weights': set() if teacher is None else numbers_of([*teacher.parameters(), *teacher.buffers()])}
+            self._step(wrapper, inputs, samples, log, updates=False)
+        start = len(log.events)
+        forward_end = self._step(wrapper, inputs, samples, log)
+        kept = log.live_after(forward_end) - log.live_after(start)
+        frozen = [] if teacher is None else [*teacher.parameters(), *teacher.buffers()]
+        state = [leaf for leaf in tree_leaves(wrapper.optimizer.state_dict()['state']) if isinstance(leaf, Tensor)]
+        for part, tensors in (('weights', self.model.parameters()), ('buffers', self.model.buffers()),
+                              ('optimizer state', state), ('batch', tree_leaves(inputs)), ('teacher weights', frozen)):
+            owners[part] = numbers_of(tensors)
         known = {number: part for part, numbers in owners.items() for number in numbers}
-        _, events = storages.log.peak_after(start)
-        sizes, parts = storages.log.sizes, Counter()
-        for number in storages.log.live_after(events):
-            part = known.get(number) or ('teacher activations' if is_teachers(number) else
-                                         'activations' if number in kept else 'temporaries')
-            parts[part] += sizes[number]
-        # Outside of what the step does.
-        if self.gpus > 1:
-            parts['DDP buckets'] = sum(p.numel() * p.element_size() for p in self.model.parameters() if p.requires_grad)
-        if any('EMAHook' in str(hook.get('type')) for hook in self.cfg.get('custom_hooks') or []):
-            parts['averaged weights'] = sum(sizes[number] for number in weights | buffers)
-        modules: Counter = Counter()
-        for number in kept - set(known):
-            modules[storages.log.makers[number] or '(losses)'] += sizes[number]
+        kept -= set(known)
+
+        def part_of(number: int) -> str:
+            if log.makers[number].split('.')[0] == TEACHER:
+                return 'teacher activations'
+            return 'activations' if number in kept else 'temporaries'
+
+        parts, modules = Counter(), Counter()
+        _, peak = log.peak_after(start)
+        for number in log.live_after(peak):
+            parts[known.get(number) or part_of(number)] += log.sizes[number]
+        for number in kept:
+            modules[log.makers[number] or '(losses)'] += log.sizes[number]
+        parts.update(self._beside_the_step())
         return MemoryPlan(batch_size, {part: parts[part] for part in PARTS if parts[part]}, dict(modules.most_common()))
 
-    def _step(self, wrapper: OptimWrapper, inputs, samples: List[DataSample],
-              after_forward: Callable[[], Optional[int]] = lambda: None, updates: bool = True) -> Optional[int]:
-        """A training step as of mmengine; returns what ``after_forward`` does."""
+    def _beside_the_step(self) -> Dict[str, int]:
+        """Bytes that what surrounds the model holds all the time."""
+        held = {}
+        if self.gpus > 1:
+            held['DDP buckets'] = sum(p.nbytes for p in self.model.parameters() if p.requires_grad)
+        if any('EMAHook' in str(hook.get('type')) for hook in self.cfg.get('custom_hooks') or []):
+            held['averaged weights'] = sum(t.nbytes for t in (*self.model.parameters(), *self.model.buffers()))
+        return held
+
+    def _step(self, wrapper: OptimWrapper, inputs, samples: List[DataSample], log: StorageLog,
+              updates: bool = True) -> int:
+        """A training step as of mmengine; returns how many events the log has after the forward pass."""
         with torch.autocast('cpu', torch.bfloat16) if self.amp else nullcontext():
             losses = self.model(inputs, samples, mode='loss')
         total, _ = self.model.parse_losses(losses)
-        result = after_forward()
+        events = len(log.events)
         wrapper.backward(wrapper.scale_loss(total))
         if updates:
             wrapper.step()
             wrapper.zero_grad()
-        return result
+        return events
 
     def _inputs(self, batch_size: int, make: Callable[..., Tensor]):
         if isinstance(self.shape, dict):
@@ -180,43 +186,15 @@ class MemoryPlanner:
 
     def _samples(self, batch_size: int) -> List[DataSample]:
         """Labels, soft ones where the data preprocessor makes them."""
-        samples = [DataSample().set_gt_label(label) for label in torch.zeros(batch_size, 1, dtype=torch.long)]
+        sample = DataSample().set_gt_label(torch.zeros(1, dtype=torch.long))
         preprocessor = self.model.data_preprocessor
         if getattr(preprocessor, 'to_onehot', False) or getattr(preprocessor, 'batch_augments', None):
-            for sample, score in zip(samples, torch.empty(batch_size, preprocessor.num_classes)):
-                sample.set_gt_score(score)
-        return samples
-
-
-def training_shape(cfg: Config) -> Union[Shape, Dict[str, Shape], None]:
-    """Shape of one sample in training, or of its views for student and teacher; ``None`` where the config is silent."""
-    views = cfg.model.get('input_shape')
-    if isinstance(views, dict):
-        return {name: tuple(shape) for name, shape in views.items()}
-    shape = input_shape_of(cfg)
-    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
-    while 'dataset' in dataset:  # wrappers
-        dataset = dataset['dataset']
-    frames = [step['time_steps'] for step in dataset.get('pipeline') or [] if step.get('type') == 'EventsToFrames']
-    return (frames[0], *shape[1:]) if frames and shape is not None and len(shape) == 4 else shape
-
-
-def build_untrained(cfg: Config) -> nn.Module:
-    """The model that a config trains, with random weights; of a distillation config, the teacher's are random too."""
-    model = dict(cfg.model)
-    model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
-    if model.get('pretrained'):
-        model['pretrained'] = False
-    if model.get('teacher') is not None:
-        teacher = dict(model['teacher'])
-        source = find_network(teacher['model'], pretrained=False)
-        found = {name: value for name, value in vars(source).items() if name != 'network' and value is not None}
-        model['teacher'] = MODELS.build({**found, **teacher, 'model': source.network, 'checkpoint': None})
-    return MODELS.build(model)
+            sample.set_gt_score(torch.zeros(preprocessor.num_classes))
+        return batch_size * [sample]
 
 
 def largest_batch(peak_of: Callable[[int], int], limit: int, start: int = 1) -> Optional[int]:
-    """The largest batch size whose peak is at most ``limit`` bytes; ``None`` if not even one sample fits.
+    """The largest batch size, up to ``MAX_BATCH``, whose peak is at most ``limit`` bytes; ``None`` if no sample fits.
 
     Args:
         peak_of: Peak in bytes at a batch size; it grows nearly linearly, so few are asked for.
@@ -226,7 +204,7 @@ def largest_batch(peak_of: Callable[[int], int], limit: int, start: int = 1) -> 
     low, high = 0, 0  # fits, does not fit
     peaks: Dict[int, int] = {}
     guess = start
-    while not high or high - low > 1:
+    while low < MAX_BATCH and (not high or high - low > 1):
         peaks[guess] = peak_of(guess)
         if peaks[guess] <= limit:
             low = guess
@@ -236,29 +214,5 @@ def largest_batch(peak_of: Callable[[int], int], limit: int, start: int = 1) -> 
             step = (limit - peaks[low]) * (high - low) // (peaks[high] - peaks[low])
             guess = min(max(low + step, low + 1), high - 1)
         else:
-            guess = high // 2 if high else 2 * low
+            guess = high // 2 if high else min(2 * low, MAX_BATCH)
     return low or None
-
-
-class _norms_apart(ExitStack):
-    """Inside the block, norms over several processes are not fused with neurons, as in a run of several.
-
-    They have listeners, to whom a fused norm would be silent.
-    """
-
-    def __init__(self, model: nn.Module, all_norms: bool) -> None:
-        super().__init__()
-        for module in model.modules():
-            if isinstance(module, _BatchNorm if all_norms else (nn.SyncBatchNorm, CPUSyncBatchNorm2d)):
-                self.callback(module.register_forward_hook(lambda *_: None).remove)
-
-
-def _student_of(model: dict) -> dict:
-    return model.get('student', model)
-
-
-def _build_wrapper(model: nn.Module, cfg: dict) -> OptimWrapper:
-    # That for half precision cannot be built without a GPU, and its scaler looks at values.
-    unused = ('loss_scale', 'dtype', 'use_fsdp') if cfg.get('type') == 'AmpOptimWrapper' else ()
-    cfg = {key: value for key, value in cfg.items() if key not in unused}
-    return build_optim_wrapper(model, {**cfg, 'type': 'OptimWrapper'} if unused else cfg)
