@@ -14,8 +14,9 @@ from torch import nn
 from torch._dynamo.utils import counters
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from bkdsnn.models.neurons import BaseNode, IFNode, compiled, nodes
-from bkdsnn.models.neurons.compiled import merge_axes, trace
+from bkdsnn.models.neurons import BaseNode, IFNode, compiled, kernels, nodes
+from bkdsnn.models.neurons.compiled import merge_axes
+from bkdsnn.models.neurons.kernels import trace
 from bkdsnn.registry import MODELS, SURROGATES
 
 COMMON = dict(v_threshold=1.0, v_reset=0.0, detach_reset=False, surrogate=dict(type='Sigmoid', alpha=4.0))
@@ -61,11 +62,12 @@ def test_traced_graphs_are_the_eager_neuron(cfg, v_reset, v_threshold, detach_re
     node = build(cfg, 'eager').double()
     x, grad = inputs(time_steps, 7, seed=seed, dtype=torch.float64)
     values = [p.detach() for p in node.parameters()]
-    kinds = [(torch.float64, 2), (torch.float64, 2), *((v.dtype, v.dim()) for v in values)]
-    forward = trace(node, False, x.device, [kinds[0], *kinds[2:]], time_steps)
-    backward = trace(node, True, x.device, kinds, time_steps)
+    forward, backward = trace(node, False, x), trace(node, True, x, grad)
     want = run(node, x, grad)
-    assert_equal([forward(x, *values), *backward(x, grad, *values)], want, rtol=1e-12)
+    spikes, grad_x = torch.empty_like(x), torch.empty_like(x)
+    forward(x, *spikes, *values)
+    grads = backward(x, grad, *grad_x, *values)
+    assert_equal([spikes, grad_x, *grads], want, rtol=1e-12)
 
 
 @pytest.mark.parametrize('cfg', [
@@ -111,14 +113,40 @@ def test_axes_are_merged_without_a_copy_and_restored(permutation, sizes, cut):
         assert flat.dim() == 2
 
 
+@pytest.mark.parametrize('cfg', [IF, dict(PLIF, v_reset=None)], ids=lambda cfg: cfg['type'])
+@pytest.mark.parametrize('time_steps', [4, 5, 7])
+def test_many_steps_are_run_in_pieces(monkeypatch, cfg, time_steps):
+    monkeypatch.setattr(compiled, 'MAX_STEPS_AT_ONCE', 3)
+    x, grad = inputs(time_steps, 2, 3, 4, 5)
+    for x in (x, x.transpose(2, 3).contiguous().transpose(2, 3)):
+        assert_equal(run(build(cfg, 'compile'), x, grad), run(build(cfg, 'eager'), x, grad), rtol=1e-5)
+
+
+def test_a_parameter_for_each_channel():
+    class Channelwise(BaseNode):
+        def __init__(self, channels, **kwargs):
+            super().__init__(**kwargs)
+            self.gain = nn.Parameter(torch.linspace(0.5, 1.5, channels).view(-1, 1, 1))
+            self.tau = nn.Parameter(torch.tensor(2.0))
+
+        def charge(self, x, v):
+            return v + (self.gain * x - v) / self.tau
+
+    x, grad = inputs(9, 2, 4, 5, 5)  # in two pieces
+    for layout in (torch.contiguous_format, torch.channels_last):
+        x = x.flatten(0, 1).contiguous(memory_format=layout).unflatten(0, (9, 2))
+        got, want = (run(Channelwise(4, backend=backend, **COMMON), x, grad) for backend in ('compile', 'eager'))
+        assert_equal(got, want, rtol=1e-5)
+
+
 def test_other_shapes_do_not_compile_again():
     node = build(dict(LIF, tau=3.0), 'compile')
     for shape in ((2, 3, 4, 5), (4, 7, 6, 3)):
         run(node, *inputs(3, *shape))
-    kernels, graphs = len(compiled._kernels), counters['stats']['unique_graphs']
+    number, graphs = len(kernels._kernels), counters['stats']['unique_graphs']
     for shape in ((1, 8, 8), (5, 6), (9,), (2, 4, 16, 16)):
         run(node, *inputs(3, *shape))
-    assert len(compiled._kernels) == kernels
+    assert len(kernels._kernels) == number
     assert counters['stats']['unique_graphs'] == graphs
 
 
@@ -172,7 +200,7 @@ def test_a_model_compiled_as_a_whole_holds_the_eager_steps():
 def messages(monkeypatch):
     """Lines of the log, as in a fresh process."""
     monkeypatch.setattr(nodes, '_announced', set())
-    monkeypatch.setattr(compiled, '_problems', {})
+    monkeypatch.setattr(kernels, '_problems', {})
     lines = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())
@@ -199,14 +227,8 @@ def test_auto_compiles_large_inputs_only(messages):
     assert all(' compiled LIFNode' in line for line in messages[2:])
 
 
-def test_auto_compiles_few_time_steps_only(messages, small_inputs_too):
-    build(LIF, 'auto')(torch.zeros(9, 300))
-    assert messages == ["Neurons: backend='auto' chose 'eager' on cpu, for more than 8 time steps, which would compile "
-                        'for long.']
-
-
 def test_without_a_compiler_auto_is_eager_and_compile_an_error(messages, small_inputs_too, monkeypatch):
-    monkeypatch.setattr(compiled, '_missing_compiler', lambda device: 'there is no C++ compiler')
+    monkeypatch.setattr(kernels, '_missing_compiler', lambda device: 'there is no C++ compiler')
     node = build(LIF, 'auto')
     x, grad = inputs(3, 40)
     for _ in range(2):
@@ -219,7 +241,7 @@ def test_without_a_compiler_auto_is_eager_and_compile_an_error(messages, small_i
 def test_a_missing_compiler_is_noticed(messages, monkeypatch):
     from torch._inductor import cpp_builder, exc
     monkeypatch.setattr(cpp_builder, 'get_cpp_compiler', lambda: (_ for _ in ()).throw(exc.InvalidCxxCompiler()))
-    assert 'install g++' in compiled.why_not('cpu')
+    assert 'install g++' in kernels.why_not('cpu')
 
 
 @pytest.mark.parametrize('at', [1, 2], ids=['forward', 'backward'])
@@ -233,18 +255,18 @@ def test_a_failing_compiler(messages, small_inputs_too, monkeypatch, at):
             raise OSError('no space left on device')
         return fail
 
-    compiled._kernels.clear()
+    kernels._kernels.clear()
     monkeypatch.setattr(torch, 'compile', compile_or_fail)
     x, grad = inputs(3, 40)
     calls = []
     assert_equal(run(build(LIF, 'auto'), x, grad), run(build(LIF, 'eager'), x, grad))
     assert len([line for line in messages if "goes on with 'eager'" in line and 'no space left' in line]) == 1
-    compiled._problems.clear()
-    compiled._kernels.clear()
+    kernels._problems.clear()
+    kernels._kernels.clear()
     calls = []
     with pytest.raises(RuntimeError, match="backend='compile' failed for LIFNode .*no space.*backend='eager'"):
         run(build(LIF, 'compile'), x, grad)
-    compiled._kernels.clear()
+    kernels._kernels.clear()
 
 
 def test_types_are_told_apart():
@@ -298,8 +320,36 @@ class DependsOnValues(IFNode):
         return v + x if x.sum() > 0 else v
 
 
-@pytest.mark.parametrize('cls, message', [(DependsOnATensor, 'scale is a Tensor.*buffers'),
-                                          (DependsOnValues, 'DependsOnValues forward.*cannot be traced')])
+class LooksAtOthers(IFNode):
+    def charge(self, x, v):
+        return v + x - x.mean(-1, keepdim=True)
+
+
+class HasAMatrix(IFNode):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.register_buffer('matrix', torch.eye(40))
+
+    def charge(self, x, v):
+        return v + x @ self.matrix
+
+
+class SelectsFromAParameter(IFNode):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.register_buffer('scales', torch.linspace(1, 2, 40))
+
+    def charge(self, x, v):
+        return v + x * self.scales[1]
+
+
+@pytest.mark.parametrize('cls, message', [
+    (DependsOnATensor, 'scale is a Tensor.*buffers'),
+    (DependsOnValues, 'DependsOnValues forward.*cannot be traced'),
+    (LooksAtOthers, 'mean is no operation on each number by itself'),
+    (HasAMatrix, r'HasAMatrix has tensors of the shapes \[\(40, 40\)\], which do not broadcast'),
+    (SelectsFromAParameter, 'select is no operation on each number by itself'),
+])
 def test_neurons_that_have_no_graph(messages, small_inputs_too, cls, message):
     x, grad = inputs(3, 40)
     with pytest.raises(TypeError, match=message):
@@ -307,6 +357,6 @@ def test_neurons_that_have_no_graph(messages, small_inputs_too, cls, message):
     for _ in range(2):
         assert_equal(run(cls(backend='auto', **COMMON), x, grad), run(cls(backend='eager', **COMMON), x, grad))
     assert len([line for line in messages if re.search(f"{message}.* goes on with 'eager'", line)]) == 1
-    compiled._kernels.clear()
+    kernels._kernels.clear()
     build(IF, 'auto')(x)  # others still compile
     assert 'compiled IFNode forward' in messages[-1]

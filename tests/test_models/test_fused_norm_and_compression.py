@@ -8,7 +8,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from bkdsnn.models.layers import SpikingConvUnit, SpikingSelfAttention, compress
 from bkdsnn.models.layers.compress import SpikeCompressor
-from bkdsnn.models.neurons import LIFNode, nodes
+from bkdsnn.models.neurons import LIFNode, compiled, nodes
 from bkdsnn.registry import MODELS
 
 NEURON = dict(type='ParametricLIFNode', tau=1.75, decay_input=True, v_threshold=0.5, v_reset=0.0, detach_reset=True,
@@ -65,6 +65,14 @@ def test_the_norm_in_the_neurons_pass(joined, layout, training, norm):
                  for backend in ('compile', 'eager'))
     assert isinstance(joined[0], nn.BatchNorm2d) and len(joined) == 1
     assert torch.equal(got[0], want[0]) and 0.05 < got[0].mean() < 0.9
+    for a, b in zip(got[1:], want[1:]):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12 * b.abs().max().item())
+
+
+def test_the_norm_in_passes_of_a_few_steps(joined, monkeypatch):
+    monkeypatch.setattr(compiled, 'MAX_STEPS_AT_ONCE', 3)
+    got, want = (run(unit(backend).double(), image().double()) for backend in ('compile', 'eager'))
+    assert len(joined) == 1 and torch.equal(got[0], want[0])
     for a, b in zip(got[1:], want[1:]):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12 * b.abs().max().item())
 

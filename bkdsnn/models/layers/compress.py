@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from ..neurons.compiled import Kernel, only_allocates
+from ..neurons.kernels import Kernel, only_allocates
 from ..neurons.nodes import choose_backend
 
 _kernels = {}  # by device and dtype
@@ -90,7 +90,7 @@ def _to_bytes(x: Tensor) -> Tuple[Tensor, Tensor]:
         _kernels[key] = Kernel(_cast_and_check, f'spikes to bytes, {str(x.dtype)[6:]}, {x.device.type}',
                                x.device.type, may_fall_back=True)
     # In the order of memory every shape is the same code.
-    packed, is_exact = _kernels[key](x.detach().as_strided((x.numel(),), (1,)).data)
+    packed, is_exact = _kernels[key](x.detach().as_strided((x.numel(),), (1,)))
     return packed.as_strided(x.shape, x.stride()), is_exact
 
 

@@ -1,59 +1,19 @@
-"""Neurons in one pass over memory each way: their eager definition, traced over all time steps and compiled.
+"""Neurons in one pass over memory each way, by :mod:`bkdsnn.models.neurons.kernels`.
 
 Forward reads the input and writes the spikes. Only the input is kept for backward, which computes the membrane again in
-registers. There is no second definition: the graphs of both directions are traced from the node itself, whatever its
-``charge``, and fused by ``torch.compile`` into C++ on a CPU and Triton on a GPU.
-
-A batch norm before the neuron can join the pass: what it makes of the input is neither written nor kept.
+registers. A batch norm before the neuron can join the pass: what it makes of the input is neither written nor kept. Many
+time steps are run in pieces, with the membrane between them in memory.
 """
-import time
-from functools import partial
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import torch
-from mmengine.logging import print_log
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import is_fake
 from torch.autograd.function import once_differentiable
-from torch.func import functional_call
 
-from .surrogate import Surrogate
+from .kernels import NotTraceableError, kernel_of, tensors_of
 
-# All loops are cut among the threads that there are when they run, also where the first input was small.
-OPTIONS = {'cpp.min_chunk_size': 1, 'cpp.dynamic_threads': True}
-_problems = {}  # by device type: why nothing can be compiled, or None
-_kernels = {}  # by all that the code of one depends on
-
-
-class NotTraceableError(TypeError):
-    """A node has no graph, since its code depends on more than parameters, buffers and constants."""
-
-
-def why_not(device: str) -> Optional[str]:
-    """Why nothing can be compiled for a type of device, or ``None``."""
-    if device not in _problems:
-        _problems[device] = _missing_compiler(device)
-    return _problems[device]
-
-
-def _missing_compiler(device: str) -> Optional[str]:
-    if device == 'cpu':
-        from torch._inductor import cpp_builder, exc
-        try:
-            cpp_builder.get_cpp_compiler()
-        except exc.InvalidCxxCompiler:
-            return 'there is no C++ compiler; install g++ or clang, or name one in the environment variable CXX'
-        return None
-    from torch.utils._triton import has_triton
-    return None if has_triton() else f'Triton does not work here for the device type {device!r}'
-
-
-def only_allocates(x: Tensor) -> bool:
-    """Whether ``x`` is a fake tensor and no graph is traced from it: a kernel then allocates its outputs, no more."""
-    if not is_fake(x):
-        return False
-    from torch.fx.experimental.proxy_tensor import get_proxy_mode
-    return get_proxy_mode() is None
+# Steps are unrolled, and compiling takes the longer, the more they are; see docs/benchmarks.md.
+MAX_STEPS_AT_ONCE = 4
 
 
 def run_compiled(node: nn.Module, x: Tensor, may_fall_back: bool, norm: Optional[nn.modules.batchnorm._BatchNorm] = None
@@ -71,28 +31,14 @@ def run_compiled(node: nn.Module, x: Tensor, may_fall_back: bool, norm: Optional
         Spikes, (T, B, ...), with the axes in memory in the order of ``x``.
 
     Raises:
-        NotTraceableError: If the node has an attribute that is no constant, or a step depends on values.
+        NotTraceableError: If the node has an attribute that is no constant, a step depends on values or on other
+            neurons, or a parameter does not broadcast to (B, ...).
         RuntimeError: If compiling fails and ``may_fall_back`` is not set.
     """
     with torch.autocast(x.device.type, enabled=False):
         if norm is None:
-            return _Run.apply(node, may_fall_back, x, *_tensors_of(node).values())
-        return _RunNormed.apply(node, may_fall_back, norm, x, norm.weight, norm.bias, *_tensors_of(node).values())
-
-
-def _tensors_of(node: nn.Module) -> Dict[str, Tensor]:
-    return dict(node.named_parameters(), **dict(node.named_buffers()))
-
-
-def _constants_of(node: nn.Module) -> tuple:
-    """Attributes that are part of a node's code."""
-    constants = {name: value for name, value in vars(node).items()
-                 if not name.startswith('_') and name not in ('training', 'backend')}
-    for name, value in constants.items():
-        if not isinstance(value, (bool, int, float, str, type(None), Surrogate)):
-            raise NotTraceableError(f'{type(node).__name__}.{name} is a {type(value).__name__}; constants of a neuron '
-                                    'are numbers and strings, and tensors are parameters or buffers')
-    return tuple(constants.items())
+            return _Run.apply(node, may_fall_back, x, *tensors_of(node).values())
+        return _RunNormed.apply(node, may_fall_back, norm, x, norm.weight, norm.bias, *tensors_of(node).values())
 
 
 class _Run(torch.autograd.Function):
@@ -100,17 +46,17 @@ class _Run(torch.autograd.Function):
     @staticmethod
     def forward(ctx, node: nn.Module, may_fall_back: bool, x: Tensor, *tensors: Tensor) -> Tensor:
         ctx.node, ctx.may_fall_back = node, may_fall_back
-        ctx.save_for_backward(x, *tensors)
-        (flat,), restore = merge_axes(x)
-        return restore(_kernel(node, False, may_fall_back, flat, *tensors)(flat, *tensors))
+        spikes, starts = _Pass(node, may_fall_back, [x], tensors).forward()
+        ctx.save_for_backward(x, *tensors, *starts)
+        ctx.number = len(tensors)
+        return spikes
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
         x, *tensors = ctx.saved_tensors
-        (x, grad), restore = merge_axes(x, grad)
-        grad_x, *grads = _kernel(ctx.node, True, ctx.may_fall_back, x, grad, *tensors)(x, grad, *tensors)
-        return None, None, restore(grad_x), *grads
+        tensors, starts = tensors[:ctx.number], tensors[ctx.number:]
+        return None, None, *_Pass(ctx.node, ctx.may_fall_back, [x, grad], tensors, starts=starts).backward()
 
 
 class _RunNormed(torch.autograd.Function):
@@ -120,9 +66,8 @@ class _RunNormed(torch.autograd.Function):
     def forward(ctx, node: nn.Module, may_fall_back: bool, norm: nn.modules.batchnorm._BatchNorm, x: Tensor,
                 weight: Tensor, bias: Tensor, *tensors: Tensor) -> Tensor:
         mean, var = norm.running_mean, norm.running_var
-        # The kernel comes first: a node without one is run another way, on running statistics that are still the old.
-        (flat, *affine), _ = merge_axes(x, *_affine(x, weight, bias, mean, var))
-        kernel = _kernel(node, False, may_fall_back, flat, *tensors, affine=affine)
+        # The kernels come first: a node without one is run another way, on running statistics that are still the old.
+        _Pass(node, may_fall_back, [x], tensors, _affine(x, weight, bias, mean, var)).kernels(is_backward=False)
         if norm.training:
             if x.numel() == x.shape[2]:
                 raise ValueError(f'batch norm needs more than one value per channel in training, got shape '
@@ -130,21 +75,23 @@ class _RunNormed(torch.autograd.Function):
             norm.num_batches_tracked.add_(1)
             mean, var = torch.batch_norm_update_stats(x.flatten(0, 1), mean, var, norm.momentum)
         ctx.node, ctx.may_fall_back, ctx.eps, ctx.is_training = node, may_fall_back, norm.eps, norm.training
-        ctx.save_for_backward(x, weight, bias, mean, var, *tensors)
-        (flat, *affine), restore = merge_axes(x, *_affine(x, weight, bias, mean, torch.rsqrt(var + norm.eps)))
-        return restore(kernel(flat, *affine, *tensors))
+        affine = _affine(x, weight, bias, mean, torch.rsqrt(var + norm.eps))
+        spikes, starts = _Pass(node, may_fall_back, [x], tensors, affine).forward()
+        ctx.save_for_backward(x, weight, bias, mean, var, *tensors, *starts)
+        ctx.number = len(tensors)
+        return spikes
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
         x, weight, bias, mean, var, *tensors = ctx.saved_tensors
+        tensors, starts = tensors[:ctx.number], tensors[ctx.number:]
         inverse_std = torch.rsqrt(var + ctx.eps)
-        (flat, grad, *affine), restore = merge_axes(x, grad, *_affine(x, weight, bias, mean, inverse_std))
-        kernel = _kernel(ctx.node, True, ctx.may_fall_back, flat, grad, *tensors, affine=affine)
-        grad_y, *grads = kernel(flat, grad, *affine, *tensors)
+        affine = _affine(x, weight, bias, mean, inverse_std)
+        grad_y, *grads = _Pass(ctx.node, ctx.may_fall_back, [x, grad], tensors, affine, starts).backward()
         grad_x, *grad_norm = torch.ops.aten.native_batch_norm_backward(
-            restore(grad_y).flatten(0, 1), x.flatten(0, 1), weight, mean, var, mean, inverse_std, ctx.is_training,
-            ctx.eps, ctx.needs_input_grad[3:6])
+            grad_y.flatten(0, 1), x.flatten(0, 1), weight, mean, var, mean, inverse_std, ctx.is_training, ctx.eps,
+            ctx.needs_input_grad[3:6])
         return None, None, None, None if grad_x is None else grad_x.unflatten(0, x.shape[:2]), *grad_norm, *grads
 
 
@@ -152,6 +99,83 @@ def _affine(x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, inverse_std: 
     """The norm's factor and offset for each channel, in fp32 at least, as views of the shape of ``x``."""
     scale = weight.to(torch.promote_types(weight.dtype, torch.float32)) * inverse_std
     return tuple(v.view(-1, 1, 1).expand_as(x) for v in (scale, bias - mean * scale))
+
+
+class _Pass:
+    """All time steps of one direction, in pieces that the kernels take.
+
+    Args:
+        node: The neuron.
+        may_fall_back: As in :func:`run_compiled`.
+        inputs: Input current (T, B, ...) and, for the gradient, that of the spikes.
+        tensors: Parameters and buffers of the node.
+        affine: Views of the shape of the input: the current is ``x * scale + shift``.
+        starts: For the gradient, the membranes (B, ...) before the second and later pieces.
+    """
+
+    def __init__(self, node: nn.Module, may_fall_back: bool, inputs: Sequence[Tensor], tensors: Sequence[Tensor],
+                 affine: Sequence[Tensor] = (), starts: Sequence[Tensor] = ()) -> None:
+        self.node, self.may_fall_back, self.tensors = node, may_fall_back, tensors
+        shape = inputs[0].shape
+        spread = [t for t in tensors if t.numel() != 1]
+        if any(t.dim() > len(shape) - 1 or torch.broadcast_shapes(t.shape, shape[1:]) != shape[1:] for t in spread):
+            raise NotTraceableError(f'{type(node).__name__} has tensors of the shapes {[tuple(t.shape) for t in spread]}'
+                                    f', which do not broadcast to an input of {tuple(shape[1:])} a step')
+        views, self.restore = merge_axes(*inputs, *affine, *(t.expand(shape) for t in (*starts, *spread)))
+        views = iter(views)
+        self.inputs, self.affine = [next(views) for _ in inputs], [next(views) for _ in affine]
+        self.starts = [next(views)[0] for _ in starts]
+        self.merged = [t if t.numel() == 1 else next(views)[0] for t in tensors]
+        pieces = -(-shape[0] // MAX_STEPS_AT_ONCE)
+        self.lengths = [shape[0] // pieces + (i < shape[0] % pieces) for i in range(pieces)]
+        self.carries = pieces > 1
+
+    def kernels(self, is_backward: bool) -> list:
+        """The kernel of each piece."""
+        dtype = self.affine[0].dtype if self.affine else None
+        return [kernel_of(self.node, is_backward, self.may_fall_back, *inputs, affine_dtype=dtype, carries=self.carries)
+                for inputs in self._pieces(*self.inputs)]
+
+    def forward(self) -> Tuple[Tensor, List[Tensor]]:
+        """Spikes (T, B, ...), and the membranes (B, ...) before the second and later pieces."""
+        spikes, starts = torch.empty_like(self.inputs[0]), []
+        v = [self._rest()] if self.carries else []
+        for kernel, piece, outs in self._runs(False, spikes):
+            v = kernel(*piece, *outs, *v, *self.merged)
+            starts += map(self._restore_step, v)
+        return self.restore(spikes), starts[:-1]
+
+    def backward(self) -> List[Optional[Tensor]]:
+        """Gradients of the current (T, B, ...), and of each tensor of the node."""
+        grad_x, carried, grads = torch.empty_like(self.inputs[0]), [], [None] * len(self.tensors)
+        starts = [[self._rest()], *([v] for v in self.starts)] if self.carries else [[]]
+        if self.carries:
+            carried = [torch.zeros_like(starts[0][0])]
+        for (kernel, piece, outs), v in reversed(list(zip(self._runs(True, grad_x), starts))):
+            results = kernel(*piece, *outs, *v, *carried, *self.merged)
+            carried, more = results[:len(carried)], results[len(carried):]
+            grads = [b if a is None else a + b for a, b in zip(grads, more)]
+        return [self.restore(grad_x), *(self._of_tensor(t, grad) for t, grad in zip(self.tensors, grads))]
+
+    def _pieces(self, *views: Tensor) -> List[Tuple[Tensor, ...]]:
+        return list(zip(*(view.split(self.lengths) for view in views)))
+
+    def _runs(self, is_backward: bool, result: Tensor) -> list:
+        """For each piece its kernel, its inputs, and the steps of ``result`` to write."""
+        pieces = self._pieces(*self.inputs, *self.affine)
+        return list(zip(self.kernels(is_backward), pieces, (part.unbind() for part in result.split(self.lengths))))
+
+    def _of_tensor(self, tensor: Tensor, grad: Optional[Tensor]) -> Optional[Tensor]:
+        if grad is None or tensor.numel() == 1:
+            return grad
+        return self._restore_step(grad).sum_to_size(tensor.shape)
+
+    def _rest(self) -> Tensor:
+        x = self.inputs[0]
+        return self.node.rest(x[0].to(torch.result_type(x, self.affine[0])) if self.affine else x[0])
+
+    def _restore_step(self, step: Tensor) -> Tensor:
+        return self.restore(step.expand(sum(self.lengths), *step.shape))[0]
 
 
 def merge_axes(*tensors: Tensor) -> Tuple[List[Tensor], Callable[[Tensor], Tensor]]:
@@ -174,128 +198,4 @@ def merge_axes(*tensors: Tensor) -> Tuple[List[Tensor], Callable[[Tensor], Tenso
     for start, end in reversed(list(zip(merged, [*merged[1:], len(shape)]))):  # outer axes keep their index
         views = [v.flatten(start, end - 1) for v in views]
     back = sorted(range(first.dim()), key=order.__getitem__)
-    # .data: known as a view, a tensor would be compiled for the shape of its base.
-    return [v.data for v in views], lambda tensor: tensor.reshape(shape).permute(back)
-
-
-class Kernel:
-    """A graph that is compiled at its first call."""
-
-    def __init__(self, graph: Callable, what: str, device: str, may_fall_back: bool) -> None:
-        self.graph, self.what, self.device, self.may_fall_back = graph, what, device, may_fall_back
-        self.run = None
-
-    def __call__(self, *tensors: Tensor):
-        if self.run is None and self.may_fall_back and why_not(self.device):
-            self.run = self.graph  # another direction or neuron has failed
-        if self.run is not None:
-            return self.run(*tensors)
-        start = time.perf_counter()
-        compiled = torch.compile(self.graph, dynamic=True, options=OPTIONS if self.device == 'cpu' else None)
-        try:
-            result = compiled(*tensors)
-        except Exception as error:  # compilers raise what they like
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            if not self.may_fall_back:
-                raise RuntimeError(f"Neurons: backend='compile' failed for {self.what}: {reason}. Set backend='eager', "
-                                   "or 'auto', which falls back to it.") from error
-            print_log(f"Neurons: compiling {self.what} failed ({reason}); backend='auto' goes on with 'eager'.",
-                      logger='current')
-            _problems[self.device] = reason
-            self.run = self.graph
-            return self.graph(*tensors)
-        print_log(f'Neurons: compiled {self.what} in {time.perf_counter() - start:.1f} s.', logger='current')
-        self.run = compiled
-        return result
-
-
-class _Definition(nn.Module):
-    """A node without its hooks, which must see tensors and no traces."""
-
-    def __init__(self, node: nn.Module) -> None:
-        super().__init__()
-        self.node = node
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.node.forward(x, backend='eager')
-
-
-def _kernel(node: nn.Module, is_backward: bool, may_fall_back: bool, x: Tensor, *tensors: Tensor,
-            affine: Sequence[Tensor] = ()) -> Kernel:
-    """That of all nodes of the same type and constants; sizes other than T are symbols in it."""
-    if only_allocates(x):
-        return partial(_allocate_gradients, len(affine)) if is_backward else _allocate_spikes
-    kinds = tuple((tensor.dtype, tensor.dim()) for tensor in (x, *tensors))
-    affine_dtype = affine[0].dtype if affine else None
-    key = (type(node), _constants_of(node), is_backward, may_fall_back, x.device, x.shape[0], kinds, affine_dtype)
-    if key not in _kernels:
-        what = (f'{type(node).__name__}{" with its norm" if affine else ""} '
-                f'{"backward" if is_backward else "forward"}, T={x.shape[0]}, {str(x.dtype)[6:]}, {x.device.type}')
-        try:
-            graph = trace(node, is_backward, x.device, kinds, x.shape[0], affine_dtype)
-        except Exception as error:  # whatever the node's code makes of tensors without values
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise NotTraceableError(f'{what} cannot be traced: {reason}') from error
-        _kernels[key] = Kernel(graph, what, x.device.type, may_fall_back)
-    return _kernels[key]
-
-
-def _allocate_spikes(x: Tensor, *_: Tensor) -> Tensor:
-    return torch.empty_like(x)
-
-
-def _allocate_gradients(affines: int, x: Tensor, grad: Tensor, *tensors: Tensor) -> List[Optional[Tensor]]:
-    return [torch.empty_like(t) if t.is_floating_point() else None for t in (x, *tensors[affines:])]
-
-
-def trace(node: nn.Module, is_backward: bool, device: torch.device, kinds: Sequence[tuple], time_steps: int,
-          affine_dtype: Optional[torch.dtype] = None) -> nn.Module:
-    """One direction of a node as a graph of tensor operations, unrolled over time.
-
-    Args:
-        node: Its ``forward`` with ``backend='eager'`` is traced.
-        is_backward: Whether to trace the gradient.
-        device: Of all tensors.
-        kinds: dtype and number of axes of the input; in backward those of the gradient of the spikes; and those of
-            each parameter and buffer.
-        time_steps: T.
-        affine_dtype: If given, the neuron's current is not ``x`` but ``x * scale + shift``, with two tensors of this
-            dtype and the shape of ``x``.
-
-    Returns:
-        ``graph(x, *affine, *tensors) -> spikes``, or ``graph(x, grad, *affine, *tensors) -> gradients`` of the current
-        and each parameter and buffer (``None`` for those that are no floating point or not used). ``affine`` is
-        ``scale, shift`` or nothing.
-    """
-    from torch.fx.experimental.proxy_tensor import make_fx
-    tensors = _tensors_of(node)
-    names = [f'node.{name}' for name in tensors]
-    definition = _Definition(node)
-    affines = 0 if affine_dtype is None else 2
-
-    def fire(current: Tensor, *values: Tensor) -> Tensor:
-        return functional_call(definition, dict(zip(names, values)), (current,))
-
-    def forward(x: Tensor, *values: Tensor) -> Tensor:
-        return fire(_current(x, *values[:affines]), *values[affines:]).to(x.dtype)
-
-    def backward(x: Tensor, grad: Tensor, *values: Tensor) -> Sequence[Optional[Tensor]]:
-        current = _current(x, *values[:affines])
-        inputs = [value.detach() for value in (current, *values[affines:])]
-        floating = [value.requires_grad_() for value in inputs if value.is_floating_point()]
-        with torch.enable_grad():
-            spikes = fire(*inputs)
-            grads = iter(torch.autograd.grad(spikes, floating, grad.to(spikes.dtype), allow_unused=True))
-        grads = [next(grads) if value.is_floating_point() else None for value in inputs]
-        return [grads[0].to(x.dtype), *grads[1:]]
-
-    # Sizes that are neither equal nor 0 or 1, so that none is taken for a constant.
-    kinds = [*kinds[:2 if is_backward else 1], *[(affine_dtype, kinds[0][1])] * affines]
-    example = [torch.zeros(time_steps, *range(11, 10 + dims), dtype=dtype, device=device) for dtype, dims in kinds]
-    values = [tensor.detach() for tensor in tensors.values()]
-    with torch.no_grad():
-        return make_fx(backward if is_backward else forward, tracing_mode='symbolic')(*example, *values)
-
-
-def _current(x: Tensor, scale: Optional[Tensor] = None, shift: Optional[Tensor] = None) -> Tensor:
-    return x if scale is None else x * scale + shift
+    return views, lambda tensor: tensor.reshape(shape).permute(back)

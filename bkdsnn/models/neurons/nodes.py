@@ -1,7 +1,7 @@
 """Spiking neurons as modules over the pure steps of :mod:`bkdsnn.models.neurons.functional`."""
 import math
 from contextlib import nullcontext
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.logging import print_log
@@ -10,15 +10,14 @@ from torch._subclasses.fake_tensor import is_fake
 
 from bkdsnn.registry import MODELS
 
-from .compiled import NotTraceableError, only_allocates, run_compiled, why_not
+from .compiled import run_compiled
 from .functional import fire_and_reset, if_charge, lif_charge, plif_charge
+from .kernels import NotTraceableError, only_allocates, why_not
 from .surrogate import Surrogate
 
 BACKENDS = ('auto', 'eager', 'compile')
 # On a CPU, inputs with fewer numbers are done sooner than compiling pays.
 MIN_NUMBERS_TO_COMPILE = 2**18
-# Compiling takes the longer, the more steps are unrolled; see docs/benchmarks.md.
-MAX_STEPS_TO_COMPILE = 8
 _announced = set()
 
 
@@ -50,8 +49,6 @@ def choose_backend(asked: str, x: Tensor) -> str:
     device = x.device.type
     if device == 'cpu' and x.numel() < MIN_NUMBERS_TO_COMPILE:
         chosen, reason = 'eager', f'for inputs of fewer than {MIN_NUMBERS_TO_COMPILE} numbers'
-    elif x.shape[0] > MAX_STEPS_TO_COMPILE:
-        chosen, reason = 'eager', f'for more than {MAX_STEPS_TO_COMPILE} time steps, which would compile for long'
     elif why_not(device):
         chosen, reason = 'eager', f'since {why_not(device)}'
     else:
@@ -130,6 +127,22 @@ class BaseNode(nn.Module):
             spike, v = fire_and_reset(h, self.v_threshold, self.v_reset, self.surrogate, self.detach_reset)
         return spike.to(x.dtype), v
 
+    def run_steps(self, x: Sequence[Tensor], v: Optional[Tensor] = None) -> Tuple[List[Tensor], Tensor]:
+        """Steps one after the other; this is what all backends compute.
+
+        Args:
+            x: Input current of each step, shape (B, ...).
+            v: Membrane potential before the first step; ``None`` is the membrane at rest.
+
+        Returns:
+            Spikes of each step, and the membrane after the last one; all (B, ...).
+        """
+        spikes = []
+        for x_t in x:
+            spike, v = self.step(x_t, v)
+            spikes.append(spike)
+        return spikes, v
+
     def forward(self, x: Tensor, backend: Optional[str] = None, norm: Optional[nn.Module] = None) -> Tensor:
         """Run all time steps, from rest unless a :class:`bkdsnn.models.Stream` goes on with them.
 
@@ -160,10 +173,7 @@ class BaseNode(nn.Module):
                 announce(f"{error}; backend='auto' goes on with 'eager'.")
         if norm is not None:
             x = norm(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-        spikes, v = [], None if stored is None else stored.get(self)
-        for x_t in x:
-            spike, v = self.step(x_t, v)
-            spikes.append(spike)
+        spikes, v = self.run_steps(x, None if stored is None else stored.get(self))
         if stored is not None:
             stored[self] = v
         return torch.stack(spikes)

@@ -1,0 +1,248 @@
+"""Kernels of compiled neurons: the graph of each direction, traced from the eager neuron, and its compiled code.
+
+There is no second definition: ``charge`` is traced, whatever it is, and fused by ``torch.compile`` into C++ on a CPU and
+Triton on a GPU.
+"""
+import time
+from functools import partial
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import is_fake
+from torch.func import functional_call
+
+from .surrogate import Surrogate
+
+# All loops are cut among the threads that there are when they run, also where the first input was small.
+OPTIONS = {'cpp.min_chunk_size': 1, 'cpp.dynamic_threads': True}
+# What a step may do besides operations on each number by itself: look at the axes of time, and make constants.
+OTHER_OPERATIONS = {'unbind', 'copy_', 'detach', 'alias', 'clone', '_to_copy', 'lift_fresh_copy', 'sym_size', 'full',
+                    'full_like', 'zeros_like', 'ones_like', 'scalar_tensor'}
+_problems = {}  # by device type: why nothing can be compiled, or None
+_kernels = {}  # by all that the code of one depends on
+
+
+class NotTraceableError(TypeError):
+    """A node has no graph, since its code is more than operations on each number by itself."""
+
+
+def why_not(device: str) -> Optional[str]:
+    """Why nothing can be compiled for a type of device, or ``None``."""
+    if device not in _problems:
+        _problems[device] = _missing_compiler(device)
+    return _problems[device]
+
+
+def _missing_compiler(device: str) -> Optional[str]:
+    if device == 'cpu':
+        from torch._inductor import cpp_builder, exc
+        try:
+            cpp_builder.get_cpp_compiler()
+        except exc.InvalidCxxCompiler:
+            return 'there is no C++ compiler; install g++ or clang, or name one in the environment variable CXX'
+        return None
+    from torch.utils._triton import has_triton
+    return None if has_triton() else f'Triton does not work here for the device type {device!r}'
+
+
+def only_allocates(x: Tensor) -> bool:
+    """Whether ``x`` is a fake tensor and no graph is traced from it: kernels then allocate their outputs, no more."""
+    if not is_fake(x):
+        return False
+    from torch.fx.experimental.proxy_tensor import get_proxy_mode
+    return get_proxy_mode() is None
+
+
+class Kernel:
+    """A graph that is compiled at its first call."""
+
+    def __init__(self, graph: Callable, what: str, device: str, may_fall_back: bool) -> None:
+        self.graph, self.what, self.device, self.may_fall_back = graph, what, device, may_fall_back
+        self.run = None
+
+    def __call__(self, *tensors: Tensor):
+        """Outputs of the graph."""
+        # .data: known as a view, a tensor would be compiled for the shape of its base.
+        tensors = [tensor.data for tensor in tensors]
+        if self.run is None and self.may_fall_back and why_not(self.device):
+            self.run = self.graph  # another direction or neuron has failed
+        if self.run is not None:
+            return self.run(*tensors)
+        start = time.perf_counter()
+        compiled = torch.compile(self.graph, dynamic=True, options=OPTIONS if self.device == 'cpu' else None)
+        try:
+            result = compiled(*tensors)
+        except Exception as error:  # compilers raise what they like
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            if not self.may_fall_back:
+                raise RuntimeError(f"Neurons: backend='compile' failed for {self.what}: {reason}. Set backend='eager', "
+                                   "or 'auto', which falls back to it.") from error
+            print_log(f"Neurons: compiling {self.what} failed ({reason}); backend='auto' goes on with 'eager'.",
+                      logger='current')
+            _problems[self.device] = reason
+            self.run = self.graph
+            return self.graph(*tensors)
+        print_log(f'Neurons: compiled {self.what} in {time.perf_counter() - start:.1f} s.', logger='current')
+        self.run = compiled
+        return result
+
+
+def tensors_of(node: nn.Module) -> Dict[str, Tensor]:
+    """Parameters and buffers of a node."""
+    return dict(node.named_parameters(), **dict(node.named_buffers()))
+
+
+def kernel_of(node: nn.Module, is_backward: bool, may_fall_back: bool, x: Tensor, grad: Optional[Tensor] = None,
+              affine_dtype: Optional[torch.dtype] = None, carries: bool = False) -> Kernel:
+    """That of all nodes of the same type and constants; sizes other than T are symbols in it. See :func:`trace`.
+
+    Raises:
+        NotTraceableError: If there is none.
+    """
+    if only_allocates(x):
+        return partial(_allocate, len(tensors_of(node)), is_backward, carries)
+    kinds = tuple((t.dtype, t.numel() == 1 and t.shape) for t in tensors_of(node).values())
+    key = (type(node), _constants_of(node), kinds, is_backward, may_fall_back, x.device, x.dtype, x.shape[0], x.dim(),
+           grad is not None and grad.dtype, affine_dtype, carries)
+    if key not in _kernels:
+        what = (f'{type(node).__name__}{" with its norm" if affine_dtype else ""} '
+                f'{"backward" if is_backward else "forward"}, T={x.shape[0]}{" of more" if carries else ""}, '
+                f'{str(x.dtype)[6:]}, {x.device.type}')
+        try:
+            graph = trace(node, is_backward, x, grad, affine_dtype, carries)
+        except Exception as error:  # whatever the node's code makes of tensors without values
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise NotTraceableError(f'{what} cannot be traced: {reason}') from error
+        _kernels[key] = Kernel(graph, what, x.device.type, may_fall_back)
+    return _kernels[key]
+
+
+def _allocate(number: int, is_backward: bool, carries: bool, *tensors: Tensor) -> List[Optional[Tensor]]:
+    """What a kernel of a node with ``number`` parameters and buffers returns, without values."""
+    first = len(tensors) - number - carries * (2 if is_backward else 1)
+    returned = [*tensors[first:first + carries], *(tensors[len(tensors) - number:] if is_backward else ())]
+    return [torch.empty_like(t) if t.is_floating_point() else None for t in returned]
+
+
+def _constants_of(node: nn.Module) -> tuple:
+    """Attributes that are part of a node's code."""
+    constants = {name: value for name, value in vars(node).items()
+                 if not name.startswith('_') and name not in ('training', 'backend')}
+    for name, value in constants.items():
+        if not isinstance(value, (bool, int, float, str, type(None), Surrogate)):
+            raise NotTraceableError(f'{type(node).__name__}.{name} is a {type(value).__name__}; constants of a neuron '
+                                    'are numbers and strings, and tensors are parameters or buffers')
+    return tuple(constants.items())
+
+
+class _Definition(nn.Module):
+    """The eager steps of a node, without its hooks, which must see tensors and no traces."""
+
+    def __init__(self, node: nn.Module) -> None:
+        super().__init__()
+        self.node = node
+
+    def forward(self, x: Sequence[Tensor], v: Optional[Tensor] = None) -> Tuple[List[Tensor], Tensor]:
+        return self.node.run_steps(x, v)
+
+
+def trace(node: nn.Module, is_backward: bool, x: Tensor, grad: Optional[Tensor] = None,
+          affine_dtype: Optional[torch.dtype] = None, carries: bool = False) -> nn.Module:
+    """One direction of a node as a graph of tensor operations, unrolled over time.
+
+    Args:
+        node: Its :meth:`~bkdsnn.models.neurons.BaseNode.run_steps` is traced.
+        is_backward: Whether to trace the gradient.
+        x: Input current (T, ...) with as few axes as there may be; only its device, dtype, T and axes count.
+        grad: Gradient of the spikes, likewise; for ``is_backward``.
+        affine_dtype: If given, the neuron's current is not ``x`` but ``x * scale + shift``, with two tensors of this
+            dtype and the shape of ``x``.
+        carries: Whether the membrane comes from steps before and goes on to steps after these.
+
+    Returns:
+        ``graph(x, *affine, *outs, *carried, *tensors) -> [v]``, which writes the spikes of each step to one of ``outs``;
+        or ``graph(x, grad, *affine, *outs, *carried, *tensors) -> [grad_v, *grads]``, which writes the gradient of the
+        current there and returns those of each parameter and buffer (``None`` for those that are no floating point or
+        not used). ``affine`` is ``scale, shift`` or nothing. What is carried, if anything, is the membrane ``v`` before
+        the steps and, backward, the gradient of that after them; then that after them, or the gradient of that before,
+        is returned. Of ``tensors``, those of one number are as in the node, and others have the shape of one step.
+
+    Raises:
+        NotTraceableError: If a step does more than operations on each number by itself.
+    """
+    from torch.fx.experimental.proxy_tensor import make_fx
+    tensors = tensors_of(node)
+    names = [f'node.{name}' for name in tensors]
+    definition = _Definition(node)
+    numbers = 2 * (affine_dtype is not None), x.shape[0], carries * (2 if is_backward else 1), len(tensors)
+
+    def split(values: Sequence[Tensor]) -> List[Sequence[Tensor]]:
+        """(scale and shift, outs, what is carried, tensors)."""
+        values = iter(values)
+        return [[next(values) for _ in range(number)] for number in numbers]
+
+    def run(currents: Sequence[Tensor], v: Sequence[Tensor], values: Sequence[Tensor]):
+        spikes, v = functional_call(definition, dict(zip(names, values)), (currents, *v))
+        if spikes[0].shape != currents[0].shape:
+            raise ValueError(f'a step turns {tuple(currents[0].shape)} into {tuple(spikes[0].shape)}')
+        return spikes, v
+
+    def forward(x: Tensor, *values: Tensor) -> List[Tensor]:
+        affine, outs, v, values = split(values)
+        spikes, v = run(_current(x, *affine).unbind(), v, values)
+        for out, spike in zip(outs, spikes):
+            out.copy_(spike)
+        return [v] if carries else []
+
+    def backward(x: Tensor, grad: Tensor, *values: Tensor) -> List[Optional[Tensor]]:
+        affine, outs, carried, values = split(values)
+        current = _current(x, *affine)
+        # A parameter of one number is spread, so that its gradient is summed once, at the end, and in the same pass.
+        spread = [value.expand(current.shape[1:]) for value in values]
+        inputs = [value.detach() for value in (*current.unbind(), *carried[:1], *spread)]
+        floating = [value.requires_grad_() for value in inputs if value.is_floating_point()]
+        with torch.enable_grad():
+            spikes, v = run(inputs[:len(outs)], inputs[len(outs):len(inputs) - len(values)], spread_of(inputs))
+            grads = iter(torch.autograd.grad((*spikes, *[v] * carries), floating,
+                                             (*grad.to(spikes[0].dtype).unbind(), *carried[1:]), allow_unused=True))
+        grads = [next(grads) if value.is_floating_point() else None for value in inputs]
+        for out, grad in zip(outs, grads):
+            out.copy_(grad)
+        own = [grad.sum().reshape(value.shape) if grad is not None and value.numel() == 1 else grad
+               for grad, value in zip(spread_of(grads), values)]
+        return [*grads[len(outs):len(grads) - len(values)], *own]
+
+    def spread_of(values: list) -> list:
+        return values[len(values) - len(tensors):]
+
+    # Sizes that are neither equal nor 0 or 1, so that none is taken for a constant.
+    step = tuple(range(11, 10 + x.dim()))
+    all_steps = x.shape[0], *step
+    membrane = torch.promote_types(x.dtype if affine_dtype is None else affine_dtype, torch.float32)
+    wanted = [(t.dtype, all_steps) for t in ((x, grad) if is_backward else (x,))]
+    for kind, number in zip(((affine_dtype, all_steps), (x.dtype, step), (membrane, step)), numbers):
+        wanted += [kind] * number
+    examples = [torch.zeros(shape, dtype=dtype, device=x.device) for dtype, shape in wanted]
+    examples += [t.detach() if t.numel() == 1 else torch.zeros(step, dtype=t.dtype, device=x.device)
+                 for t in tensors.values()]
+    with torch.no_grad():
+        if is_backward:
+            return make_fx(backward, tracing_mode='symbolic')(*examples)
+        graph = make_fx(forward, tracing_mode='symbolic')(*examples)
+    _check_elementwise(graph)
+    return graph
+
+
+def _current(x: Tensor, scale: Optional[Tensor] = None, shift: Optional[Tensor] = None) -> Tensor:
+    return x if scale is None else x * scale + shift
+
+
+def _check_elementwise(graph: nn.Module) -> None:
+    """Axes are merged before a graph runs, so anything that looks at them would be computed wrongly."""
+    for call in graph.graph.nodes:
+        if call.op == 'call_function' and isinstance(call.target, torch._ops.OpOverload):
+            name = call.target.overloadpacket.__name__
+            if torch.Tag.pointwise not in call.target.tags and name not in OTHER_OPERATIONS:
+                raise NotTraceableError(f'{name} is no operation on each number by itself')
