@@ -141,7 +141,10 @@ def draw(found: Dict[str, dict], title: str, path: Path) -> None:
 def main() -> None:
     args = parse_args()
     MMLogger.get_instance('bench', log_level='ERROR')
-    axes = {name: sorted(getattr(args, name)) for name in AXES}
+    axes = {name: sorted(set(getattr(args, name))) for name in AXES}
+    for name, values in axes.items():
+        if len(values) < 2:
+            raise SystemExit(f'--{name.replace("_", "-")} needs two values at least, got {values}.')
     base = {name: getattr(args, f'base_{name}') for name in AXES}
     found = bench(axes, base, args.repeats)
     title = ('A training step of SEW-ResNet, changed from T={time_steps}, {batch_size} images of {size} pixels, '

@@ -37,7 +37,8 @@ class MemoryPlan:
         batch_size: Samples of this process.
         parts: Bytes that live at the peak by what they are for, in the order of ``PARTS``. ``activations`` are what
             forward keeps for backward; ``temporaries`` what forward drops again or backward makes.
-        modules: All activations that forward keeps, by the path of the module that made them, the largest first.
+        modules: All that forward keeps, also of the teacher's for the losses, by the path of the module that made it, the
+            largest first.
     """
 
     batch_size: int
@@ -203,16 +204,19 @@ def largest_batch(peak_of: Callable[[int], int], limit: int, start: int = 1) -> 
     """
     low, high = 0, 0  # fits, does not fit
     peaks: Dict[int, int] = {}
-    guess = start
+    guess, width = start, 0
     while low < MAX_BATCH and (not high or high - low > 1):
         peaks[guess] = peak_of(guess)
         if peaks[guess] <= limit:
             low = guess
         else:
             high = guess
-        if high and low:
+        if not high:
+            guess = min(2 * low, MAX_BATCH)
+        elif not low or width and high - low > width // 2:
+            guess = (low + high) // 2  # the last guess has not helped much
+        else:
             step = (limit - peaks[low]) * (high - low) // (peaks[high] - peaks[low])
             guess = min(max(low + step, low + 1), high - 1)
-        else:
-            guess = high // 2 if high else min(2 * low, MAX_BATCH)
+        width = high - low if high and low else 0
     return low or None
