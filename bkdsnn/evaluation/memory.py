@@ -37,8 +37,8 @@ class MemoryPlan:
         batch_size: Samples of this process.
         parts: Bytes that live at the peak by what they are for, in the order of ``PARTS``. ``activations`` are what
             forward keeps for backward; ``temporaries`` what forward drops again or backward makes.
-        modules: All that forward keeps, also of the teacher's for the losses, by the path of the module that made it, the
-            largest first.
+        modules: All that forward keeps, also of the teacher's for the losses, by the path of the module that made it,
+            the largest first.
     """
 
     batch_size: int
