@@ -311,8 +311,8 @@ def test_without_values_a_kernel_only_allocates_and_a_trace_is_eager(backend, ti
         grads = torch.autograd.grad(spikes.sum(), (fake, node.w))
     assert [grad.shape for grad in grads] == [x.shape, node.w.shape]
     with torch.no_grad():
-        graph = make_fx(lambda x: node(x), tracing_mode='fake')(x)
-        assert torch.equal(graph(x), build(PLIF, 'eager')(x))
+        graph = make_fx(build(IF, 'auto'), tracing_mode='fake')(x)
+        assert torch.equal(graph(x), build(IF, 'eager')(x))
 
 
 class DependsOnATensor(IFNode):
