@@ -13,6 +13,7 @@ from mmengine.logging import MMLogger
 from torch import nn
 from torch._dynamo.utils import counters
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from bkdsnn.models.neurons import BaseNode, IFNode, compiled, kernels, nodes
 from bkdsnn.models.neurons.compiled import merge_axes
@@ -299,11 +300,19 @@ def test_nothing_holds_a_node():
 
 
 @pytest.mark.parametrize('backend', ['auto', 'compile'])
-def test_tensors_without_values_are_eager(backend, small_inputs_too):
-    node, x = build(LIF, backend), inputs(3, 40)[0]
+@pytest.mark.parametrize('time_steps', [3, 6])
+def test_without_values_a_kernel_only_allocates_and_a_trace_is_eager(backend, time_steps, small_inputs_too):
+    node, x = build(PLIF, backend), inputs(time_steps, 40)[0]
+    assert build(LIF, backend)(x.to('meta')).is_meta
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        assert node(mode.from_tensor(x)).shape == x.shape
-    assert node(x.to('meta')).is_meta
+        fake = mode.from_tensor(x).requires_grad_()
+        spikes = node(fake)
+        assert spikes.shape == x.shape and spikes.dtype == x.dtype and '_Run' in type(spikes.grad_fn).__name__
+        grads = torch.autograd.grad(spikes.sum(), (fake, node.w))
+    assert [grad.shape for grad in grads] == [x.shape, node.w.shape]
+    with torch.no_grad():
+        graph = make_fx(build(IF, 'auto'), tracing_mode='fake')(x)
+        assert torch.equal(graph(x), build(IF, 'eager')(x))
 
 
 class DependsOnATensor(IFNode):

@@ -8,6 +8,7 @@ from torch import Tensor
 from bkdsnn.registry import MODELS
 
 from ..layers import channels_last as to_channels_last
+from ..layers.compress import compress_spikes_in
 
 
 @MODELS.register_module()
@@ -48,9 +49,7 @@ class SpikingClassifier(ImageClassifier):
         if channels_last:
             self.to(memory_format=torch.channels_last)
         if compress_spikes:
-            for name, module in self.named_modules():
-                if hasattr(module, 'compress_spikes'):
-                    module.compress_spikes(name)
+            compress_spikes_in(self)
 
     def init_weights(self) -> None:
         """Initialise by ``init_cfg``; a seed gives the same weights in either order of memory."""

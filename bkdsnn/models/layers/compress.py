@@ -2,10 +2,10 @@
 from typing import Callable, Optional, Tuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from ..neurons.kernels import Kernel
+from ..neurons.kernels import Kernel, only_allocates
 from ..neurons.nodes import choose_backend
 
 _kernels = {}  # by device and dtype
@@ -34,10 +34,10 @@ class SpikeCompressor:
         """
         if self.takes_spikes is False or not torch.is_grad_enabled() or torch.compiler.is_compiling():
             return layer(*inputs)
-        storages = {x.untyped_storage().data_ptr(): x for x in inputs if x.requires_grad}
+        storages = {_storage_of(x): x for x in inputs if x.requires_grad}
 
         def pack(saved: Tensor):
-            x = storages.get(saved.untyped_storage().data_ptr())
+            x = storages.get(_storage_of(saved))
             if x is None or saved.numel() != x.numel() or not saved.is_floating_point():
                 return saved
             packed = self._pack(x, saved)
@@ -66,11 +66,25 @@ class SpikeCompressor:
         return packed
 
 
+def compress_spikes_in(network: nn.Module) -> None:
+    """Have all layers of a network that can keep spikes as bytes do so."""
+    for name, module in network.named_modules():
+        if hasattr(module, 'compress_spikes'):
+            module.compress_spikes(name)
+
+
+def _storage_of(x: Tensor) -> int:
+    """Tells storages apart, also those of fake tensors, which are nowhere in memory."""
+    return x.untyped_storage()._cdata
+
+
 def _to_bytes(x: Tensor) -> Tuple[Tensor, Tensor]:
     """``x`` in uint8, and whether that is exact."""
     is_dense = torch.empty_like(x, device='meta').stride() == x.stride()
     if not is_dense or choose_backend('auto', x.view(1, *x.shape)) == 'eager':
         return _cast_and_check(x)
+    if only_allocates(x):
+        return torch.empty_like(x, dtype=torch.uint8), x.new_empty((), dtype=torch.bool)
     key = x.device, x.dtype
     if key not in _kernels:
         _kernels[key] = Kernel(_cast_and_check, f'spikes to bytes, {str(x.dtype)[6:]}, {x.device.type}',

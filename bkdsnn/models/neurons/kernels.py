@@ -4,11 +4,13 @@ There is no second definition: ``charge`` is traced, whatever it is, and fused b
 and Triton on a GPU.
 """
 import time
+from functools import partial
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import is_fake
 from torch.func import functional_call
 
 from .surrogate import Surrogate
@@ -43,6 +45,14 @@ def _missing_compiler(device: str) -> Optional[str]:
         return None
     from torch.utils._triton import has_triton
     return None if has_triton() else f'Triton does not work here for the device type {device!r}'
+
+
+def only_allocates(x: Tensor) -> bool:
+    """Whether ``x`` is a fake tensor and no graph is traced from it: kernels then allocate their outputs, no more."""
+    if not is_fake(x):
+        return False
+    from torch.fx.experimental.proxy_tensor import get_proxy_mode
+    return get_proxy_mode() is None
 
 
 class Kernel:
@@ -91,6 +101,8 @@ def kernel_of(node: nn.Module, is_backward: bool, may_fall_back: bool, x: Tensor
     Raises:
         NotTraceableError: If there is none.
     """
+    if only_allocates(x):
+        return partial(_allocate, len(tensors_of(node)), is_backward, carries)
     kinds = tuple((t.dtype, t.numel() == 1 and t.shape) for t in tensors_of(node).values())
     key = (type(node), _constants_of(node), kinds, is_backward, may_fall_back, x.device, x.dtype, x.shape[0], x.dim(),
            grad is not None and grad.dtype, affine_dtype, carries)
@@ -105,6 +117,13 @@ def kernel_of(node: nn.Module, is_backward: bool, may_fall_back: bool, x: Tensor
             raise NotTraceableError(f'{what} cannot be traced: {reason}') from error
         _kernels[key] = Kernel(graph, what, x.device.type, may_fall_back)
     return _kernels[key]
+
+
+def _allocate(number: int, is_backward: bool, carries: bool, *tensors: Tensor) -> List[Optional[Tensor]]:
+    """What a kernel of a node with ``number`` parameters and buffers returns, without values."""
+    first = len(tensors) - number - carries * (2 if is_backward else 1)
+    returned = [*tensors[first:first + carries], *(tensors[len(tensors) - number:] if is_backward else ())]
+    return [torch.empty_like(t) if t.is_floating_point() else None for t in returned]
 
 
 def _constants_of(node: nn.Module) -> tuple:

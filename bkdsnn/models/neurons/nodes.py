@@ -12,7 +12,7 @@ from bkdsnn.registry import MODELS
 
 from .compiled import run_compiled
 from .functional import fire_and_reset, if_charge, lif_charge, plif_charge
-from .kernels import NotTraceableError, why_not
+from .kernels import NotTraceableError, only_allocates, why_not
 from .surrogate import Surrogate
 
 BACKENDS = ('auto', 'eager', 'compile')
@@ -40,9 +40,9 @@ def check_backend(backend: str) -> None:
 def choose_backend(asked: str, x: Tensor) -> str:
     """What runs on an input; ``'auto'`` chooses, and says once for each device and choice what and why.
 
-    It is ``'eager'`` inside a model that is compiled as a whole, and where nothing is computed (meta and fake tensors).
+    It is ``'eager'`` inside a model that is compiled as a whole, on meta tensors, and where a graph is traced.
     """
-    if asked == 'eager' or torch.compiler.is_compiling() or x.is_meta or is_fake(x):
+    if asked == 'eager' or torch.compiler.is_compiling() or x.is_meta or is_fake(x) and not only_allocates(x):
         return 'eager'
     if asked == 'compile':
         return 'compile'

@@ -46,32 +46,36 @@ def build_teacher(model: Union[str, dict, nn.Module], checkpoint: Optional[str])
         ValueError: If the teacher would be left with random weights, or does not fit its checkpoint.
         FileNotFoundError: If the checkpoint is missing.
     """
-    if isinstance(model, nn.Module):
-        source = TeacherSource(model)
-    elif checkpoint is None:
+    if checkpoint is None and not isinstance(model, nn.Module):
         raise ValueError(f'FrozenTeacher: no checkpoint for model={model!r}, so the teacher would be random. Set '
                          f'model.teacher.checkpoint to a file, URL or work directory, or to {LIBRARY_WEIGHTS!r} for '
                          "the library's own weights.")
-    elif isinstance(model, dict):
-        source = _from_config(Config(dict(model=model)))
-    elif model.endswith('.py'):
-        if not osp.isfile(model):
-            raise FileNotFoundError(f'FrozenTeacher: the config model={model!r} does not exist (model.teacher.model).')
-        source = _from_config(Config.fromfile(model))
-    elif model.startswith('timm/'):
-        source = _from_timm(model[len('timm/'):], checkpoint)
-    elif model.startswith('torchvision/'):
-        source = _from_torchvision(model[len('torchvision/'):], checkpoint)
-    elif ':' in model:
-        source = TeacherSource(_import(model)())
-    else:
-        source = _from_mmpretrain(model, checkpoint)
+    source = find_network(model, checkpoint == LIBRARY_WEIGHTS)
     if checkpoint not in (None, LIBRARY_WEIGHTS):
         load_weights(source.network, checkpoint, _way_out(model))
     elif checkpoint == LIBRARY_WEIGHTS and not getattr(source.network, '_has_library_weights', False):
         raise ValueError(f'FrozenTeacher: checkpoint={LIBRARY_WEIGHTS!r} needs a model zoo, but model={model!r} is not '
                          'from one. Give a file, URL or work directory.')
     return source
+
+
+def find_network(model: Union[str, dict, nn.Module], pretrained: bool) -> TeacherSource:
+    """Build the teacher's network, with random weights unless a model zoo has ``pretrained`` ones; else as above."""
+    if isinstance(model, nn.Module):
+        return TeacherSource(model)
+    if isinstance(model, dict):
+        return _from_config(Config(dict(model=model)))
+    if model.endswith('.py'):
+        if not osp.isfile(model):
+            raise FileNotFoundError(f'FrozenTeacher: the config model={model!r} does not exist (model.teacher.model).')
+        return _from_config(Config.fromfile(model))
+    if model.startswith('timm/'):
+        return _from_timm(model[len('timm/'):], pretrained)
+    if model.startswith('torchvision/'):
+        return _from_torchvision(model[len('torchvision/'):], pretrained)
+    if ':' in model:
+        return TeacherSource(_import(model)())
+    return _from_mmpretrain(model, pretrained)
 
 
 def _way_out(model: Union[str, dict, nn.Module]) -> str:
@@ -123,27 +127,27 @@ def _gives_rgb(dataset: str, scope: Optional[str]) -> bool:
     return (prefix or scope) == 'mmpretrain' and name in ('CIFAR10', 'CIFAR100')
 
 
-def _from_mmpretrain(name: str, checkpoint: str) -> TeacherSource:
+def _from_mmpretrain(name: str, pretrained: bool) -> TeacherSource:
     import mmpretrain
     if not mmpretrain.list_models(name):
         raise ValueError(f"FrozenTeacher: model={name!r} is neither a config file (.py), nor 'timm/NAME', "
                          "'torchvision/NAME', 'package.module:factory', nor a model of mmpretrain "
                          '(mmpretrain.list_models() lists them).')
-    network = mmpretrain.get_model(name, pretrained=checkpoint == LIBRARY_WEIGHTS)
-    network._has_library_weights = checkpoint == LIBRARY_WEIGHTS
+    network = mmpretrain.get_model(name, pretrained=pretrained)
+    network._has_library_weights = pretrained
     return TeacherSource(network, **_preprocessing(network._config))
 
 
-def _from_timm(name: str, checkpoint: str) -> TeacherSource:
+def _from_timm(name: str, pretrained: bool) -> TeacherSource:
     import timm
-    network = timm.create_model(name, pretrained=checkpoint == LIBRARY_WEIGHTS)
-    network._has_library_weights = checkpoint == LIBRARY_WEIGHTS
+    network = timm.create_model(name, pretrained=pretrained)
+    network._has_library_weights = pretrained
     cfg = timm.data.resolve_model_data_config(network)
     return TeacherSource(network, [255 * m for m in cfg['mean']], [255 * s for s in cfg['std']], True,
                          cfg['input_size'][1:], cfg['interpolation'])
 
 
-def _from_torchvision(name: str, checkpoint: str) -> TeacherSource:
+def _from_torchvision(name: str, pretrained: bool) -> TeacherSource:
     import torchvision
     name, _, tag = name.partition('.')
     entries = torchvision.models.get_model_weights(name)
@@ -151,8 +155,8 @@ def _from_torchvision(name: str, checkpoint: str) -> TeacherSource:
         raise ValueError(f"FrozenTeacher: model='torchvision/{name}.{tag}' is unknown; torchvision's weights of {name} "
                          f'are {", ".join(entry.name for entry in entries)}.')
     weights = entries[tag] if tag else entries.DEFAULT
-    network = torchvision.models.get_model(name, weights=weights if checkpoint == LIBRARY_WEIGHTS else None)
-    network._has_library_weights = checkpoint == LIBRARY_WEIGHTS
+    network = torchvision.models.get_model(name, weights=weights if pretrained else None)
+    network._has_library_weights = pretrained
     preset = weights.transforms()
     size = list(preset.crop_size) * (2 if len(preset.crop_size) == 1 else 1)
     return TeacherSource(network, [255 * m for m in preset.mean], [255 * s for s in preset.std], True, size,
