@@ -7,7 +7,7 @@ from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from bkdsnn.models.layers import SpikingConvUnit, SpikingSelfAttention, compress
-from bkdsnn.models.layers.compress import SpikeCompressor
+from bkdsnn.models.layers.compress import PoolCompressor, SpikeCompressor
 from bkdsnn.models.neurons import LIFNode, compiled, nodes
 from bkdsnn.registry import MODELS
 
@@ -172,6 +172,25 @@ def test_spikes_are_kept_as_bytes_and_exact(monkeypatch, layout, compiled):
     assert is_alive
     y_small, is_alive = alive_after(lambda x: small.compressors['conv'](layer, x), spikes)
     assert not is_alive and torch.equal(y, y_small)
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+@pytest.mark.parametrize('size', [9, 200])
+def test_of_a_max_pool_only_the_places_are_kept(layout, size):
+    pool, kept = nn.MaxPool2d(3, stride=2, padding=1), []
+    x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(3)).to(memory_format=layout)
+    want, got = x.clone().requires_grad_(), x.clone().requires_grad_()
+    y, compressor = pool(want), PoolCompressor()
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        z = compressor(pool, got)
+    assert not kept  # by hooks from outside, so all is in ours
+    places = torch.int16 if size**2 <= 2**15 else torch.int32
+    kept = z.grad_fn._raw_saved_result1.data, z.grad_fn._raw_saved_self.data
+    assert kept[0].dtype == places and kept[0].shape == y.shape and kept[1][0] == x.shape
+    grad = torch.randn(y.shape)
+    for result in (y, z):
+        result.backward(grad)
+    assert torch.equal(y, z) and torch.equal(got.grad, want.grad) and got.grad.stride() == want.grad.stride()
 
 
 def test_layers_that_read_one_input_share_its_bytes():

@@ -1,4 +1,4 @@
-"""Spikes kept for backward as bytes: a quarter of their size in fp32, and exact."""
+"""What layers keep for backward, made small and exact: spikes as bytes, and of max-pools the places alone."""
 from typing import Callable, Optional, Tuple
 
 import torch
@@ -64,6 +64,35 @@ class SpikeCompressor:
                             '0, 1, ... 255, which compress_spikes=True cannot keep. Set compress_spikes=False.')
         x._as_bytes = (layout, packed)
         return packed
+
+
+class PoolCompressor:
+    """Calls a max-pool so that autograd keeps of it only where the maxima are, in the smallest integers.
+
+    Of the input, the gradient needs the shape alone.
+    """
+
+    def __call__(self, layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """``layer(x)``."""
+        if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return layer(x)
+        storage, positions = _storage_of(x), x.shape[-1] * x.shape[-2]
+
+        def pack(saved: Tensor):
+            if saved.dtype == torch.int64:
+                return saved.to(torch.int16 if positions <= 2**15 else torch.int32)
+            if _storage_of(saved) == storage:
+                return saved.shape, saved.stride(), saved.dtype, saved.device
+            return saved
+
+        def unpack(kept) -> Tensor:
+            if isinstance(kept, tuple):
+                shape, stride, dtype, device = kept
+                return torch.empty_strided(shape, stride, dtype=dtype, device=device)
+            return kept if kept.is_floating_point() else kept.long()
+
+        with saved_tensors_hooks(pack, unpack):
+            return layer(x)
 
 
 def compress_spikes_in(network: nn.Module) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from bkdsnn.registry import MODELS
 
 from ..neurons import BaseNode
-from .compress import SpikeCompressor
+from .compress import PoolCompressor, SpikeCompressor
 from .norm import build_norm, count_repeats, is_local_batch_norm
 from .time import over_time
 
@@ -84,8 +84,11 @@ class SpikingConvUnit(nn.Module):
         return expand_time(x, time_steps)
 
     def compress_spikes(self, name: str) -> None:
-        """Keep spikes for backward as bytes from now on; ``name`` is that of the unit, for errors."""
-        self.compressors = {part: SpikeCompressor(f'{name}.{part}') for part in ('conv', 'pool') if part in self.order}
+        """Keep spikes for backward as bytes, and of max-pools only the places; ``name`` of the unit is for errors."""
+        self.compressors = {'conv': SpikeCompressor(f'{name}.conv')}
+        if self.pool is not None:
+            plain = type(self.pool) is nn.MaxPool2d
+            self.compressors['pool'] = PoolCompressor() if plain else SpikeCompressor(f'{name}.pool')
 
     def drop_norm(self) -> None:
         """Go on without the norm, which the convolution does from now on."""

@@ -9,7 +9,7 @@ from bkdsnn.registry import MODELS
 
 from ..layers import channels_last as to_channels_last
 from ..layers import full_precision, time_mean
-from ..neurons.compiled import why_not
+from ..neurons.kernels import why_not
 from .sources import build_teacher
 
 INTERPOLATIONS = ('bicubic', 'bilinear', 'nearest')
