@@ -24,7 +24,7 @@ DECAY := optim_wrapper.optimizer.weight_decay
 BKD := model.losses.loss_bkd.loss_weight
 TAU := model.losses.loss_wsld.tau
 
-.PHONY: demo demo-all demo-spikingformer demo-events demo-weights tune tune-spikingformer tune-events test lint docs install clean
+.PHONY: demo demo-all demo-spikingformer demo-events demo-weights tune tune-spikingformer tune-events test lint docs bench install clean
 .DEFAULT_GOAL := help
 
 help:
@@ -35,6 +35,7 @@ help:
 	@echo 'make demo-weights  publish what demo and demo-events have trained as the weights of the package'
 	@echo 'make tune      the search for the learning rates in configs/demo'
 	@echo 'make test      lint and tests'
+	@echo 'make bench     all benchmarks, about an hour on a quiet machine; writes docs/benchmarks_measured.md'
 	@echo 'make docs      the site, in docs/_build/html'
 
 .venv/bin/python:
@@ -112,6 +113,11 @@ lint: $(STAMP)
 
 test: lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist worksteal
+
+# spikingjelly without its dependencies, most of which it does not need here.
+bench: $(STAMP)
+	$(PY) -m pip install --disable-pip-version-check -q --no-deps spikingjelly==2.0.0 loguru
+	$(PY) benchmarks/write_page.py
 
 docs: $(DOCS_STAMP)
 	$(PY) -m sphinx -W --keep-going -b html docs docs/_build/html

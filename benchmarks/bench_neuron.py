@@ -21,31 +21,35 @@ from torch import Tensor, nn
 
 from bkdsnn.models.neurons import IFNode, LIFNode, ParametricLIFNode
 
+ALPHAS = dict(Sigmoid=4.0, ATan=2.0)
 COMMON = dict(v_threshold=1.0, v_reset=0.0, detach_reset=False)
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--repeats', type=int, default=30)
+    parser.add_argument('--surrogate', choices=ALPHAS, default='Sigmoid', help="spikingjelly's default, or ATan")
     parser.add_argument('--shape', type=int, nargs='+', default=[4, 32, 128, 32, 32], help='of the input, T first')
     return parser.parse_args()
 
 
-def ours(kind: str, backend: str) -> nn.Module:
+def ours(kind: str, surrogate: str, backend: str) -> nn.Module:
     leak = {} if kind == 'IF' else dict(tau=2.0, decay_input=True)
     node = dict(IF=IFNode, LIF=LIFNode, PLIF=ParametricLIFNode)[kind]
-    return node(surrogate=dict(type='Sigmoid', alpha=4.0), backend=backend, **leak, **COMMON)
+    return node(surrogate=dict(type=surrogate, alpha=ALPHAS[surrogate]), backend=backend, **leak, **COMMON)
 
 
-def spikingjellys(kind: str) -> nn.Module:
+def spikingjellys(kind: str, surrogate: str) -> nn.Module:
     try:
-        from spikingjelly.activation_based import neuron, surrogate
+        from spikingjelly.activation_based import neuron
+        from spikingjelly.activation_based import surrogate as surrogates
     except ImportError as error:
         raise SystemExit(f'This benchmark needs spikingjelly ({error}): '
                          'pip install --no-deps spikingjelly==2.0.0 loguru') from error
     leak = {'IF': {}, 'LIF': dict(tau=2.0, decay_input=True), 'PLIF': dict(init_tau=2.0, decay_input=True)}[kind]
     node = dict(IF=neuron.IFNode, LIF=neuron.LIFNode, PLIF=neuron.ParametricLIFNode)[kind]
-    return node(step_mode='m', surrogate_function=surrogate.Sigmoid(alpha=4.0), **leak, **COMMON)
+    function = getattr(surrogates, surrogate)(alpha=ALPHAS[surrogate])
+    return node(step_mode='m', surrogate_function=function, **leak, **COMMON)
 
 
 def step_of(node: nn.Module, x: Tensor, grad: Tensor) -> Callable[[], tuple]:
@@ -62,17 +66,19 @@ def step_of(node: nn.Module, x: Tensor, grad: Tensor) -> Callable[[], tuple]:
     return step
 
 
-def bench(kind: str, x: Tensor, grad: Tensor, repeats: int) -> Dict[str, dict]:
+def bench(kind: str, surrogate: str, x: Tensor, grad: Tensor, repeats: int) -> Dict[str, dict]:
     """Milliseconds of all sides.
 
     Raises:
         RuntimeError: If the sides differ.
     """
     copy = torch.empty_like(x)
-    functions = dict(
-        ours=step_of(ours(kind, 'compile'), x, grad), eager=step_of(ours(kind, 'eager'), x, grad),
-        spikingjelly=step_of(spikingjellys(kind), x, grad),
-        spikingjelly_compiled=step_of(torch.compile(spikingjellys(kind)), x, grad), copy=lambda: copy.copy_(x))
+    nodes = dict(
+        ours=ours(kind, surrogate, 'compile'), eager=ours(kind, surrogate, 'eager'),
+        spikingjelly=spikingjellys(kind, surrogate),
+        spikingjelly_compiled=torch.compile(spikingjellys(kind, surrogate)))
+    functions = {name: step_of(node, x, grad) for name, node in nodes.items()}
+    functions['copy'] = lambda: copy.copy_(x)
     want = functions['eager']()
     for name in ('ours', 'spikingjelly', 'spikingjelly_compiled'):
         spikes, grad_x = functions[name]()
@@ -88,9 +94,9 @@ def main() -> None:
     x, grad = torch.randn(args.shape), torch.randn(args.shape)
     results, rows = {}, {}
     table = Table('neuron', 'ours', 'our eager', 'spikingjelly', 'spikingjelly compiled', 'bound',
-                  title=f'ms (minimum), forward and backward, {tuple(args.shape)}, fp32')
+                  title=f'ms (minimum), forward and backward, {tuple(args.shape)}, fp32, {args.surrogate}')
     for kind in ('IF', 'LIF', 'PLIF'):
-        times = results[kind] = bench(kind, x, grad, args.repeats)
+        times = results[kind] = bench(kind, args.surrogate, x, grad, args.repeats)
         median, least = ({name: row[key] for name, row in times.items()} for key in ('median_ms', 'minimum_ms'))
         rows[kind] = dict(
             speedup=median['spikingjelly'] / median['ours'], speedup_min=least['spikingjelly'] / least['ours'],
@@ -102,7 +108,8 @@ def main() -> None:
                       f'{2.5 * median["copy"]:.1f} ({2.5 * least["copy"]:.1f})')
     Console(width=120).print(table)
     worst = {key: (max if key.startswith('bound') else min)(row[key] for row in rows.values()) for key in rows['IF']}
-    print(json.dumps(dict(**worst, ratios=rows, times=results, **environment('spikingjelly', 'numpy'))))
+    print(json.dumps(dict(**worst, surrogate=args.surrogate, ratios=rows, times=results,
+                          **environment('spikingjelly', 'numpy'))))
 
 
 if __name__ == '__main__':

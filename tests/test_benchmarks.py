@@ -93,3 +93,28 @@ def test_against_spikingjelly(run, arguments, sides, ratios):
         return
     result = run(*arguments)
     assert ratios | {'versions', 'machine'} <= set(result) and set(result.get('times') or result['sides']) == sides
+
+
+def test_the_page_is_written_from_the_results(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    write_page = importlib.import_module('write_page')
+    monkeypatch.setattr(write_page, 'RESULTS', tmp_path)
+    monkeypatch.setattr(write_page, 'PAGE', tmp_path / 'page.md')
+    times = dict(ours=dict(median_ms=12.34, minimum_ms=11.0))
+    result = dict(speedup=1.234, times=times, saved_bytes=dict(ours=3 * 2**20), versions=dict(torch='2'), machine='m',
+                  date='2026-01-02')
+    (tmp_path / 'step-sew-resnet18.json').write_text(json.dumps(result))
+    write_page.write_page()
+    page = (tmp_path / 'page.md').read_text()
+    assert '`python benchmarks/bench_step.py --compile`' in page and '| `speedup` | 1.23 |' in page
+    assert '| ours | 12 (11) | 3 |' in page and '(m; torch 2; 2026-01-02.)' in page
+
+
+def test_a_failing_benchmark_leaves_the_page(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    write_page = importlib.import_module('write_page')
+    monkeypatch.setattr(write_page, 'RESULTS', tmp_path)
+    monkeypatch.setitem(write_page.COMMANDS, 'import', ['bench_import.py', '--no-such-option'])
+    with pytest.raises(SystemExit, match='bench_import.py failed; the page is as it was'):
+        write_page.run('import')
+    assert not list(tmp_path.iterdir())

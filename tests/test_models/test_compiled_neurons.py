@@ -228,6 +228,12 @@ def test_auto_compiles_large_inputs_only(messages):
     assert all(' compiled LIFNode' in line for line in messages[2:])
 
 
+def test_auto_compiles_any_number_of_time_steps(messages, small_inputs_too):
+    build(LIF, 'auto')(torch.zeros(12, 300))
+    assert messages[0] == "Neurons: backend='auto' chose 'compile' on cpu, for larger inputs."
+    assert re.fullmatch(r'Neurons: compiled LIFNode forward, T=4 of more, float32, cpu in .* s\.', messages[1])
+
+
 def test_without_a_compiler_auto_is_eager_and_compile_an_error(messages, small_inputs_too, monkeypatch):
     monkeypatch.setattr(kernels, '_missing_compiler', lambda device: 'there is no C++ compiler')
     node = build(LIF, 'auto')

@@ -42,6 +42,22 @@ def test_losses_add_up_and_reach_every_parameter():
     assert sum('losses.loss_bkd.align' in n for n, _ in model.named_parameters()) == 2
 
 
+def test_compiled_as_a_whole_it_gives_the_same_losses_and_gradients():
+    """As mmengine's ``compile=True`` does; the recorders' hooks are traced too, at each call anew."""
+    model, (x, samples) = build().double().train(), batch()
+    compiled = torch.compile(model, backend='aot_eager')
+    results = []
+    for run in (model, compiled, compiled):
+        torch.manual_seed(2)  # blur
+        model.zero_grad()
+        losses = run(x.double(), samples, mode='loss')
+        sum(losses.values()).backward()
+        results.append([*losses.values(), *(p.grad for p in model.parameters())])
+    for result in results[1:]:
+        for got, want in zip(result, results[0]):
+            torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-12)
+
+
 def test_teacher_is_frozen_hidden_and_shared():
     model = build()
     teacher = model.teacher

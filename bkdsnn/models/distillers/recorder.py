@@ -1,7 +1,7 @@
 """Recording what named modules put out during a forward pass."""
 import difflib
 from functools import partial
-from typing import Dict, Iterable, List, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ class FeatureRecorder:
             if name not in modules or not name:
                 raise ValueError(f'{owner} has no module {name!r} to record. {_known_paths(name, list(modules))}')
         self._modules = {path: modules[path.removesuffix(INPUT_SUFFIX)] for path in self.paths}
-        self._calls: Dict[str, List[Tuple[Tensor, int]]] = {}
+        self._calls: Dict[str, List[Tuple[Tensor, Optional[int]]]] = {}
         self._handles: list = []
 
     def _record(self, path: str, module: nn.Module, inputs: tuple, output) -> None:
@@ -41,7 +41,9 @@ class FeatureRecorder:
             value = value[-1]
         if not isinstance(value, Tensor):
             raise TypeError(f'the module at {path!r} gives a {type(value).__name__}, not a tensor; record another one.')
-        self._calls.setdefault(path, []).append((value, value._version))
+        # Inside torch.compile there are no versions; the distiller's dry run, which is not compiled, has compared them.
+        version = None if torch.compiler.is_compiling() else value._version
+        self._calls.setdefault(path, []).append((value, version))
 
     def __enter__(self) -> 'FeatureRecorder':
         self._calls = {}
@@ -62,7 +64,7 @@ class FeatureRecorder:
             raise RuntimeError(f'the module at {silent[0]!r} did not run, so nothing was recorded. Record one that the '
                                'forward pass uses.')
         for path, calls in self._calls.items():
-            if any(value._version != version for value, version in calls):
+            if any(version is not None and value._version != version for value, version in calls):
                 raise RuntimeError(f'what the module at {path!r} put out was changed in place by the module after it '
                                    '(an inplace ReLU?). Record that one instead.')
         return {path: calls[0][0] if len(calls) == 1 else torch.stack([value for value, _ in calls])
