@@ -8,7 +8,7 @@ html_show_copyright = False
 extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon', 'sphinx.ext.mathjax', 'sphinx.ext.viewcode']
 myst_enable_extensions = ['amsmath', 'deflist', 'dollarmath']
 myst_heading_anchors = 3
-exclude_patterns = ['_build']
+exclude_patterns = ['_build', 'benchmarks_measured.md']  # included by benchmarks.md
 
 autodoc_member_order = 'bysource'
 autodoc_default_options = {'members': True, 'show-inheritance': True}
