@@ -13,6 +13,7 @@ from helpers import LIF, SMALL_BACKBONES, small_network, tiny_cnn, tiny_student
 
 
 def living_tensors():
+    """Those of this process; what other tests have left may die meanwhile, so only more of them are a leak."""
     gc.collect()
     return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
 
@@ -34,7 +35,7 @@ def test_prediction_keeps_nothing(backbone, fused):
         before = living_tensors()
         for _ in range(3):
             assert torch.equal(model(frames), first)
-    assert living_tensors() == before and not saved
+    assert living_tensors() <= before and not saved
     assert torch.equal(torch.get_rng_state(), random)
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())
@@ -63,7 +64,7 @@ def test_distiller_predicts_without_its_teacher_and_keeps_nothing_of_a_training_
     step()
     before = living_tensors()
     step()
-    assert living_tensors() == before
+    assert living_tensors() <= before
     assert not model.student_recorder._calls and not model.teacher_recorder._calls
     model.eval()
     ran = []
