@@ -35,7 +35,7 @@ help:
 	@echo 'make demo-weights  publish what demo and demo-events have trained as the weights of the package'
 	@echo 'make tune      the search for the learning rates in configs/demo'
 	@echo 'make test      lint and tests'
-	@echo 'make bench     all benchmarks, about an hour on a quiet machine; writes docs/benchmarks_measured.md'
+	@echo 'make bench     all benchmarks, for a quiet machine; writes docs/benchmarks_measured.md'
 	@echo 'make docs      the site, in docs/_build/html'
 
 .venv/bin/python:
