@@ -174,66 +174,79 @@ def trace(node: nn.Module, is_backward: bool, x: Tensor, grad: Optional[Tensor] 
         NotTraceableError: If a step does more than operations on each number by itself.
     """
     from torch.fx.experimental.proxy_tensor import make_fx
-    tensors = tensors_of(node)
-    names = [f'node.{name}' for name in tensors]
-    definition = _Definition(node)
-    numbers = 2 * (affine_dtype is not None), x.shape[0], carries * (2 if is_backward else 1), len(tensors)
+    steps = _Steps(node, is_backward, x.shape[0], affine_dtype is not None, carries)
+    with torch.no_grad():
+        graph = make_fx(steps.backward if is_backward else steps.forward, tracing_mode='symbolic')(
+            *_examples(node, steps.numbers, x, grad, affine_dtype))
+    if not is_backward:
+        _check_elementwise(graph)
+    return graph
 
-    def split(values: Sequence[Tensor]) -> List[Sequence[Tensor]]:
-        """(scale and shift, outs, what is carried, tensors)."""
-        values = iter(values)
-        return [[next(values) for _ in range(number)] for number in numbers]
 
-    def run(currents: Sequence[Tensor], v: Sequence[Tensor], values: Sequence[Tensor]):
-        spikes, v = functional_call(definition, dict(zip(names, values)), (currents, *v))
-        if spikes[0].shape != currents[0].shape:
-            raise ValueError(f'a step turns {tuple(currents[0].shape)} into {tuple(spikes[0].shape)}')
-        return spikes, v
+class _Steps:
+    """What :func:`trace` traces.
 
-    def forward(x: Tensor, *values: Tensor) -> List[Tensor]:
-        affine, outs, v, values = split(values)
-        spikes, v = run(_current(x, *affine).unbind(), v, values)
+    Attributes:
+        numbers: How many of the tensors after the inputs are affine, outs, carried and the node's.
+    """
+
+    def __init__(self, node: nn.Module, is_backward: bool, time_steps: int, has_affine: bool, carries: bool) -> None:
+        self.names = [f'node.{name}' for name in tensors_of(node)]
+        self.definition, self.carries = _Definition(node), carries
+        self.numbers = 2 * has_affine, time_steps, carries * (2 if is_backward else 1), len(self.names)
+
+    def forward(self, x: Tensor, *values: Tensor) -> List[Tensor]:
+        affine, outs, v, values = _split(values, self.numbers)
+        spikes, v = self._run(_current(x, *affine).unbind(), v, values)
         for out, spike in zip(outs, spikes):
             out.copy_(spike)
-        return [v] if carries else []
+        return [v] if self.carries else []
 
-    def backward(x: Tensor, grad: Tensor, *values: Tensor) -> List[Optional[Tensor]]:
-        affine, outs, carried, values = split(values)
+    def backward(self, x: Tensor, grad: Tensor, *values: Tensor) -> List[Optional[Tensor]]:
+        affine, outs, carried, values = _split(values, self.numbers)
         current = _current(x, *affine)
         # A parameter of one number is spread, so that its gradient is summed once, at the end, and in the same pass.
         spread = [value.expand(current.shape[1:]) for value in values]
         inputs = [value.detach() for value in (*current.unbind(), *carried[:1], *spread)]
+        numbers = len(outs), len(carried[:1]), len(values)
         floating = [value.requires_grad_() for value in inputs if value.is_floating_point()]
         with torch.enable_grad():
-            spikes, v = run(inputs[:len(outs)], inputs[len(outs):len(inputs) - len(values)], spread_of(inputs))
-            grads = iter(torch.autograd.grad((*spikes, *[v] * carries), floating,
+            spikes, v = self._run(*_split(inputs, numbers))
+            grads = iter(torch.autograd.grad((*spikes, *[v] * self.carries), floating,
                                              (*grad.to(spikes[0].dtype).unbind(), *carried[1:]), allow_unused=True))
         grads = [next(grads) if value.is_floating_point() else None for value in inputs]
-        for out, grad in zip(outs, grads):
+        grads_x, grad_v, grads = _split(grads, numbers)
+        for out, grad in zip(outs, grads_x):
             out.copy_(grad)
-        own = [grad.sum().reshape(value.shape) if grad is not None and value.numel() == 1 else grad
-               for grad, value in zip(spread_of(grads), values)]
-        return [*grads[len(outs):len(grads) - len(values)], *own]
+        return [*grad_v, *(grad.sum().reshape(value.shape) if grad is not None and value.numel() == 1 else grad
+                           for grad, value in zip(grads, values))]
 
-    def spread_of(values: list) -> list:
-        return values[len(values) - len(tensors):]
+    def _run(self, currents: Sequence[Tensor], v: Sequence[Tensor], values: Sequence[Tensor]
+             ) -> Tuple[List[Tensor], Tensor]:
+        spikes, v = functional_call(self.definition, dict(zip(self.names, values)), (currents, *v))
+        if spikes[0].shape != currents[0].shape:
+            raise ValueError(f'a step turns {tuple(currents[0].shape)} into {tuple(spikes[0].shape)}')
+        return spikes, v
 
-    # Sizes that are neither equal nor 0 or 1, so that none is taken for a constant.
+
+def _split(values: Sequence[Optional[Tensor]], numbers: Sequence[int]) -> List[List[Optional[Tensor]]]:
+    """As many of the values as each number says, one list after the other."""
+    values = iter(values)
+    return [[next(values) for _ in range(number)] for number in numbers]
+
+
+def _examples(node: nn.Module, numbers: Sequence[int], x: Tensor, grad: Optional[Tensor],
+              affine_dtype: Optional[torch.dtype]) -> List[Tensor]:
+    """Tensors to trace with; their sizes are neither equal nor 0 or 1, so that none is taken for a constant."""
     step = tuple(range(11, 10 + x.dim()))
     all_steps = x.shape[0], *step
     membrane = torch.promote_types(x.dtype if affine_dtype is None else affine_dtype, torch.float32)
-    wanted = [(t.dtype, all_steps) for t in ((x, grad) if is_backward else (x,))]
+    wanted = [(t.dtype, all_steps) for t in (x, grad) if t is not None]
     for kind, number in zip(((affine_dtype, all_steps), (x.dtype, step), (membrane, step)), numbers):
         wanted += [kind] * number
     examples = [torch.zeros(shape, dtype=dtype, device=x.device) for dtype, shape in wanted]
-    examples += [t.detach() if t.numel() == 1 else torch.zeros(step, dtype=t.dtype, device=x.device)
-                 for t in tensors.values()]
-    with torch.no_grad():
-        if is_backward:
-            return make_fx(backward, tracing_mode='symbolic')(*examples)
-        graph = make_fx(forward, tracing_mode='symbolic')(*examples)
-    _check_elementwise(graph)
-    return graph
+    return examples + [t.detach() if t.numel() == 1 else torch.zeros(step, dtype=t.dtype, device=x.device)
+                       for t in tensors_of(node).values()]
 
 
 def _current(x: Tensor, scale: Optional[Tensor] = None, shift: Optional[Tensor] = None) -> Tensor:
