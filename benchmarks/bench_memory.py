@@ -16,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import accumulate
 from pathlib import Path
 from typing import Callable, Dict, Optional
 
@@ -27,9 +28,8 @@ from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from rich.console import Console
 from rich.table import Table
-from timing import environment
+from timing import allocations, environment
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
 from torch.utils._pytree import tree_leaves
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
@@ -53,15 +53,7 @@ def parse_args() -> argparse.Namespace:
 
 def allocated_peak(run: Callable[[], object]) -> int:
     """Most bytes that a call has allocated at one time, beyond those before it."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as prof:
-        result = run()  # noqa: F841, alive until the profile ends
-    events = [(event.start_ns(), event.nbytes()) for event in prof.profiler.kineto_results.events()
-              if event.name() == '[memory]']
-    now = peak = 0
-    for _, size in sorted(events, key=lambda event: event[0]):
-        now += size
-        peak = max(peak, now)
-    return peak
+    return max(accumulate(allocations(run), initial=0))
 
 
 def resident_peak(run: Callable[[], object]) -> Optional[int]:

@@ -26,9 +26,8 @@ from mmpretrain.structures import DataSample
 from networks import NETWORKS, forward_of, gradient_error, ours, peer_of
 from rich.console import Console
 from rich.table import Table
-from timing import environment, interleaved, median_and_minimum
+from timing import allocations, environment, interleaved, median_and_minimum
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
 
 from bkdsnn.models import Distiller
 
@@ -56,9 +55,7 @@ def step_of(model: nn.Module, forward: Callable[[], Tensor], labels: Tensor) -> 
 
 def saved_bytes(forward: Callable[[], Tensor]) -> int:
     """Bytes that a forward pass allocates and leaves alive."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as prof:
-        logits = forward()  # noqa: F841, alive until the profile ends
-    return sum(event.nbytes() for event in prof.profiler.kineto_results.events() if event.name() == '[memory]')
+    return sum(allocations(forward))
 
 
 def compare(name: str, model: nn.Module, like: nn.Module, x: Tensor, labels: Tensor, time_steps: int) -> None:

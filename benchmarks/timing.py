@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Callable, Dict, List
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 
 def interleaved(functions: Dict[str, Callable[[], object]], repeats: int) -> Dict[str, List[float]]:
@@ -23,6 +24,14 @@ def interleaved(functions: Dict[str, Callable[[], object]], repeats: int) -> Dic
 def median_and_minimum(seconds: List[float]) -> Dict[str, float]:
     """Both in milliseconds."""
     return dict(median_ms=1e3 * statistics.median(seconds), minimum_ms=1e3 * min(seconds))
+
+
+def allocations(function: Callable[[], object]) -> List[int]:
+    """Bytes that a call allocates, and negative those that it frees, in order; its result lives until the end."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as prof:
+        result = function()  # noqa: F841
+    events = [event for event in prof.profiler.kineto_results.events() if event.name() == '[memory]']
+    return [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
 
 
 def environment(*packages: str) -> dict:

@@ -37,6 +37,7 @@ def build_untrained(cfg: Config) -> nn.Module:
         model['pretrained'] = False
     if model.get('teacher') is not None:
         teacher = dict(model['teacher'])
+        teacher.pop('compile', None)  # there would be nothing to run
         source = find_network(teacher['model'], pretrained=False)
         found = {name: value for name, value in vars(source).items() if name != 'network' and value is not None}
         model['teacher'] = MODELS.build({**found, **teacher, 'model': source.network, 'checkpoint': None})
@@ -44,7 +45,7 @@ def build_untrained(cfg: Config) -> nn.Module:
 
 
 def build_wrapper(model: nn.Module, cfg: dict) -> OptimWrapper:
-    """The optimizer of a config; without a GPU there is no wrapper for half precision, so it is the plain one."""
+    """The optimizer of a config in a plain wrapper, since this machine may lack the half precision that it asks for."""
     if cfg.get('type') == 'AmpOptimWrapper':
         cfg = {key: value for key, value in cfg.items() if key not in ('loss_scale', 'dtype', 'use_fsdp')}
         cfg['type'] = 'OptimWrapper'

@@ -123,6 +123,17 @@ def test_many_steps_are_run_in_pieces(monkeypatch, cfg, time_steps):
         assert_equal(run(build(cfg, 'compile'), current, grad), run(build(cfg, 'eager'), current, grad), rtol=1e-5)
 
 
+def test_all_pieces_run_the_same_code():
+    """Wherever they start in memory; each direction is compiled once."""
+    node = build(dict(LIF, tau=3.5), 'compile')
+    graphs = counters['stats']['unique_graphs']
+    run(node, *inputs(12, 2, 9))
+    run(node, *inputs(8, 5, 4, 3))
+    x, grad = inputs(20, 7)
+    run(node, x[4:], grad[4:])
+    assert counters['stats']['unique_graphs'] == graphs + 2
+
+
 def test_a_parameter_for_each_channel():
     class Channelwise(BaseNode):
         def __init__(self, channels, **kwargs):

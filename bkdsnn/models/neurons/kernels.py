@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import is_fake
 from torch.func import functional_call
+from torch.utils.dlpack import from_dlpack, to_dlpack
 
 from .surrogate import Surrogate
 
@@ -64,8 +65,7 @@ class Kernel:
 
     def __call__(self, *tensors: Tensor):
         """Outputs of the graph."""
-        # .data: known as a view, a tensor would be compiled for the shape of its base.
-        tensors = [tensor.data for tensor in tensors]
+        tensors = [_own(tensor) for tensor in tensors]
         if self.run is None and self.may_fall_back and why_not(self.device):
             self.run = self.graph  # another direction or neuron has failed
         if self.run is not None:
@@ -87,6 +87,12 @@ class Kernel:
         print_log(f'Neurons: compiled {self.what} in {time.perf_counter() - start:.1f} s.', logger='current')
         self.run = compiled
         return result
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """The same memory as a tensor of its own: views are compiled for the shape of their base and where they start."""
+    tensor = tensor.data
+    return from_dlpack(to_dlpack(tensor)) if tensor.storage_offset() else tensor
 
 
 def tensors_of(node: nn.Module) -> Dict[str, Tensor]:
