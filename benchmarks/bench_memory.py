@@ -113,9 +113,10 @@ def load(name: str, options: Optional[dict]) -> Config:
 def compare_plan(name: str, batch_size: int, arguments: list) -> Dict[str, Optional[int]]:
     """Predicted and measured peak of a config."""
     from bkdsnn.evaluation.memory import MemoryPlanner
+    others = {name: value for name, value in os.environ.items() if not name.startswith('MALLOC_')}
     *_, line = subprocess.run(
         [sys.executable, __file__, *arguments, '--measure', name, '--batch-size', str(batch_size)], check=True,
-        env={**os.environ, **MALLOC}, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+        env={**others, **MALLOC}, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     planner = MemoryPlanner(load(name, parse_args().cfg_options))
     return dict(predicted=planner.plan(batch_size).peak, batch_size=batch_size, **json.loads(line))
 
