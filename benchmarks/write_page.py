@@ -55,10 +55,11 @@ def run(name: str) -> None:
 def section(name: str, result: dict) -> List[str]:
     """Lines of the page for one benchmark: its command, its ratios, and its times where it has some."""
     ratios = {key: value for key, value in result.items() if isinstance(value, (int, float))}
-    lines = [f'### {name}', '', f'`python benchmarks/{" ".join(COMMANDS[name])}`', '', '| | |', '|---|---|']
-    lines += [f'| `{key}` | {value:.3g} |' for key, value in ratios.items()]
+    rows = [f'| `{key}` | {value:.3g} |' for key, value in ratios.items()]
     for key, row in (result.get('ratios') or {}).items():
-        lines.append(f'| {key} | ' + ', '.join(f'`{ratio}` {value:.3g}' for ratio, value in row.items()) + ' |')
+        rows.append(f'| {key} | ' + ', '.join(f'`{ratio}` {value:.3g}' for ratio, value in row.items()) + ' |')
+    lines = [f'### {name}', '', f'`python benchmarks/{" ".join(COMMANDS[name])}`', '']
+    lines += ['| | |', '|---|---|', *rows] if rows else ['A picture, above.'] if '--plot' in COMMANDS[name] else []
     times = result.get('times') or {}
     if times and 'median_ms' in next(iter(times.values())):
         lines += ['', '| side | ms, median (minimum) | MiB saved |', '|---|---|---|']
