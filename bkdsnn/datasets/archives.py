@@ -11,6 +11,9 @@ from mmengine.logging import print_log
 from mmengine.utils import ProgressBar
 from mmpretrain.datasets.utils import calculate_md5
 
+# Python before 3.10.12 and 3.11.4 has no filter against entries that lead elsewhere.
+FILTER = dict(filter='data') if hasattr(tarfile, 'data_filter') else {}
+
 
 @dataclass(frozen=True)
 class Archive:
@@ -97,7 +100,16 @@ def _unpack(path: Path, folder: Path) -> None:
     else:
         with tarfile.open(path) as archive:
             for member in _with_progress(archive.getmembers()):
-                archive.extract(member, folder, filter='data')
+                if not FILTER:
+                    _check_member(member, folder)
+                archive.extract(member, folder, **FILTER)
+
+
+def _check_member(member: tarfile.TarInfo, folder: Path) -> None:
+    """Raise TarError unless an entry is a file or folder inside ``folder``; data sets hold nothing else."""
+    target = (folder / member.name).resolve()
+    if not (member.isfile() or member.isdir()) or folder.resolve() not in (target, *target.parents):
+        raise tarfile.ExtractError(f'it holds {member.name!r}, which is no file or folder inside it')
 
 
 def _with_progress(members: list) -> Iterator:

@@ -100,7 +100,10 @@ def test_interrupted_unpacking_is_done_anew(tmp_path, monkeypatch):
     assert files_in(tmp_path) == {'cat/1.bin': b'one', 'dog/2.bin': b'two'}
 
 
-def test_archive_cannot_write_elsewhere(tmp_path):
+@pytest.mark.parametrize('has_filters', [True, False])
+def test_archive_cannot_write_elsewhere(tmp_path, monkeypatch, has_filters):
+    if not has_filters:
+        monkeypatch.setattr(archives, 'FILTER', {})
     archive = place(tmp_path / 'data', tar_of({'../evil': b'', 'cat/1.bin': b''}))
     with pytest.raises(ValueError, match='cannot be unpacked'):
         unpack(archive, tmp_path / 'data')
