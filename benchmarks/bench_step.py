@@ -117,14 +117,14 @@ def main() -> None:
     torch.manual_seed(1)
     x = torch.randn(args.batch_size or network.batch_size, 3, size, size)
     labels = torch.randint(network.classes, (len(x),))
-    lean = dict(compress_spikes=True, channels_last=network.channels_last)
+    lean = dict(compress_spikes=True, channels_last=True, sparse_convs=True)
     models: Dict[str, nn.Module] = dict(
         ours=ours(name, T), ours_compressed=ours(name, T, compress_spikes=True),
-        ours_channels_last=ours(name, T, compress_spikes=True, channels_last=True),
+        ours_channels_last=ours(name, T, compress_spikes=True, channels_last=True), ours_sparse=ours(name, T, **lean),
         ours_bf16=ours(name, T, **lean), ann=ours(name, 1, dict(type='ANNNeuron')),
         ann_channels_last=ours(name, 1, dict(type='ANNNeuron'), channels_last=True))
     models['spikingjelly'] = peer_of(name, models['ours'])
-    for side in ('ours', 'ours_compressed', 'ours_channels_last'):
+    for side in ('ours', 'ours_compressed', 'ours_channels_last', 'ours_sparse'):
         compare(side, models[side], models['spikingjelly'], x, labels, T)
 
     forwards = {side: forward_of(model, x, T) for side, model in models.items()}
@@ -149,7 +149,7 @@ def main() -> None:
         saved = f'{kept[side] / 2**20:.0f}' if side in kept else ''
         table.add_row(side, f'{row["median_ms"]:.0f} ({row["minimum_ms"]:.0f})', saved)
     Console(width=100).print(table)
-    best, ann = ('ours_channels_last', 'ann_channels_last') if network.channels_last else ('ours_compressed', 'ann')
+    best, ann = 'ours_sparse', 'ann_channels_last' if network.channels_last else 'ann'
     median, least = ({side: row[key] for side, row in times.items()} for key in ('median_ms', 'minimum_ms'))
     result = dict(
         speedup=median['spikingjelly'] / median[best], speedup_min=least['spikingjelly'] / least[best],

@@ -19,6 +19,7 @@ from bkdsnn.models.neurons import BaseNode, IFNode, compiled, kernels, nodes
 from bkdsnn.models.neurons.compiled import merge_axes
 from bkdsnn.models.neurons.kernels import trace
 from bkdsnn.registry import MODELS, SURROGATES
+from bkdsnn.utils import log_once
 
 COMMON = dict(v_threshold=1.0, v_reset=0.0, detach_reset=False, surrogate=dict(type='Sigmoid', alpha=4.0))
 IF = dict(COMMON, type='IFNode')
@@ -211,7 +212,7 @@ def test_a_model_compiled_as_a_whole_holds_the_eager_steps():
 @pytest.fixture
 def messages(monkeypatch):
     """Lines of the log, as in a fresh process."""
-    monkeypatch.setattr(nodes, '_announced', set())
+    monkeypatch.setattr(log_once, '_said', set())
     monkeypatch.setattr(kernels, '_problems', {})
     lines = []
     handler = logging.Handler()

@@ -9,6 +9,7 @@ from bkdsnn.registry import MODELS
 from ..layers import (
     SPIKE_FIRST,
     NormAndPad,
+    SpikeConv2d,
     SpikingConvUnit,
     SpikingMLP,
     SpikingSelfAttention,
@@ -26,7 +27,7 @@ class RepConvUnit(SpikingConvUnit):
     def build_conv(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, bias: bool,
                    norm: dict) -> nn.Module:
         return nn.Sequential(
-            nn.Conv2d(in_channels, in_channels, 1, bias=False),
+            SpikeConv2d(in_channels, in_channels, 1, bias=False),
             NormAndPad(in_channels, norm),
             nn.Conv2d(in_channels, in_channels, 3, groups=in_channels, bias=False),
             nn.Conv2d(in_channels, out_channels, 1, bias=False),

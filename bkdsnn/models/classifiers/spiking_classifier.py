@@ -8,6 +8,7 @@ from torch import Tensor
 from bkdsnn.registry import MODELS
 
 from ..layers import channels_last as to_channels_last
+from ..layers import skip_zeros_in
 from ..layers.compress import compress_spikes_in
 
 
@@ -27,6 +28,8 @@ class SpikingClassifier(ImageClassifier):
         compress_spikes: Keep the spikes that backward needs as bytes, which is exact: less memory for little time.
         channels_last: Keep maps with their channels innermost in memory, which convolutions like better. Shapes stay
             the same; sums run in another order, so that in fp32 a membrane next to the threshold may spike or not.
+        sparse_convs: On CPUs, have convolutions skip the zeros of their input
+            (:class:`~bkdsnn.models.layers.SpikeConv2d`). Sums run in another order then, too.
         init_cfg: As in mmengine.
     """
 
@@ -38,6 +41,7 @@ class SpikingClassifier(ImageClassifier):
                  data_preprocessor: Optional[dict] = None,
                  compress_spikes: bool = False,
                  channels_last: bool = False,
+                 sparse_convs: bool = False,
                  init_cfg: Optional[dict] = None) -> None:
         # Built here, since the parent would look the names up in mmpretrain's registry.
         backbone, neck, head = (MODELS.build(cfg) if isinstance(cfg, dict) else cfg for cfg in (backbone, neck, head))
@@ -50,6 +54,8 @@ class SpikingClassifier(ImageClassifier):
             self.to(memory_format=torch.channels_last)
         if compress_spikes:
             compress_spikes_in(self)
+        if sparse_convs:
+            skip_zeros_in(self)
 
     def init_weights(self) -> None:
         """Initialise by ``init_cfg``; a seed gives the same weights in either order of memory."""

@@ -6,10 +6,12 @@ from .fuse import fuse_conv_bn
 from .norm import NormAndPad, build_norm, count_repeats, sync_batch_norm
 from .precision import full_precision
 from .random import uniform_per_sample
+from .sparse_conv import SpikeConv2d, skip_zeros_in
 from .time import channels_last, over_time, time_mean
 from .tokenizer import SpikingTokenizer
 
-__all__ = ['DropPath', 'NormAndPad', 'PARTS', 'SEW_CONNECT', 'SPIKE_FIRST', 'SpikingConvUnit', 'SpikingMLP',
-           'SpikingSelfAttention', 'SpikingTokenizer', 'SpikingTransformerBlock', 'attend', 'build_norm',
-           'channels_last', 'count_repeats', 'drop_path_rates', 'expand_time', 'full_precision', 'fuse_conv_bn',
-           'over_time', 'static_or_events', 'sync_batch_norm', 'time_mean', 'uniform_per_sample']
+__all__ = ['DropPath', 'NormAndPad', 'PARTS', 'SEW_CONNECT', 'SPIKE_FIRST', 'SpikeConv2d', 'SpikingConvUnit',
+           'SpikingMLP', 'SpikingSelfAttention', 'SpikingTokenizer', 'SpikingTransformerBlock', 'attend',
+           'build_norm', 'channels_last', 'count_repeats', 'drop_path_rates', 'expand_time',
+           'full_precision', 'fuse_conv_bn', 'over_time', 'skip_zeros_in', 'static_or_events',
+           'sync_batch_norm', 'time_mean', 'uniform_per_sample']

@@ -9,6 +9,7 @@ from bkdsnn.registry import MODELS
 from ..neurons import BaseNode
 from .compress import PoolCompressor, SpikeCompressor
 from .norm import build_norm, count_repeats, is_local_batch_norm
+from .sparse_conv import SpikeConv2d
 from .time import over_time
 
 PARTS = ('conv', 'norm', 'pool', 'neuron')
@@ -53,7 +54,7 @@ class SpikingConvUnit(nn.Module):
     def build_conv(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, bias: bool,
                    norm: dict) -> nn.Module:
         """The convolution; subclasses may put several layers here."""
-        return nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=bias)
+        return SpikeConv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=bias)
 
     def forward(self, x: Tensor, time_steps: int = 1, norm_counts_repeats: bool = False) -> Tensor:
         """Run the unit.

@@ -4,11 +4,11 @@ from contextlib import nullcontext
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
-from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import is_fake
 
 from bkdsnn.registry import MODELS
+from bkdsnn.utils.log_once import log_once
 
 from .compiled import run_compiled
 from .functional import fire_and_reset, if_charge, lif_charge, plif_charge
@@ -18,7 +18,6 @@ from .surrogate import Surrogate
 BACKENDS = ('auto', 'eager', 'compile')
 # On a CPU, inputs with fewer numbers are done sooner than compiling pays.
 MIN_NUMBERS_TO_COMPILE = 2**18
-_announced = set()
 
 
 def check_backend(backend: str) -> None:
@@ -53,15 +52,8 @@ def choose_backend(asked: str, x: Tensor) -> str:
         chosen, reason = 'eager', f'since {why_not(device)}'
     else:
         chosen, reason = 'compile', 'for larger inputs' if device == 'cpu' else 'for all inputs'
-    announce(f"backend='auto' chose {chosen!r} on {device}, {reason}.")
+    log_once(f"Neurons: backend='auto' chose {chosen!r} on {device}, {reason}.")
     return chosen
-
-
-def announce(message: str) -> None:
-    """Log a line once."""
-    if message not in _announced:
-        _announced.add(message)
-        print_log(f'Neurons: {message}', logger='current')
 
 
 class BaseNode(nn.Module):
@@ -170,7 +162,7 @@ class BaseNode(nn.Module):
             except NotTraceableError as error:
                 if backend == 'compile':
                     raise
-                announce(f"{error}; backend='auto' goes on with 'eager'.")
+                log_once(f"Neurons: {error}; backend='auto' goes on with 'eager'.")
         if norm is not None:
             x = norm(x.flatten(0, 1)).unflatten(0, x.shape[:2])
         spikes, v = self.run_steps(x, None if stored is None else stored.get(self))

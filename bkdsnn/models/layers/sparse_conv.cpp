@@ -1,0 +1,355 @@
+// Convolutions that skip the zeros of their input, and the gradients of their weights: x (N, H, W, C) and y (N, H, W, O)
+// are channels-last, the kernel is 1x1 or 3x3, the stride is 1 and the padding keeps the size.
+//
+// A dense kernel multiplies every input with O weights for each tap. Here the numbers that are not zero are listed first,
+// and each adds its O products alone; lists, sums and weights are cut into blocks that stay in the caches.
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#ifdef __AVX512F__
+constexpr int VECTOR_BYTES = 64;
+constexpr int MAX_SUMS = 18;  // vectors of sums that stay in registers
+#else
+constexpr int VECTOR_BYTES = 32;
+constexpr int MAX_SUMS = 9;
+#endif
+constexpr int64_t PIXELS_OF_A_TILE = 256;
+constexpr int64_t BYTES_OF_A_CHUNK = 64 * 1024;  // of the gradient
+
+template <typename T>
+struct Vector {
+  typedef T type __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(T)), may_alias));
+  static constexpr int64_t size = VECTOR_BYTES / sizeof(T);
+};
+template <typename T>
+typename Vector<T>::type& at(T* p, int64_t vector) {
+  return reinterpret_cast<typename Vector<T>::type*>(p)[vector];
+}
+template <typename T>
+const typename Vector<T>::type& at(const T* p, int64_t vector) {
+  return reinterpret_cast<const typename Vector<T>::type*>(p)[vector];
+}
+
+struct Shape {
+  int64_t N, H, W, C, O;
+  int64_t rows() const { return N * H; }
+};
+
+// ---- lists of what is not zero
+
+template <typename T>
+struct Entry {
+  int32_t at;
+  T value;
+};
+
+// Lists in bands. Those of a band lie one behind the other.
+template <typename T>
+struct Lists {
+  std::unique_ptr<Entry<T>[]> entries;
+  std::vector<int64_t> starts;
+  int64_t lists_of_a_band;
+
+  Lists(const std::vector<int64_t>& sizes_of_bands, int64_t lists_of_a_band)
+      : starts(sizes_of_bands.size() * (lists_of_a_band + 1)), lists_of_a_band(lists_of_a_band) {
+    int64_t total = 0;
+    for (size_t band = 0; band < sizes_of_bands.size(); ++band) {
+      start(band, 0) = total;
+      total += sizes_of_bands[band] + 1;  // a zero may be written behind the last entry
+    }
+    entries.reset(new Entry<T>[total]);
+  }
+  int64_t& start(int64_t band, int64_t list) { return starts[band * (lists_of_a_band + 1) + list]; }
+  const Entry<T>* begin(int64_t band, int64_t list) const {
+    return entries.get() + starts[band * (lists_of_a_band + 1) + list];
+  }
+  const Entry<T>* end(int64_t band, int64_t list) const { return begin(band, list + 1); }
+};
+
+template <typename T>
+int64_t count_nonzeros(const T* x, int64_t numbers) {
+  const int64_t whole = numbers / Vector<T>::size;
+  decltype(at(x, 0) != at(x, 0)) are_nonzero = {};  // counts downwards: a comparison gives -1
+  for (int64_t v = 0; v < whole; ++v) are_nonzero += at(x, v) != 0;
+  int64_t count = 0;
+  for (int64_t lane = 0; lane < Vector<T>::size; ++lane) count -= are_nonzero[lane];
+  for (int64_t i = whole * Vector<T>::size; i < numbers; ++i) count += x[i] != 0;
+  return count;
+}
+
+template <typename T>
+std::vector<int64_t> count_nonzeros_of_rows(const T* x, Shape s, int threads) {
+  std::vector<int64_t> counts(s.rows());
+#pragma omp parallel for num_threads(threads)
+  for (int64_t row = 0; row < s.rows(); ++row) counts[row] = count_nonzeros(x + row * s.W * s.C, s.W * s.C);
+  return counts;
+}
+
+// A band for each row, a list for each of its pixels: channels and values.
+template <typename T>
+Lists<T> list_by_pixel(const T* x, const std::vector<int64_t>& counts, Shape s, int threads) {
+  Lists<T> lists(counts, s.W);
+#pragma omp parallel for schedule(dynamic, 4) num_threads(threads)
+  for (int64_t row = 0; row < s.rows(); ++row) {
+    int64_t n = lists.start(row, 0);
+    for (int64_t w = 0; w < s.W; ++w) {
+      const T* pixel = x + (row * s.W + w) * s.C;
+      for (int64_t c = 0; c < s.C; ++c) {
+        lists.entries[n] = {int32_t(c), pixel[c]};
+        n += pixel[c] != 0;
+      }
+      lists.start(row, w + 1) = n;
+    }
+  }
+  return lists;
+}
+
+struct Band {
+  int64_t first_row, rows;  // of all images, one under the other
+};
+
+// A list for each channel of each band: ``places`` of the band's pixels, and values.
+template <typename T>
+Lists<T> list_by_channel(const Lists<T>& by_pixel, const std::vector<int64_t>& counts, const std::vector<Band>& bands,
+                         const std::vector<int32_t>& places, Shape s, int threads) {
+  std::vector<int64_t> sizes;
+  for (const Band& band : bands)
+    sizes.push_back(std::accumulate(&counts[band.first_row], &counts[band.first_row] + band.rows, int64_t(0)));
+  Lists<T> lists(sizes, s.C);
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+  for (int64_t b = 0; b < (int64_t)bands.size(); ++b) {
+    const auto for_each_row = [&](auto work) {
+      for (int64_t row = 0; row < bands[b].rows; ++row) work(bands[b].first_row + row, &places[row * s.W]);
+    };
+    int64_t* next = &lists.start(b, 1);  // where a channel's next entry goes; at the end, where the next channel starts
+    for_each_row([&](int64_t row, const int32_t*) {
+      for (auto* entry = by_pixel.begin(row, 0); entry != by_pixel.end(row, s.W - 1); ++entry) ++next[entry->at];
+    });
+    int64_t sum = lists.start(b, 0);
+    for (int64_t c = 0; c < s.C; ++c) sum += std::exchange(next[c], sum);
+    for_each_row([&](int64_t row, const int32_t* place) {
+      for (int64_t w = 0; w < s.W; ++w)
+        for (auto* entry = by_pixel.begin(row, w); entry != by_pixel.end(row, w); ++entry)
+          lists.entries[next[entry->at]++] = {place[w], entry->value};
+    });
+  }
+  return lists;
+}
+
+// ---- weights in blocks of output channels, which are innermost
+
+struct Strides {
+  int64_t out, in, tap;
+};
+
+// Copies between a weight of any strides and blocks [O / width][...][width], where ``packed`` has the strides of taps and
+// input channels within a block.
+template <bool TO_PACKED, typename T>
+void copy_weight(T* weight, Strides s, T* blocks, Strides packed, Shape shape, int64_t taps, int64_t width, int threads) {
+  constexpr int64_t TILE = 16;  // channels of both sides, copied by way of the cache
+  const int64_t tiles = (shape.C + TILE - 1) / TILE;
+#pragma omp parallel for collapse(2) schedule(dynamic) num_threads(threads)
+  for (int64_t block = 0; block < shape.O / width; ++block)
+    for (int64_t tile = 0; tile < tiles; ++tile)
+      for (int64_t first = 0; first < width; first += TILE)
+        for (int64_t tap = 0; tap < taps; ++tap) {
+          const int64_t ins = std::min(TILE, shape.C - tile * TILE), outs = std::min(TILE, width - first);
+          T* outside = weight + (block * width + first) * s.out + tile * TILE * s.in + tap * s.tap;
+          T* inside = blocks + block * width * taps * shape.C + first + tile * TILE * packed.in + tap * packed.tap;
+          T turned[TILE][TILE];
+          if constexpr (TO_PACKED) {
+            for (int64_t o = 0; o < outs; ++o)
+              for (int64_t c = 0; c < ins; ++c) turned[c][o] = outside[o * s.out + c * s.in];
+            for (int64_t c = 0; c < ins; ++c)
+              for (int64_t o = 0; o < outs; ++o) inside[c * packed.in + o] = turned[c][o];
+          } else {
+            for (int64_t c = 0; c < ins; ++c)
+              for (int64_t o = 0; o < outs; ++o) turned[c][o] = inside[c * packed.in + o];
+            for (int64_t o = 0; o < outs; ++o)
+              for (int64_t c = 0; c < ins; ++c) outside[o * s.out + c * s.in] = turned[c][o];
+          }
+        }
+}
+
+// ---- forward
+
+// Rows of y, one block of its channels.
+template <int K, int VECTORS, typename T>
+void convolve_rows(const Lists<T>& lists, const T* weight, const T* bias, T* y, Shape s, int64_t first_row,
+                   int64_t last_row) {
+  constexpr int PAD = K / 2;
+  constexpr int64_t WIDTH = VECTORS * Vector<T>::size;
+  for (int tap = 0; tap < K * K; ++tap) {  // outermost: the weights of a tap stay in the cache
+    const int64_t down = tap / K - PAD, right = tap % K - PAD;
+    const T* weight_of_tap = weight + tap * s.C * WIDTH;
+    for (int64_t row = first_row; row < last_row; ++row) {
+      const int64_t h = row % s.H + down;
+      if (tap && (h < 0 || h >= s.H)) continue;
+      for (int64_t w = 0; w < s.W; ++w) {
+        const int64_t source = w + right;
+        const bool inside = h >= 0 && h < s.H && source >= 0 && source < s.W;
+        if (tap && !inside) continue;
+        T* out = y + (row * s.W + w) * s.O;
+        typename Vector<T>::type sums[VECTORS];
+        for (int v = 0; v < VECTORS; ++v) sums[v] = tap ? at(out, v) : bias ? at(bias, v) : typename Vector<T>::type{};
+        if (inside) {
+          const Entry<T>* end = lists.end(row + down, source);
+          for (const Entry<T>* entry = lists.begin(row + down, source); entry != end; ++entry) {
+            const T* factors = weight_of_tap + entry->at * WIDTH;
+            for (int v = 0; v < VECTORS; ++v) sums[v] += entry->value * at(factors, v);
+          }
+        }
+        for (int v = 0; v < VECTORS; ++v) at(out, v) = sums[v];
+      }
+    }
+  }
+}
+
+template <int K, int VECTORS, typename T>
+void convolve_blocks(const Lists<T>& lists, const T* weight, Strides strides, const T* bias, T* y, Shape s, int threads) {
+  constexpr int64_t WIDTH = VECTORS * Vector<T>::size;
+  std::unique_ptr<T[]> packed(new T[s.O * s.C * K * K]);
+  copy_weight<true>(const_cast<T*>(weight), strides, packed.get(), {1, WIDTH, s.C * WIDTH}, s, K * K, WIDTH, threads);
+  const int64_t rows = std::max<int64_t>(1, PIXELS_OF_A_TILE / s.W), tiles = (s.rows() + rows - 1) / rows;
+#pragma omp parallel for collapse(2) schedule(dynamic) num_threads(threads)
+  for (int64_t block = 0; block < s.O / WIDTH; ++block)
+    for (int64_t tile = 0; tile < tiles; ++tile)
+      convolve_rows<K, VECTORS>(lists, packed.get() + block * WIDTH * s.C * K * K, bias ? bias + block * WIDTH : nullptr,
+                                y + block * WIDTH, s, tile * rows, std::min(s.rows(), (tile + 1) * rows));
+}
+
+template <int K, typename T>
+bool convolve(const T* x, const T* weight, Strides strides, const T* bias, T* y, Shape s, int64_t max_nonzeros,
+              int threads) {
+  const auto counts = count_nonzeros_of_rows(x, s, threads);
+  if (std::accumulate(counts.begin(), counts.end(), int64_t(0)) > max_nonzeros) return false;
+  const auto lists = list_by_pixel(x, counts, s, threads);
+  auto run = [&](auto vectors) {
+    convolve_blocks<K, decltype(vectors)::value>(lists, weight, strides, bias, y, s, threads);
+  };
+  const int64_t vectors = s.O / Vector<T>::size;
+  if (vectors % 4 == 0) run(std::integral_constant<int, 4>());
+  else if (vectors % 6 == 0) run(std::integral_constant<int, 6>());
+  else if (vectors % 5 == 0) run(std::integral_constant<int, 5>());
+  else if (vectors % 3 == 0) run(std::integral_constant<int, 3>());
+  else if (vectors % 2 == 0) run(std::integral_constant<int, 2>());
+  else run(std::integral_constant<int, 1>());
+  return true;
+}
+
+// ---- gradient of the weights
+
+// Rows of the gradient with a border, one block of its channels: [images][rows + 2 PAD][W + 2 PAD][WIDTH].
+template <int K, int VECTORS, typename T>
+void copy_with_border(const T* grad, T* copy, Shape s, Band chunk, int64_t image_rows) {
+  constexpr int PAD = K / 2;
+  constexpr int64_t WIDTH = VECTORS * Vector<T>::size;
+  for (int64_t first = chunk.first_row; first < chunk.first_row + chunk.rows; first += image_rows) {
+    const int64_t n = first / s.H;
+    for (int64_t h = first % s.H - PAD; h < first % s.H + image_rows + PAD; ++h, copy += (s.W + 2 * PAD) * WIDTH) {
+      if (h < 0 || h >= s.H) {
+        std::memset(copy, 0, (s.W + 2 * PAD) * WIDTH * sizeof(T));
+        continue;
+      }
+      std::memset(copy, 0, PAD * WIDTH * sizeof(T));
+      std::memset(copy + (PAD + s.W) * WIDTH, 0, PAD * WIDTH * sizeof(T));
+      const T* from = grad + (n * s.H + h) * s.W * s.O;
+      for (int64_t w = 0; w < s.W; ++w)
+        for (int v = 0; v < VECTORS; ++v) at(copy + (PAD + w) * WIDTH, v) = at(from + w * s.O, v);
+    }
+  }
+}
+
+template <int K, int VECTORS, typename T>
+void add_products(const Entry<T>* entry, const Entry<T>* end, const T* grad, T* sums_of_taps, int64_t row_stride) {
+  constexpr int TAPS = K * K, PAD = K / 2;
+  constexpr int64_t WIDTH = VECTORS * Vector<T>::size;
+  typename Vector<T>::type sums[TAPS * VECTORS];
+  for (int i = 0; i < TAPS * VECTORS; ++i) sums[i] = at(sums_of_taps, i);
+  for (; entry != end; ++entry) {
+    const T* centre = grad + entry->at;
+    for (int tap = 0; tap < TAPS; ++tap) {
+      const T* factors = centre - (tap / K - PAD) * row_stride - (tap % K - PAD) * WIDTH;
+      for (int v = 0; v < VECTORS; ++v) sums[tap * VECTORS + v] += entry->value * at(factors, v);
+    }
+  }
+  for (int i = 0; i < TAPS * VECTORS; ++i) at(sums_of_taps, i) = sums[i];
+}
+
+// Whole images, or rows of one.
+struct Chunks {
+  std::vector<Band> bands;
+  int64_t image_rows;  // of one image, in a band; all bands that are rows of an image have as many but the last
+
+  Chunks(Shape s, int64_t pad, int64_t bytes_of_a_pixel) {
+    const int64_t fit = BYTES_OF_A_CHUNK / (bytes_of_a_pixel * (s.W + 2 * pad));
+    const int64_t images = fit / (s.H + 2 * pad);
+    image_rows = images ? s.H : std::max<int64_t>(1, std::min(s.H, fit - 2 * pad));
+    while (s.H % image_rows) --image_rows;
+    const int64_t rows = std::max<int64_t>(1, images) * image_rows;
+    for (int64_t row = 0; row < s.rows(); row += rows) bands.push_back({row, std::min(rows, s.rows() - row)});
+  }
+};
+
+template <int K, int VECTORS, typename T>
+void sum_products(const T* x, const T* grad, T* weight_grad, Strides strides, Shape s, int threads) {
+  constexpr int PAD = K / 2, TAPS = K * K;
+  constexpr int64_t WIDTH = VECTORS * Vector<T>::size;
+  const int64_t width = s.W + 2 * PAD, blocks = s.O / WIDTH;
+  const Chunks chunks(s, PAD, WIDTH * sizeof(T));
+  std::vector<int32_t> places(chunks.bands[0].rows * s.W);  // of pixels in the copy
+  for (int64_t i = 0; i < (int64_t)places.size(); ++i) {
+    const int64_t row = i / s.W, image = row / chunks.image_rows, h = row % chunks.image_rows;
+    places[i] = ((image * (chunks.image_rows + 2 * PAD) + h + PAD) * width + i % s.W + PAD) * WIDTH;
+  }
+  const auto counts = count_nonzeros_of_rows(x, s, threads);
+  const auto lists = list_by_channel(list_by_pixel(x, counts, s, threads), counts, chunks.bands, places, s, threads);
+  // Blocks of output channels are shared out first, and if there are few, input channels too.
+  const int64_t parts = std::max<int64_t>(1, std::min(s.C / 16, (2 * threads + blocks - 1) / blocks));
+  std::unique_ptr<T[]> packed(new T[s.O * s.C * TAPS]());
+#pragma omp parallel num_threads(threads)
+  {
+    const int64_t images = chunks.bands[0].rows / chunks.image_rows;
+    std::unique_ptr<T[]> copy(new T[images * (chunks.image_rows + 2 * PAD) * width * WIDTH]);
+#pragma omp for collapse(2) schedule(dynamic)
+    for (int64_t block = 0; block < blocks; ++block)
+      for (int64_t part = 0; part < parts; ++part)
+        for (int64_t chunk = 0; chunk < (int64_t)chunks.bands.size(); ++chunk) {
+          copy_with_border<K, VECTORS>(grad + block * WIDTH, copy.get(), s, chunks.bands[chunk], chunks.image_rows);
+          for (int64_t c = s.C * part / parts; c < s.C * (part + 1) / parts; ++c)
+            add_products<K, VECTORS>(lists.begin(chunk, c), lists.end(chunk, c), copy.get(),
+                                     packed.get() + (block * s.C + c) * TAPS * WIDTH, width * WIDTH);
+        }
+  }
+  copy_weight<false>(weight_grad, strides, packed.get(), {1, TAPS * WIDTH, WIDTH}, s, TAPS, WIDTH, threads);
+}
+
+template <int K, typename T>
+void weight_grad_of(const T* x, const T* grad, T* weight_grad, Strides strides, Shape s, int threads) {
+  const int64_t vectors = s.O / Vector<T>::size;
+  constexpr int MOST = K == 1 ? 8 : MAX_SUMS / (K * K);
+  if constexpr (MOST >= 8) if (vectors % 8 == 0) return sum_products<K, 8>(x, grad, weight_grad, strides, s, threads);
+  if constexpr (MOST >= 4) if (vectors % 4 == 0) return sum_products<K, 4>(x, grad, weight_grad, strides, s, threads);
+  if constexpr (MOST >= 2) if (vectors % 2 == 0) return sum_products<K, 2>(x, grad, weight_grad, strides, s, threads);
+  sum_products<K, 1>(x, grad, weight_grad, strides, s, threads);
+}
+
+#define FUNCTIONS(T, NAME)                                                                                              \
+  extern "C" bool sparse_conv_##NAME(const T* x, const T* weight, Strides strides, const T* bias, T* y, Shape shape,   \
+                                     int64_t kernel_size, int64_t max_nonzeros, int64_t threads) {                     \
+    return kernel_size == 1 ? convolve<1>(x, weight, strides, bias, y, shape, max_nonzeros, threads)                    \
+                            : convolve<3>(x, weight, strides, bias, y, shape, max_nonzeros, threads);                   \
+  }                                                                                                                     \
+  extern "C" void sparse_conv_weight_grad_##NAME(const T* x, const T* grad, T* weight_grad, Strides strides,            \
+                                                 Shape shape, int64_t kernel_size, int64_t threads) {                   \
+    kernel_size == 1 ? weight_grad_of<1>(x, grad, weight_grad, strides, shape, threads)                                 \
+                     : weight_grad_of<3>(x, grad, weight_grad, strides, shape, threads);                                \
+  }
+FUNCTIONS(float, float32)
+FUNCTIONS(double, float64)
+extern "C" int64_t sparse_conv_vector_bytes() { return VECTOR_BYTES; }

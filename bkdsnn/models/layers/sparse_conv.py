@@ -1,0 +1,177 @@
+"""Convolutions of spikes that skip the zeros, on CPUs: the sums are those of a dense one, in another order.
+
+The code is in ``sparse_conv.cpp``, which is compiled at first use, by the compiler of ``torch.compile`` and into its
+cache.
+"""
+import ctypes
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmengine.logging import print_log
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from bkdsnn.utils.log_once import log_once
+
+from ..neurons.kernels import only_allocates, why_not
+
+SOURCE = Path(__file__).with_suffix('.cpp')
+DTYPES = {torch.float32: 'float32', torch.float64: 'float64'}
+# Of the inputs; with more that are not zero a dense convolution is done sooner.
+MAX_DENSITY = 0.4
+
+
+class SpikeConv2d(nn.Conv2d):
+    """A convolution that may skip the zeros of its input, which spikes are for the most part.
+
+    It does so with ``skips_zeros = True`` where that can be and pays: on CPUs, in fp32 and fp64, with a kernel of 1x1
+    or 3x3, a stride of 1, a padding that keeps the size and output channels that fill vectors, and while of an input no
+    more than ``MAX_DENSITY`` is not zero. Elsewhere it is ``nn.Conv2d``, whose arguments and weights it has.
+    """
+
+    skips_zeros = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H', W')."""
+        if self.skips_zeros and self._can_skip_zeros(x):
+            return _SparseConv.apply(x, self.weight, self.bias)
+        return super().forward(x)
+
+    def _can_skip_zeros(self, x: Tensor) -> bool:
+        if torch.compiler.is_compiling() or torch.jit.is_tracing() or only_allocates(x) or x.is_meta:
+            return False
+        if x.device.type != 'cpu' or x.dtype not in DTYPES or torch.is_autocast_enabled('cpu'):
+            where = x.device.type if x.device.type != 'cpu' else 'half precision'
+            log_once(f'sparse_convs=True: convolutions are dense on {where}; zeros are skipped on CPUs in fp32.')
+            return False
+        size = self.kernel_size[0]
+        return (self.kernel_size in ((1, 1), (3, 3)) and self.stride == self.dilation == (1, 1) and self.groups == 1
+                and self.padding == (size // 2, size // 2) and self.padding_mode == 'zeros'
+                and self.weight.dtype == x.dtype
+                and self.out_channels * x.element_size() % _library().sparse_conv_vector_bytes() == 0)
+
+
+def skip_zeros_in(network: nn.Module) -> None:
+    """Have the convolutions of spikes in a network skip zeros."""
+    for module in network.modules():
+        if isinstance(module, SpikeConv2d):
+            module.skips_zeros = True
+
+
+class _SparseConv(torch.autograd.Function):
+    """Forward and the weight's gradient skip zeros; the input's gradient is dense."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.bias_sizes = None if bias is None else bias.shape
+        y = convolve(x, weight, bias, int(MAX_DENSITY * x.numel()))
+        ctx.is_sparse = y is not None
+        return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2) if y is None else y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        x, weight = ctx.saved_tensors
+        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
+        padding = [weight.shape[-1] // 2] * 2
+        grads = torch.ops.aten.convolution_backward(
+            grad, x, weight, ctx.bias_sizes, [1, 1], padding, [1, 1], False, [0, 0], 1,
+            [needs_x, needs_weight and not ctx.is_sparse, needs_bias])
+        if needs_weight and ctx.is_sparse:
+            return grads[0], weight_grad(x, grad, weight), grads[2]
+        return tuple(grads)
+
+
+class _Shape(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int64) for name in ('N', 'H', 'W', 'C', 'O')]
+
+
+class _Strides(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int64) for name in ('out', 'in', 'tap')]
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Optional[Tensor], max_nonzeros: int) -> Optional[Tensor]:
+    """Convolution of stride 1 whose padding keeps the size.
+
+    Args:
+        x: (N, C, H, W), fp32 or fp64 on a CPU; faster with its channels innermost in memory.
+        weight: (C', C, 1, 1) or (C', C, 3, 3), C' a multiple of what a vector holds.
+        bias: (C', ) or ``None``.
+        max_nonzeros: Of ``x``.
+
+    Returns:
+        (N, C', H, W) with its channels innermost; ``None`` if ``x`` has more nonzeros.
+    """
+    x, weight = _innermost(x), _with_one_stride_of_taps(weight)
+    y = torch.empty(x.shape[0], weight.shape[0], *x.shape[2:], dtype=x.dtype, memory_format=torch.channels_last)
+    done = _function('sparse_conv', x)(
+        _pointer(x), _pointer(weight), _strides(weight), _pointer(bias), _pointer(y), _shape(x, weight),
+        weight.shape[-1], max_nonzeros, torch.get_num_threads())
+    return y if done else None
+
+
+def weight_grad(x: Tensor, grad: Tensor, weight: Tensor) -> Tensor:
+    """Gradient of the weight of :func:`convolve`, given that of the output, (N, C', H, W)."""
+    x, grad = _innermost(x), _innermost(grad)
+    result = _with_one_stride_of_taps(torch.empty_like(weight))
+    _function('sparse_conv_weight_grad', x)(
+        _pointer(x), _pointer(grad), _pointer(result), _strides(result), _shape(x, weight), weight.shape[-1],
+        torch.get_num_threads())
+    return result
+
+
+def _innermost(x: Tensor) -> Tensor:
+    return x.detach().contiguous(memory_format=torch.channels_last)
+
+
+def _with_one_stride_of_taps(weight: Tensor) -> Tensor:
+    is_regular = weight.stride(2) == weight.shape[3] * weight.stride(3) or weight.shape[3] == 1
+    return weight.detach() if is_regular else weight.detach().contiguous()
+
+
+def _pointer(x: Optional[Tensor]) -> ctypes.c_void_p:
+    return ctypes.c_void_p(None if x is None else x.data_ptr())
+
+
+def _shape(x: Tensor, weight: Tensor) -> _Shape:
+    n, c, h, w = x.shape
+    return _Shape(n, h, w, c, weight.shape[0])
+
+
+def _strides(weight: Tensor) -> _Strides:
+    return _Strides(weight.stride(0), weight.stride(1), weight.stride(3))
+
+
+def _function(name: str, x: Tensor):
+    return getattr(_library(), f'{name}_{DTYPES[x.dtype]}')
+
+
+@lru_cache(maxsize=1)
+def _library() -> ctypes.CDLL:
+    """The compiled code.
+
+    Raises:
+        RuntimeError: If it cannot be compiled.
+    """
+    from torch._inductor.codecache import CppCodeCache
+    start, reason = time.perf_counter(), why_not('cpu')
+    try:
+        library = None if reason else CppCodeCache.load(SOURCE.read_text())
+    except Exception as error:  # compilers raise what they like
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if reason:
+        raise RuntimeError(f'sparse_convs=True: {SOURCE.name} cannot be compiled: {reason}. Or set sparse_convs=False.')
+    number, pointer = ctypes.c_int64, ctypes.c_void_p
+    for dtype in DTYPES.values():
+        forward = getattr(library, f'sparse_conv_{dtype}')
+        forward.argtypes = [pointer, pointer, _Strides, pointer, pointer, _Shape, number, number, number]
+        forward.restype = ctypes.c_bool
+        backward = getattr(library, f'sparse_conv_weight_grad_{dtype}')
+        backward.argtypes, backward.restype = [pointer, pointer, pointer, _Strides, _Shape, number, number], None
+    print_log(f'Convolutions that skip zeros: compiled in {time.perf_counter() - start:.1f} s.', logger='current')
+    return library
