@@ -13,24 +13,27 @@ import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import is_fake
 from torch.autograd.function import once_differentiable
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from bkdsnn.utils.log_once import log_once
 
-from ..neurons.kernels import only_allocates, why_not
+from ..neurons.kernels import why_not
 
 SOURCE = Path(__file__).with_suffix('.cpp')
 DTYPES = {torch.float32: 'float32', torch.float64: 'float64'}
-# Of the inputs; with more that are not zero a dense convolution is done sooner.
+# With more of the input that is not zero, or fewer channels, a dense convolution is done sooner.
 MAX_DENSITY = 0.4
+MIN_OUT_CHANNELS = 32
 
 
 class SpikeConv2d(nn.Conv2d):
     """A convolution that may skip the zeros of its input, which spikes are for the most part.
 
     It does so with ``skips_zeros = True`` where that can be and pays: on CPUs, in fp32 and fp64, with a kernel of 1x1
-    or 3x3, a stride of 1, a padding that keeps the size and output channels that fill vectors, and while of an input no
-    more than ``MAX_DENSITY`` is not zero. Elsewhere it is ``nn.Conv2d``, whose arguments and weights it has.
+    or 3x3, a stride of 1, a padding that keeps the size and at least ``MIN_OUT_CHANNELS`` output channels, which must
+    fill vectors (multiples of 16), and while of an input no more than ``MAX_DENSITY`` is not zero. Elsewhere it is ``nn.Conv2d``, whose arguments and weights it has.
     """
 
     skips_zeros = False
@@ -42,7 +45,8 @@ class SpikeConv2d(nn.Conv2d):
         return super().forward(x)
 
     def _can_skip_zeros(self, x: Tensor) -> bool:
-        if torch.compiler.is_compiling() or torch.jit.is_tracing() or only_allocates(x) or x.is_meta:
+        # Whoever compiles, traces or counts operators must see a convolution.
+        if torch.compiler.is_compiling() or torch.jit.is_tracing() or is_in_torch_dispatch_mode() or is_fake(x):
             return False
         if x.device.type != 'cpu' or x.dtype not in DTYPES or torch.is_autocast_enabled('cpu'):
             where = x.device.type if x.device.type != 'cpu' else 'half precision'
@@ -51,7 +55,7 @@ class SpikeConv2d(nn.Conv2d):
         size = self.kernel_size[0]
         return (self.kernel_size in ((1, 1), (3, 3)) and self.stride == self.dilation == (1, 1) and self.groups == 1
                 and self.padding == (size // 2, size // 2) and self.padding_mode == 'zeros'
-                and self.weight.dtype == x.dtype
+                and self.out_channels >= MIN_OUT_CHANNELS and self.weight.dtype == x.dtype and x.numel() > 0
                 and self.out_channels * x.element_size() % _library().sparse_conv_vector_bytes() == 0)
 
 
@@ -68,7 +72,6 @@ class _SparseConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.bias_sizes = None if bias is None else bias.shape
         y = convolve(x, weight, bias, int(MAX_DENSITY * x.numel()))
         ctx.is_sparse = y is not None
         return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2) if y is None else y
@@ -78,13 +81,15 @@ class _SparseConv(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         x, weight = ctx.saved_tensors
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad
-        padding = [weight.shape[-1] // 2] * 2
-        grads = torch.ops.aten.convolution_backward(
-            grad, x, weight, ctx.bias_sizes, [1, 1], padding, [1, 1], False, [0, 0], 1,
-            [needs_x, needs_weight and not ctx.is_sparse, needs_bias])
+        # PyTorch's gradient of the bias comes with that of the weight, which would be computed for nothing.
+        grad_bias = grad.sum((0, 2, 3)) if needs_bias else None
+        is_dense = needs_weight and not ctx.is_sparse
+        grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
+            grad, x, weight, None, [1, 1], [weight.shape[-1] // 2] * 2, [1, 1], False, [0, 0], 1,
+            [needs_x, is_dense, False])
         if needs_weight and ctx.is_sparse:
-            return grads[0], weight_grad(x, grad, weight), grads[2]
-        return tuple(grads)
+            grad_weight = weight_grad(x, grad, weight)
+        return grad_x, grad_weight, grad_bias
 
 
 class _Shape(ctypes.Structure):
