@@ -43,7 +43,7 @@ setup(
     license_files=['LICENSE'],
     python_requires='>=3.10',
     packages=find_packages(include=['bkdsnn', 'bkdsnn.*']),
-    package_data={'bkdsnn': ['datasets/splits/*', 'visualization/report/*.html', 'visualization/play/assets/*']},
+    package_data={'bkdsnn': ['datasets/splits/*', 'models/layers/*.cpp', 'visualization/report/*.html', 'visualization/play/assets/*']},
     install_requires=requirements('runtime'),
     extras_require={name: requirements(name) for name in ('tests', 'docs', 'bench', 'optional')},
     cmdclass={'build_py': BuildWithConfigs},

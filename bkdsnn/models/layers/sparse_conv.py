@@ -49,8 +49,8 @@ class SpikeConv2d(nn.Conv2d):
         if torch.compiler.is_compiling() or torch.jit.is_tracing() or is_in_torch_dispatch_mode() or is_fake(x):
             return False
         if x.device.type != 'cpu' or x.dtype not in DTYPES or torch.is_autocast_enabled('cpu'):
-            where = x.device.type if x.device.type != 'cpu' else 'half precision'
-            log_once(f'sparse_convs=True: convolutions are dense on {where}; zeros are skipped on CPUs in fp32.')
+            where = f'on {x.device.type}' if x.device.type != 'cpu' else 'in half precision'
+            log_once(f'sparse_convs=True: convolutions are dense {where}; zeros are skipped on CPUs in fp32.')
             return False
         size = self.kernel_size[0]
         return (self.kernel_size in ((1, 1), (3, 3)) and self.stride == self.dilation == (1, 1) and self.groups == 1
