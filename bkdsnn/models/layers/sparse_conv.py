@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from bkdsnn.utils.log_once import log_once
 
-from ..neurons.kernels import why_not
+from ..neurons.kernels import cpu_options, why_not
 
 SOURCE = Path(__file__).with_suffix('.cpp')
 DTYPES = {torch.float32: 'float32', torch.float64: 'float64'}
@@ -163,10 +163,13 @@ def _library() -> ctypes.CDLL:
     Raises:
         RuntimeError: If it cannot be compiled.
     """
+    from torch._inductor import config
     from torch._inductor.codecache import CppCodeCache
     start, reason = time.perf_counter(), why_not('cpu')
     try:
-        library = None if reason else CppCodeCache.load(SOURCE.read_text())
+        if not reason:
+            with config.patch(cpu_options()):
+                library = CppCodeCache.load(SOURCE.read_text())
     except Exception as error:  # compilers raise what they like
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     if reason:

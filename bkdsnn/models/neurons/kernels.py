@@ -3,8 +3,10 @@
 There is no second definition: ``charge`` is traced, whatever it is, and fused by ``torch.compile`` into C++ on a CPU
 and Triton on a GPU.
 """
+import platform
+import subprocess
 import time
-from functools import partial
+from functools import lru_cache, partial
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
@@ -48,6 +50,20 @@ def _missing_compiler(device: str) -> Optional[str]:
     return None if has_triton() else f'Triton does not work here for the device type {device!r}'
 
 
+@lru_cache(maxsize=1)
+def cpu_options() -> Dict[str, object]:
+    """Options of ``torch.compile`` for CPUs.
+
+    By default PyTorch tries each set of instructions that the processor has with a program of its own, for eight seconds
+    at first use. Compilers from GCC 11 and Clang 11 on have all of them.
+    """
+    from torch._inductor import cpp_builder
+    version = subprocess.run([cpp_builder.get_cpp_compiler(), '-dumpversion'], capture_output=True, text=True).stdout
+    major = version.strip().split('.')[0]
+    has_all = platform.machine() == 'x86_64' and major.isdigit() and int(major) >= 11
+    return {**OPTIONS, 'cpp.vec_isa_ok': True} if has_all else OPTIONS
+
+
 def only_allocates(x: Tensor) -> bool:
     """Whether ``x`` is a fake tensor and no graph is traced from it: kernels then allocate their outputs, no more."""
     if not is_fake(x):
@@ -71,8 +87,9 @@ class Kernel:
         if self.run is not None:
             return self.run(*tensors)
         start = time.perf_counter()
-        compiled = torch.compile(self.graph, dynamic=True, options=OPTIONS if self.device == 'cpu' else None)
         try:
+            options = cpu_options() if self.device == 'cpu' else None
+            compiled = torch.compile(self.graph, dynamic=True, options=options)
             result = compiled(*tensors)
         except Exception as error:  # compilers raise what they like
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
