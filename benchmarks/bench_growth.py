@@ -10,7 +10,6 @@ and what fits time (ms) and memory (MiB) best: ``fixed`` plus ``slope`` for each
 """
 import argparse
 import json
-from functools import partial
 from pathlib import Path
 from typing import Callable, Dict, List, Sequence
 
@@ -18,13 +17,13 @@ import numpy as np
 import torch
 from bench_memory import allocated_peak, bytes_of
 from mmengine.logging import MMLogger
+from pictures import picture, picture_file
 from rich.console import Console
 from rich.table import Table
 from timing import environment, interleaved, median_and_minimum
 from torch.nn import functional as F
 
 from bkdsnn.registry import MODELS
-from bkdsnn.utils.atomic import write_atomically
 
 BASE = dict(time_steps=4, batch_size=8, size=96, depth=2)
 AXES = dict(time_steps=(1, 2, 4, 8, 16), batch_size=(2, 4, 8, 16, 32), size=(32, 64, 96, 128, 160),
@@ -32,14 +31,6 @@ AXES = dict(time_steps=(1, 2, 4, 8, 16), batch_size=(2, 4, 8, 16, 32), size=(32,
 LABELS = dict(time_steps='time steps T', batch_size='batch size', size='pixels of a side', depth='blocks a stage')
 NEURON = dict(type='IFNode', v_threshold=1.0, v_reset=0.0, detach_reset=True, surrogate=dict(type='ATan', alpha=2.0))
 CLASSES = 10
-
-
-def picture_file(path: str) -> Path:
-    """Type of an argument that names a picture."""
-    path = Path(path)
-    if path.suffix not in ('.svg', '.png') or not path.resolve().parent.is_dir():
-        raise argparse.ArgumentTypeError(f'{str(path)!r} must end in .svg or .png, in a folder that exists.')
-    return path
 
 
 def parse_args() -> argparse.Namespace:
@@ -110,14 +101,10 @@ def law_of(axis: str, law: Dict[str, float]) -> str:
 
 def draw(found: Dict[str, dict], title: str, path: Path) -> None:
     """Small multiples: time above, memory below, an axis a column."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    from bkdsnn.visualization.figures import PALETTE, RC
+    from bkdsnn.visualization.figures import PALETTE
     rows = (('ms a step', 'median_ms', 'time_law', 1, PALETTE[0], 'o'),
             ('MiB a step', 'peak_bytes', 'memory_law', 2**20, PALETTE[1], 's'))
-    with matplotlib.rc_context({**RC, 'svg.hashsalt': 'growth'}):
-        figure = Figure(figsize=(11, 5.2), layout='constrained')
+    with picture(path, size=(11, 5.2)) as figure:
         figure.suptitle(title, fontsize=12)
         panels = figure.subplots(2, len(found), sharex='col', sharey='row', squeeze=False)
         for panel_row, (unit, key, law, scale, colour, marker) in zip(panels, rows):
@@ -133,9 +120,6 @@ def draw(found: Dict[str, dict], title: str, path: Path) -> None:
             panel_row[0].set_ylabel(unit)
         for panel, name in zip(panels[-1], found):
             panel.set_xlabel(LABELS[name])
-        metadata = dict(Date=None, Creator=None) if path.suffix == '.svg' else None
-        write_atomically(path, partial(figure.savefig, format=path.suffix[1:], facecolor='white', dpi=150,
-                                       metadata=metadata))
 
 
 def main() -> None:

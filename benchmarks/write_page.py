@@ -22,6 +22,7 @@ COMMANDS: Dict[str, List[str]] = {
     'step-sew-resnet18': ['bench_step.py', '--compile'],
     'step-spikformer-4-384': ['bench_step.py', '--network', 'spikformer-4-384', '--repeats', '6', '--compile'],
     'step-spikingformer-4-384': ['bench_step.py', '--network', 'spikingformer-4-384', '--repeats', '6', '--compile'],
+    'sparse-conv': ['bench_sparse_conv.py', '--plot', 'docs/_static/sparse_conv.svg'],
     'memory': ['bench_memory.py'],
     'growth': ['bench_growth.py', '--plot', 'docs/_static/growth.svg'],
     'data': ['bench_data.py'],
