@@ -47,6 +47,7 @@ def assert_equals_dense(layer, x):
     got, skipped = run(layer, x, True)
     assert skipped
     for a, b in zip(got, want):
+        assert a.shape == b.shape
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12 * max(1, float(b.abs().max())))
 
 
@@ -74,6 +75,16 @@ def test_is_right_in_fp32(kernel_size, size):
 def test_any_numbers_are_convolved():
     x = spikes(2, 7, 5, 6) * torch.randn(2, 7, 5, 6, generator=torch.Generator().manual_seed(1)).double()
     assert_equals_dense(conv(7), x)
+
+
+@pytest.mark.parametrize('kernel_size', [1, 3])
+@pytest.mark.parametrize('shape', [(3, 40, 7, 9), (2, 33, 1, 5), (2, 33, 2, 1), (4, 70, 1, 1), (1, 16, 40, 33)])
+def test_ones_are_skipped_where_they_are_more(shape, kernel_size):
+    """As after a max-pool, with sums of two branches and numbers of any kind among them."""
+    x = 1 - spikes(*shape, density=0.15) + spikes(*shape, density=0.1, seed=1) * 0.3
+    assert (x == 1).double().mean() > 0.7
+    assert_equals_dense(conv(shape[1], 96, kernel_size), x)
+    assert_equals_dense(conv(shape[1], 32, kernel_size, bias=False, layout=torch.channels_last), x)
 
 
 def test_not_a_number_is_no_zero():
@@ -134,7 +145,8 @@ def test_other_convolutions_stay_dense(kwargs):
 
 
 def test_dense_input_is_convolved_densely():
-    layer, x = conv(), spikes(2, 5, 6, 6, density=0.6)
+    layer, x = conv(), spikes(2, 5, 6, 6, density=0.7)
+    assert min((x != 0).sum(), (x != 1).sum()) > sparse_conv.MAX_DENSITY * x.numel()
     want, _ = run(layer, x, False)
     got, _ = run(layer, x, True)
     assert all(torch.equal(a, b) for a, b in zip(got, want))

@@ -1,8 +1,10 @@
-// Convolutions that skip the zeros of their input, and the gradients of their weights: x (N, H, W, C) and y (N, H, W, O)
-// are channels-last, the kernel is 1x1 or 3x3, the stride is 1 and the padding keeps the size.
+// Convolutions that skip the zeros of their input, or the ones where these are more, and their weights' gradients.
+// Inputs (N, H, W, C) and outputs (N, H, W, O) are channels-last, the kernel is 1x1 or 3x3, the stride is 1 and the
+// padding keeps the size.
 //
-// A dense kernel multiplies every input with O weights for each tap. Here the numbers that are not zero are listed first,
-// and each adds its O products alone; lists, sums and weights are cut into blocks that stay in the caches.
+// A dense kernel multiplies every input with O weights for each tap. Here the numbers that are not zero are listed
+// first, and each adds its O products alone; lists, sums and weights are cut into blocks that stay in the caches. Where
+// ones are more frequent, numbers are listed by how far they are from one, and what a map of ones gives is added.
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -60,7 +62,7 @@ struct Lists {
     int64_t total = 0;
     for (size_t band = 0; band < sizes_of_bands.size(); ++band) {
       start(band, 0) = total;
-      total += sizes_of_bands[band] + 1;  // a zero may be written behind the last entry
+      total += sizes_of_bands[band] + 1;  // a base may be written behind the last entry
     }
     entries.reset(new Entry<T>[total]);
   }
@@ -72,36 +74,50 @@ struct Lists {
 };
 
 template <typename T>
-int64_t count_nonzeros(const T* x, int64_t numbers) {
+int64_t count_equal(const T* x, int64_t numbers, T value) {
   const int64_t whole = numbers / Vector<T>::size;
-  decltype(at(x, 0) != at(x, 0)) are_nonzero = {};  // counts downwards: a comparison gives -1
-  for (int64_t v = 0; v < whole; ++v) are_nonzero += at(x, v) != 0;
+  decltype(at(x, 0) == value) are_equal = {};  // counts downwards: a comparison gives -1
+  for (int64_t v = 0; v < whole; ++v) are_equal += at(x, v) == value;
   int64_t count = 0;
-  for (int64_t lane = 0; lane < Vector<T>::size; ++lane) count -= are_nonzero[lane];
-  for (int64_t i = whole * Vector<T>::size; i < numbers; ++i) count += x[i] != 0;
+  for (int64_t lane = 0; lane < Vector<T>::size; ++lane) count -= are_equal[lane];
+  for (int64_t i = whole * Vector<T>::size; i < numbers; ++i) count += x[i] == value;
   return count;
 }
 
+// Listed are the numbers that are not ``base``: 0 or 1, whichever is more frequent, as 1 may be after a max-pool.
 template <typename T>
-std::vector<int64_t> count_nonzeros_of_rows(const T* x, Shape s, int threads) {
-  std::vector<int64_t> counts(s.rows());
-#pragma omp parallel for num_threads(threads)
-  for (int64_t row = 0; row < s.rows(); ++row) counts[row] = count_nonzeros(x + row * s.W * s.C, s.W * s.C);
-  return counts;
-}
+struct Counts {
+  T base;
+  std::vector<int64_t> of_rows;  // numbers that are not base
+  int64_t total;
 
-// A band for each row, a list for each of its pixels: channels and values.
+  Counts(const T* x, Shape s, int threads) {
+    const int64_t numbers = s.W * s.C;
+    std::vector<int64_t> others[2] = {std::vector<int64_t>(s.rows()), std::vector<int64_t>(s.rows())};
+#pragma omp parallel for num_threads(threads)
+    for (int64_t row = 0; row < s.rows(); ++row)
+      for (int value : {0, 1}) others[value][row] = numbers - count_equal(x + row * numbers, numbers, T(value));
+    int64_t totals[2];
+    for (int value : {0, 1}) totals[value] = std::accumulate(others[value].begin(), others[value].end(), int64_t(0));
+    const int chosen = totals[1] < totals[0];
+    base = T(chosen);
+    of_rows = std::move(others[chosen]);
+    total = totals[chosen];
+  }
+};
+
+// A band for each row, a list for each of its pixels: channels, and how far their values are from the base.
 template <typename T>
-Lists<T> list_by_pixel(const T* x, const std::vector<int64_t>& counts, Shape s, int threads) {
-  Lists<T> lists(counts, s.W);
+Lists<T> list_by_pixel(const T* x, const Counts<T>& counts, Shape s, int threads) {
+  Lists<T> lists(counts.of_rows, s.W);
 #pragma omp parallel for schedule(dynamic, 4) num_threads(threads)
   for (int64_t row = 0; row < s.rows(); ++row) {
     int64_t n = lists.start(row, 0);
     for (int64_t w = 0; w < s.W; ++w) {
       const T* pixel = x + (row * s.W + w) * s.C;
       for (int64_t c = 0; c < s.C; ++c) {
-        lists.entries[n] = {int32_t(c), pixel[c]};
-        n += pixel[c] != 0;
+        lists.entries[n] = {int32_t(c), pixel[c] - counts.base};
+        n += pixel[c] != counts.base;
       }
       lists.start(row, w + 1) = n;
     }
@@ -115,11 +131,13 @@ struct Band {
 
 // A list for each channel of each band: ``places`` of the band's pixels, and values.
 template <typename T>
-Lists<T> list_by_channel(const Lists<T>& by_pixel, const std::vector<int64_t>& counts, const std::vector<Band>& bands,
+Lists<T> list_by_channel(const Lists<T>& by_pixel, const Counts<T>& counts, const std::vector<Band>& bands,
                          const std::vector<int32_t>& places, Shape s, int threads) {
   std::vector<int64_t> sizes;
-  for (const Band& band : bands)
-    sizes.push_back(std::accumulate(&counts[band.first_row], &counts[band.first_row] + band.rows, int64_t(0)));
+  for (const Band& band : bands) {
+    const int64_t* first = &counts.of_rows[band.first_row];
+    sizes.push_back(std::accumulate(first, first + band.rows, int64_t(0)));
+  }
   Lists<T> lists(sizes, s.C);
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
   for (int64_t b = 0; b < (int64_t)bands.size(); ++b) {
@@ -147,10 +165,11 @@ struct Strides {
   int64_t out, in, tap;
 };
 
-// Copies between a weight of any strides and blocks [O / width][...][width], where ``packed`` has the strides of taps and
-// input channels within a block.
+// Copies between a weight of any strides and blocks [O / width][...][width], where ``packed`` has the strides of taps
+// and input channels within a block.
 template <bool TO_PACKED, typename T>
-void copy_weight(T* weight, Strides s, T* blocks, Strides packed, Shape shape, int64_t taps, int64_t width, int threads) {
+void copy_weight(T* weight, Strides s, T* blocks, Strides packed, Shape shape, int64_t taps, int64_t width,
+                 int threads) {
   constexpr int64_t TILE = 16;  // channels of both sides, copied by way of the cache
   const int64_t tiles = (shape.C + TILE - 1) / TILE;
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(threads)
@@ -176,33 +195,60 @@ void copy_weight(T* weight, Strides s, T* blocks, Strides packed, Shape shape, i
         }
 }
 
+// ---- borders: which taps of a pixel lie inside
+
+constexpr int BORDERS = 16;  // at the left, right, upper or lower edge, or several
+
+inline int border_of(int64_t h, int64_t w, Shape s) {
+  return (w == 0) | (w == s.W - 1) << 1 | (h == 0) << 2 | (h == s.H - 1) << 3;
+}
+
+template <int K>
+bool is_inside(int tap, int border) {
+  const int down = tap / K - K / 2, right = tap % K - K / 2;
+  const int missed = (right < 0) | (right > 0) << 1 | (down < 0) << 2 | (down > 0) << 3;
+  return !(border & missed);
+}
+
 // ---- forward
 
-// Rows of y, one block of its channels.
+// The convolution of ones with a block's weights, [BORDERS][WIDTH]: sums over input channels and taps that lie inside.
 template <int K, int VECTORS, typename T>
-void convolve_rows(const Lists<T>& lists, const T* weight, const T* bias, T* y, Shape s, int64_t first_row,
+void convolve_ones(const T* weight, int64_t C, T* result) {
+  constexpr int64_t WIDTH = VECTORS * Vector<T>::size;
+  std::fill(result, result + BORDERS * WIDTH, T(0));
+  for (int tap = 0; tap < K * K; ++tap) {
+    T sums[WIDTH] = {};
+    for (int64_t c = 0; c < C; ++c)
+      for (int64_t o = 0; o < WIDTH; ++o) sums[o] += weight[(tap * C + c) * WIDTH + o];
+    for (int border = 0; border < BORDERS; ++border)
+      if (is_inside<K>(tap, border))
+        for (int64_t o = 0; o < WIDTH; ++o) result[border * WIDTH + o] += sums[o];
+  }
+}
+
+// Rows of y, one block of its channels, which start from ``starts`` [BORDERS][WIDTH].
+template <int K, int VECTORS, typename T>
+void convolve_rows(const Lists<T>& lists, const T* weight, const T* starts, T* y, Shape s, int64_t first_row,
                    int64_t last_row) {
   constexpr int PAD = K / 2;
   constexpr int64_t WIDTH = VECTORS * Vector<T>::size;
+  for (int64_t row = first_row; row < last_row; ++row)
+    for (int64_t w = 0; w < s.W; ++w)
+      std::copy_n(starts + border_of(row % s.H, w, s) * WIDTH, WIDTH, y + (row * s.W + w) * s.O);
   for (int tap = 0; tap < K * K; ++tap) {  // outermost: the weights of a tap stay in the cache
     const int64_t down = tap / K - PAD, right = tap % K - PAD;
     const T* weight_of_tap = weight + tap * s.C * WIDTH;
     for (int64_t row = first_row; row < last_row; ++row) {
-      const int64_t h = row % s.H + down;
-      if (tap && (h < 0 || h >= s.H)) continue;
-      for (int64_t w = 0; w < s.W; ++w) {
-        const int64_t source = w + right;
-        const bool inside = h >= 0 && h < s.H && source >= 0 && source < s.W;
-        if (tap && !inside) continue;
+      if (row % s.H + down < 0 || row % s.H + down >= s.H) continue;
+      for (int64_t w = std::max<int64_t>(0, -right); w < s.W - std::max<int64_t>(0, right); ++w) {
         T* out = y + (row * s.W + w) * s.O;
         typename Vector<T>::type sums[VECTORS];
-        for (int v = 0; v < VECTORS; ++v) sums[v] = tap ? at(out, v) : bias ? at(bias, v) : typename Vector<T>::type{};
-        if (inside) {
-          const Entry<T>* end = lists.end(row + down, source);
-          for (const Entry<T>* entry = lists.begin(row + down, source); entry != end; ++entry) {
-            const T* factors = weight_of_tap + entry->at * WIDTH;
-            for (int v = 0; v < VECTORS; ++v) sums[v] += entry->value * at(factors, v);
-          }
+        for (int v = 0; v < VECTORS; ++v) sums[v] = at(out, v);
+        const Entry<T>* end = lists.end(row + down, w + right);
+        for (const Entry<T>* entry = lists.begin(row + down, w + right); entry != end; ++entry) {
+          const T* factors = weight_of_tap + entry->at * WIDTH;
+          for (int v = 0; v < VECTORS; ++v) sums[v] += entry->value * at(factors, v);
         }
         for (int v = 0; v < VECTORS; ++v) at(out, v) = sums[v];
       }
@@ -211,26 +257,35 @@ void convolve_rows(const Lists<T>& lists, const T* weight, const T* bias, T* y, 
 }
 
 template <int K, int VECTORS, typename T>
-void convolve_blocks(const Lists<T>& lists, const T* weight, Strides strides, const T* bias, T* y, Shape s, int threads) {
+void convolve_blocks(const Lists<T>& lists, T base, const T* weight, Strides strides, const T* bias, T* y, Shape s,
+                     int threads) {
   constexpr int64_t WIDTH = VECTORS * Vector<T>::size;
-  std::unique_ptr<T[]> packed(new T[s.O * s.C * K * K]);
+  std::unique_ptr<T[]> packed(new T[s.O * s.C * K * K]), starts(new T[s.O * BORDERS]());
   copy_weight<true>(const_cast<T*>(weight), strides, packed.get(), {1, WIDTH, s.C * WIDTH}, s, K * K, WIDTH, threads);
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+  for (int64_t block = 0; block < s.O / WIDTH; ++block) {
+    T* start = starts.get() + block * WIDTH * BORDERS;
+    if (base != 0) convolve_ones<K, VECTORS>(packed.get() + block * WIDTH * s.C * K * K, s.C, start);
+    if (bias)
+      for (int64_t i = 0; i < WIDTH * BORDERS; ++i) start[i] += bias[block * WIDTH + i % WIDTH];
+  }
   const int64_t rows = std::max<int64_t>(1, PIXELS_OF_A_TILE / s.W), tiles = (s.rows() + rows - 1) / rows;
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(threads)
   for (int64_t block = 0; block < s.O / WIDTH; ++block)
     for (int64_t tile = 0; tile < tiles; ++tile)
-      convolve_rows<K, VECTORS>(lists, packed.get() + block * WIDTH * s.C * K * K, bias ? bias + block * WIDTH : nullptr,
-                                y + block * WIDTH, s, tile * rows, std::min(s.rows(), (tile + 1) * rows));
+      convolve_rows<K, VECTORS>(lists, packed.get() + block * WIDTH * s.C * K * K,
+                                starts.get() + block * WIDTH * BORDERS, y + block * WIDTH, s, tile * rows,
+                                std::min(s.rows(), (tile + 1) * rows));
 }
 
 template <int K, typename T>
-bool convolve(const T* x, const T* weight, Strides strides, const T* bias, T* y, Shape s, int64_t max_nonzeros,
+bool convolve(const T* x, const T* weight, Strides strides, const T* bias, T* y, Shape s, int64_t max_entries,
               int threads) {
-  const auto counts = count_nonzeros_of_rows(x, s, threads);
-  if (std::accumulate(counts.begin(), counts.end(), int64_t(0)) > max_nonzeros) return false;
+  const Counts<T> counts(x, s, threads);
+  if (counts.total > max_entries) return false;
   const auto lists = list_by_pixel(x, counts, s, threads);
   auto run = [&](auto vectors) {
-    convolve_blocks<K, decltype(vectors)::value>(lists, weight, strides, bias, y, s, threads);
+    convolve_blocks<K, decltype(vectors)::value>(lists, counts.base, weight, strides, bias, y, s, threads);
   };
   const int64_t vectors = s.O / Vector<T>::size;
   if (vectors % 4 == 0) run(std::integral_constant<int, 4>());
@@ -281,6 +336,25 @@ void add_products(const Entry<T>* entry, const Entry<T>* end, const T* grad, T* 
   for (int i = 0; i < TAPS * VECTORS; ++i) at(sums_of_taps, i) = sums[i];
 }
 
+// The gradient of a block's weights for an input of ones, [C][TAPS][WIDTH]: sums over the pixels whose taps lie inside.
+template <int K, int VECTORS, typename T>
+void sum_gradient(const T* grad, T* result, Shape s) {
+  constexpr int TAPS = K * K;
+  constexpr int64_t WIDTH = VECTORS * Vector<T>::size;
+  T sums[BORDERS * WIDTH] = {};
+  for (int64_t row = 0; row < s.rows(); ++row)
+    for (int64_t w = 0; w < s.W; ++w) {
+      T* sum = sums + border_of(row % s.H, w, s) * WIDTH;
+      for (int v = 0; v < VECTORS; ++v) at(sum, v) += at(grad + (row * s.W + w) * s.O, v);
+    }
+  for (int tap = 0; tap < TAPS; ++tap) {
+    for (int border = 0; border < BORDERS; ++border)
+      if (is_inside<K>(tap, border))
+        for (int64_t o = 0; o < WIDTH; ++o) result[tap * WIDTH + o] += sums[border * WIDTH + o];
+  }
+  for (int64_t c = 1; c < s.C; ++c) std::copy(result, result + TAPS * WIDTH, result + c * TAPS * WIDTH);
+}
+
 // Whole images, or rows of one.
 struct Chunks {
   std::vector<Band> bands;
@@ -307,11 +381,16 @@ void sum_products(const T* x, const T* grad, T* weight_grad, Strides strides, Sh
     const int64_t row = i / s.W, image = row / chunks.image_rows, h = row % chunks.image_rows;
     places[i] = ((image * (chunks.image_rows + 2 * PAD) + h + PAD) * width + i % s.W + PAD) * WIDTH;
   }
-  const auto counts = count_nonzeros_of_rows(x, s, threads);
+  const Counts<T> counts(x, s, threads);
   const auto lists = list_by_channel(list_by_pixel(x, counts, s, threads), counts, chunks.bands, places, s, threads);
   // Blocks of output channels are shared out first, and if there are few, input channels too.
   const int64_t parts = std::max<int64_t>(1, std::min(s.C / 16, (2 * threads + blocks - 1) / blocks));
   std::unique_ptr<T[]> packed(new T[s.O * s.C * TAPS]());
+  if (counts.base != 0) {
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (int64_t block = 0; block < blocks; ++block)
+      sum_gradient<K, VECTORS>(grad + block * WIDTH, packed.get() + block * s.C * TAPS * WIDTH, s);
+  }
 #pragma omp parallel num_threads(threads)
   {
     const int64_t images = chunks.bands[0].rows / chunks.image_rows;
@@ -339,16 +418,16 @@ void weight_grad_of(const T* x, const T* grad, T* weight_grad, Strides strides, 
   sum_products<K, 1>(x, grad, weight_grad, strides, s, threads);
 }
 
-#define FUNCTIONS(T, NAME)                                                                                              \
-  extern "C" bool sparse_conv_##NAME(const T* x, const T* weight, Strides strides, const T* bias, T* y, Shape shape,   \
-                                     int64_t kernel_size, int64_t max_nonzeros, int64_t threads) {                     \
-    return kernel_size == 1 ? convolve<1>(x, weight, strides, bias, y, shape, max_nonzeros, threads)                    \
-                            : convolve<3>(x, weight, strides, bias, y, shape, max_nonzeros, threads);                   \
-  }                                                                                                                     \
-  extern "C" void sparse_conv_weight_grad_##NAME(const T* x, const T* grad, T* weight_grad, Strides strides,            \
-                                                 Shape shape, int64_t kernel_size, int64_t threads) {                   \
-    kernel_size == 1 ? weight_grad_of<1>(x, grad, weight_grad, strides, shape, threads)                                 \
-                     : weight_grad_of<3>(x, grad, weight_grad, strides, shape, threads);                                \
+#define FUNCTIONS(T, NAME)                                                                                             \
+  extern "C" bool sparse_conv_##NAME(const T* x, const T* weight, Strides strides, const T* bias, T* y, Shape shape,  \
+                                     int64_t kernel_size, int64_t max_entries, int64_t threads) {                     \
+    return kernel_size == 1 ? convolve<1>(x, weight, strides, bias, y, shape, max_entries, threads)                    \
+                            : convolve<3>(x, weight, strides, bias, y, shape, max_entries, threads);                   \
+  }                                                                                                                    \
+  extern "C" void sparse_conv_weight_grad_##NAME(const T* x, const T* grad, T* weight_grad, Strides strides,           \
+                                                 Shape shape, int64_t kernel_size, int64_t threads) {                  \
+    kernel_size == 1 ? weight_grad_of<1>(x, grad, weight_grad, strides, shape, threads)                                \
+                     : weight_grad_of<3>(x, grad, weight_grad, strides, shape, threads);                               \
   }
 FUNCTIONS(float, float32)
 FUNCTIONS(double, float64)

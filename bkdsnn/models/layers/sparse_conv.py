@@ -1,4 +1,4 @@
-"""Convolutions of spikes that skip the zeros, on CPUs: the sums are those of a dense one, in another order.
+"""Convolutions of spikes that skip what is zero, on CPUs: the sums are those of a dense one, in another order.
 
 The code is in ``sparse_conv.cpp``, which is compiled at first use, by the compiler of ``torch.compile`` and into its
 cache.
@@ -23,7 +23,7 @@ from ..neurons.kernels import cpu_options, why_not
 
 SOURCE = Path(__file__).with_suffix('.cpp')
 DTYPES = {torch.float32: 'float32', torch.float64: 'float64'}
-# With more of the input that is not zero, or fewer channels, a dense convolution is done sooner.
+# With more of the input to work on, or fewer channels, a dense convolution is done sooner.
 MAX_DENSITY = 0.4
 MIN_OUT_CHANNELS = 32
 
@@ -31,9 +31,12 @@ MIN_OUT_CHANNELS = 32
 class SpikeConv2d(nn.Conv2d):
     """A convolution that may skip the zeros of its input, which spikes are for the most part.
 
+    Where there are more ones, as a max-pool may leave, it skips these, and adds what a map of ones gives.
+
     It does so with ``skips_zeros = True`` where that can be and pays: on CPUs, in fp32 and fp64, with a kernel of 1x1
     or 3x3, a stride of 1, a padding that keeps the size and at least ``MIN_OUT_CHANNELS`` output channels, which must
-    fill vectors (multiples of 16), and while of an input no more than ``MAX_DENSITY`` is not zero. Elsewhere it is ``nn.Conv2d``, whose arguments and weights it has.
+    fill vectors (multiples of 16); and while what is left of an input is no more than ``MAX_DENSITY`` of it. Elsewhere it is
+    ``nn.Conv2d``, whose arguments and weights it has.
     """
 
     skips_zeros = False
@@ -100,23 +103,23 @@ class _Strides(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int64) for name in ('out', 'in', 'tap')]
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Optional[Tensor], max_nonzeros: int) -> Optional[Tensor]:
+def convolve(x: Tensor, weight: Tensor, bias: Optional[Tensor], max_entries: int) -> Optional[Tensor]:
     """Convolution of stride 1 whose padding keeps the size.
 
     Args:
         x: (N, C, H, W), fp32 or fp64 on a CPU; faster with its channels innermost in memory.
         weight: (C', C, 1, 1) or (C', C, 3, 3), C' a multiple of what a vector holds.
         bias: (C', ) or ``None``.
-        max_nonzeros: Of ``x``.
+        max_entries: How many numbers of ``x`` may differ from 0, or from 1 if that is more frequent.
 
     Returns:
-        (N, C', H, W) with its channels innermost; ``None`` if ``x`` has more nonzeros.
+        (N, C', H, W) with its channels innermost; ``None`` if more do.
     """
     x, weight = _innermost(x), _with_one_stride_of_taps(weight)
     y = torch.empty(x.shape[0], weight.shape[0], *x.shape[2:], dtype=x.dtype, memory_format=torch.channels_last)
     done = _function('sparse_conv', x)(
         _pointer(x), _pointer(weight), _strides(weight), _pointer(bias), _pointer(y), _shape(x, weight),
-        weight.shape[-1], max_nonzeros, torch.get_num_threads())
+        weight.shape[-1], max_entries, torch.get_num_threads())
     return y if done else None
 
 
