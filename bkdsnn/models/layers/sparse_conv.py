@@ -35,8 +35,8 @@ class SpikeConv2d(nn.Conv2d):
 
     It does so with ``skips_zeros = True`` where that can be and pays: on CPUs, in fp32 and fp64, with a kernel of 1x1
     or 3x3, a stride of 1, a padding that keeps the size and at least ``MIN_OUT_CHANNELS`` output channels, which must
-    fill vectors (multiples of 16); and while what is left of an input is no more than ``MAX_DENSITY`` of it. Elsewhere it is
-    ``nn.Conv2d``, whose arguments and weights it has.
+    fill vectors (multiples of 16); and while what is left of an input is no more than ``MAX_DENSITY`` of it. Elsewhere
+    it is ``nn.Conv2d``, whose arguments and weights it has.
     """
 
     skips_zeros = False

@@ -54,8 +54,8 @@ def _missing_compiler(device: str) -> Optional[str]:
 def cpu_options() -> Dict[str, object]:
     """Options of ``torch.compile`` for CPUs.
 
-    By default PyTorch tries each set of instructions that the processor has with a program of its own, for eight seconds
-    at first use. Compilers from GCC 11 and Clang 11 on have all of them.
+    By default PyTorch tries each set of instructions that the processor has with a program of its own, for eight
+    seconds at first use. Compilers from GCC 11 and Clang 11 on have all of them.
     """
     from torch._inductor import cpp_builder
     version = subprocess.run([cpp_builder.get_cpp_compiler(), '-dumpversion'], capture_output=True, text=True).stdout
