@@ -1,7 +1,8 @@
 """Layers beyond what the networks' tests reach."""
+import pytest
 import torch
 
-from bkdsnn.models.layers import random, uniform_per_sample
+from bkdsnn.models.layers import expand_time, random, uniform_per_sample
 
 
 def test_processes_with_one_seed_share_the_numbers_of_the_whole_batch(monkeypatch):
@@ -15,3 +16,13 @@ def test_processes_with_one_seed_share_the_numbers_of_the_whole_batch(monkeypatc
     assert whole.shape == (6, 5, 1) and 0 <= whole.min() < whole.max() < 1
     for rank in range(2):
         assert torch.equal(draw(3, rank, 2), whole[rank::2])
+
+
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+def test_gradient_of_expanded_time_keeps_the_order_of_memory(layout):
+    x = torch.randn(3, 5, 4, 6).to(memory_format=layout).unsqueeze(0).requires_grad_()
+    grad = torch.randn(4 * 3, 5, 4, 6).to(memory_format=layout).unflatten(0, (4, 3))
+    got, = torch.autograd.grad(expand_time(x, 4), x, grad)
+    want, = torch.autograd.grad(x.expand(4, -1, -1, -1, -1), x, grad)
+    assert torch.equal(got, want) and got.stride() == x.stride()
+    assert expand_time(x, 1) is x

@@ -1,13 +1,13 @@
 """Layers that spiking backbones are made of."""
 from .attention import DropPath, SpikingMLP, SpikingSelfAttention, SpikingTransformerBlock, attend, drop_path_rates
 from .connect import SEW_CONNECT
-from .conv_unit import PARTS, SPIKE_FIRST, SpikingConvUnit, expand_time, static_or_events
+from .conv_unit import PARTS, SPIKE_FIRST, SpikingConvUnit, static_or_events
 from .fuse import fuse_conv_bn
 from .norm import NormAndPad, build_norm, count_repeats, sync_batch_norm
 from .precision import full_precision
 from .random import uniform_per_sample
 from .sparse_conv import SpikeConv2d, skip_zeros_in
-from .time import channels_last, over_time, time_mean
+from .time import channels_last, expand_time, over_time, time_mean
 from .tokenizer import SpikingTokenizer
 
 __all__ = ['DropPath', 'NormAndPad', 'PARTS', 'SEW_CONNECT', 'SPIKE_FIRST', 'SpikeConv2d', 'SpikingConvUnit',

@@ -10,7 +10,7 @@ from ..neurons import BaseNode
 from .compress import PoolCompressor, SpikeCompressor
 from .norm import build_norm, count_repeats, is_local_batch_norm
 from .sparse_conv import SpikeConv2d
-from .time import over_time
+from .time import expand_time, over_time
 
 PARTS = ('conv', 'norm', 'pool', 'neuron')
 SPIKE_FIRST = ('neuron', 'conv', 'norm', 'pool')
@@ -109,11 +109,6 @@ class SpikingConvUnit(nn.Module):
 def has_hooks(module: nn.Module) -> bool:
     """Whether anything is called with what goes into a module and comes out of it."""
     return any((module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks))
-
-
-def expand_time(x: Tensor, time_steps: int) -> Tensor:
-    """(1, B, ...) as a (time_steps, B, ...) view; unchanged for ``time_steps=1``."""
-    return x.expand(time_steps, *x.shape[1:]) if time_steps > 1 else x
 
 
 def static_or_events(stem: SpikingConvUnit, x: Tensor, time_steps: int, norm_counts_repeats: bool = True) -> Tensor:
