@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from bkdsnn.datasets.transforms import CentralSquare
+from bkdsnn.models.layers import sparse_conv
 
 BENCHMARKS = Path(__file__).parent.parent / 'benchmarks'
 
@@ -75,12 +77,28 @@ def test_growth(run, tmp_path):
     assert (tmp_path / 'growth.svg').read_text().count('time steps T') == 1
 
 
+def test_sparse_conv(run, tmp_path):
+    layer = 'SEW-ResNet-18, layer1'
+    plot = tmp_path / 'plot.svg'
+    result = run('bench_sparse_conv.py', '--layers', layer, '--maps', 1, '--repeats', 1, '--plot', plot)
+    assert {'speedup', 'speedup_min', 'versions', 'machine'} <= set(result) and set(result['layers']) == {layer}
+    for row in result['layers'][layer].values():
+        assert row['dense']['median_ms'] > 0 and len(row['sparse']) == len(result['densities'])
+    assert layer in plot.read_text()
+
+
+def test_sparse_conv_compares_before(run, monkeypatch):
+    monkeypatch.setattr(sparse_conv, 'weight_grad', lambda x, grad, weight: torch.zeros_like(weight))
+    with pytest.raises(AssertionError, match='not close'):
+        run('bench_sparse_conv.py', '--layers', 'SEW-ResNet-18, layer1', '--maps', 1, '--repeats', 1)
+
+
 @pytest.mark.parametrize('arguments, sides, ratios', [
     (('bench_neuron.py', '--repeats', 1, '--shape', 2, 3, 50), {'IF', 'LIF', 'PLIF'},
      {'speedup', 'speedup_min', 'speedup_compiled', 'bound_ratio'}),
     (('bench_step.py', '--repeats', 1, '--batch-size', 2, '--size', 32, '--time-steps', 2),
-     {'ours', 'ours_compressed', 'ours_channels_last', 'ours_bf16', 'ann', 'ann_channels_last', 'spikingjelly',
-      'distilled', 'distilled_with_teacher'},
+     {'ours', 'ours_compressed', 'ours_channels_last', 'ours_sparse', 'ours_bf16', 'ann', 'ann_channels_last',
+      'spikingjelly', 'distilled', 'distilled_with_teacher'},
      {'speedup', 'speedup_min', 'ann_ratio', 'saved_bytes_ratio', 'ann_saved_bytes_ratio', 'distill_overhead'}),
     (('bench_memory.py', '--configs', 'demo/plain', '--batch-size', 4, '--size', 32),
      {'ours', 'ours_channels_last', 'spikingjelly'}, {'plan_error', 'saved_bytes_ratio', 'peak_ratio'}),
