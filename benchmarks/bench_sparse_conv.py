@@ -1,7 +1,7 @@
 """How fast convolutions that skip zeros are: ``python benchmarks/bench_sparse_conv.py --plot sparse_conv.svg``.
 
-Layers of SEW-ResNet-18 and Spikformer-4-384, on random spikes of several densities, against PyTorch's dense convolution
-in the same layout. The convolution and the gradient of its weight are compared with the dense ones first; then all run
+Layers of SEW-ResNet-18 and Spikformer-4-384, on random spikes of several densities (the part of the input that is one),
+against PyTorch's dense convolution in the same layout. The convolution and the gradient of its weight are compared with the dense ones first; then all run
 in turn. The gradient of the input is dense on both sides, and left out.
 
 The last line is a JSON object: for each layer the densities and, ``forward`` and for the ``weight_grad``, median and
@@ -33,7 +33,7 @@ LAYERS = {
     'Spikformer, tokenizer.2': (64, 96, 192, 32, 3),
     'Spikformer, mlp.expand': (64, 384, 1536, 8, 1),
 }
-DENSITIES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
+DENSITIES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 HEADLINE = 0.15
 DIRECTIONS = dict(forward='forward', weight_grad="the weight's gradient")
 
@@ -87,13 +87,13 @@ def draw(found: Dict[str, dict], path: Path) -> None:
             for (name, rows), colour, marker in zip(found.items(), PALETTE, 'os^vDP'):
                 panel.plot(DENSITIES, speedups(rows[direction]), '-', marker=marker, color=colour, label=name)
             panel.axhline(1, color='black', linewidth=1)
-            panel.axvline(MAX_DENSITY, color='grey', linestyle='--', linewidth=1)
+            panel.axvspan(MAX_DENSITY, 1 - MAX_DENSITY, color='grey', alpha=0.15, linewidth=0)
             panel.set_title(title)
-            panel.set_xlabel('part of the input that is not zero')
+            panel.set_xlabel('part of the input that is one')
             panel.set_ylim(bottom=0)
             panel.grid(alpha=0.3)
         panels[0].set_ylabel('times as fast as dense')
-        panels[-1].legend(fontsize=8)
+        panels[-1].legend(fontsize=8, loc='upper center')
 
 
 def main() -> None:
@@ -104,12 +104,12 @@ def main() -> None:
         maps, *rest = LAYERS[name]
         found[name] = bench((args.maps or maps, *rest), args.repeats)
     table = Table('layer', '', 'dense, ms', *(f'{density:g}' for density in DENSITIES),
-                  title='times as fast as dense, by density')
+                  title='times as fast as dense, by the part of the input that is one')
     for name, rows in found.items():
         for direction, row in rows.items():
             table.add_row(name, direction, f'{row["dense"]["median_ms"]:.1f}',
                           *(f'{speedup:.2f}' for speedup in speedups(row)))
-    Console(width=130).print(table)
+    Console(width=150).print(table)
     if args.plot:
         draw(found, args.plot)
     index = DENSITIES.index(HEADLINE)
