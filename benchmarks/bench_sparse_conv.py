@@ -1,8 +1,8 @@
 """How fast convolutions that skip zeros are: ``python benchmarks/bench_sparse_conv.py --plot sparse_conv.svg``.
 
 Layers of SEW-ResNet-18 and Spikformer-4-384, on random spikes of several densities (the part of the input that is one),
-against PyTorch's dense convolution in the same layout. The convolution and the gradient of its weight are compared with the dense ones first; then all run
-in turn. The gradient of the input is dense on both sides, and left out.
+against PyTorch's dense convolution in the same layout. The convolution and the gradient of its weight are compared with
+the dense ones first; then all run in turn. The gradient of the input is dense on both sides, and left out.
 
 The last line is a JSON object: for each layer the densities and, ``forward`` and for the ``weight_grad``, median and
 minimum of the dense side and of ours at each density; ``speedup`` is the dense median over ours at the density 0.15
