@@ -63,8 +63,9 @@ def test_equals_dense_convolution(n, in_channels, height, width, out_channels, k
 
 @pytest.mark.parametrize('kernel_size', [1, 3])
 @pytest.mark.parametrize('size', [3, 8, 32, 65])  # several images in a chunk of the gradient, one, and parts of one
-def test_is_right_in_fp32(kernel_size, size):
-    x, layer = spikes(9, 70, size, size, layout=torch.channels_last), conv(70, 64, kernel_size)
+@pytest.mark.parametrize('base', [0, 1])
+def test_is_right_in_fp32(kernel_size, size, base):
+    x, layer = base + spikes(9, 70, size, size, layout=torch.channels_last), conv(70, 64, kernel_size)
     want, _ = run(layer, x, False)
     got, skipped = run(layer.float(), x.float(), True)
     assert skipped

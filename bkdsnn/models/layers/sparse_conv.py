@@ -115,7 +115,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Optional[Tensor], max_entries: int
     Returns:
         (N, C', H, W) with its channels innermost; ``None`` if more do.
     """
-    x, weight = _innermost(x), _with_one_stride_of_taps(weight)
+    x, weight, bias = _innermost(x), _with_one_stride_of_taps(weight), bias if bias is None else bias.contiguous()
     y = torch.empty(x.shape[0], weight.shape[0], *x.shape[2:], dtype=x.dtype, memory_format=torch.channels_last)
     done = _function('sparse_conv', x)(
         _pointer(x), _pointer(weight), _strides(weight), _pointer(bias), _pointer(y), _shape(x, weight),
