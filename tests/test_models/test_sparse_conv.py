@@ -187,6 +187,7 @@ def test_operators_that_are_counted_are_convolutions():
     assert counts[0] == counts[1] > 0
 
 
+@pytest.mark.filterwarnings('ignore::FutureWarning')  # of torch.jit.trace, which counters of operations use
 def test_compiled_and_traced_layers_are_dense():
     layer, x = conv(), spikes(2, 5, 6, 6)
     want = layer(x)
