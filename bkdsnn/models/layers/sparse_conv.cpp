@@ -290,7 +290,6 @@ bool convolve(const T* x, const T* weight, Strides strides, const T* bias, T* y,
   const int64_t vectors = s.O / Vector<T>::size;
   if (vectors % 4 == 0) run(std::integral_constant<int, 4>());
   else if (vectors % 6 == 0) run(std::integral_constant<int, 6>());
-  else if (vectors % 5 == 0) run(std::integral_constant<int, 5>());
   else if (vectors % 3 == 0) run(std::integral_constant<int, 3>());
   else if (vectors % 2 == 0) run(std::integral_constant<int, 2>());
   else run(std::integral_constant<int, 1>());
