@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mmengine.logging import MMLogger
 from torch import nn
 from torch._dynamo.utils import counters
+from torch._inductor import cpp_builder
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -387,3 +388,15 @@ def test_neurons_that_have_no_graph(messages, small_inputs_too, cls, message):
     kernels._kernels.clear()
     build(IF, 'auto')(x)  # others still compile
     assert 'compiled IFNode forward' in messages[-1]
+
+
+@pytest.mark.parametrize('version, has_all', [('12', True), ('11.4.0', True), ('9', False), ('', False), (None, False)])
+def test_only_compilers_that_have_all_instructions_are_not_asked_for_them(version, has_all, tmp_path, monkeypatch):
+    compiler = tmp_path / 'compiler'
+    if version is not None:
+        compiler.write_text(f'#!/bin/sh\necho {version}\n')
+        compiler.chmod(0o755)
+    monkeypatch.setattr(cpp_builder, 'get_cpp_compiler', lambda: f'{compiler} -some-flag')
+    monkeypatch.setattr(kernels.platform, 'machine', lambda: 'x86_64')
+    options = kernels.cpu_options.__wrapped__()
+    assert ('cpp.vec_isa_ok' in options) == has_all and kernels.OPTIONS.items() <= options.items()

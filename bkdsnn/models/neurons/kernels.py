@@ -4,6 +4,7 @@ There is no second definition: ``charge`` is traced, whatever it is, and fused b
 and Triton on a GPU.
 """
 import platform
+import shlex
 import subprocess
 import time
 from functools import lru_cache, partial
@@ -57,11 +58,19 @@ def cpu_options() -> Dict[str, object]:
     By default PyTorch tries each set of instructions that the processor has with a program of its own, for eight
     seconds at first use. Compilers from GCC 11 and Clang 11 on have all of them.
     """
+    return {**OPTIONS, 'cpp.vec_isa_ok': True} if _compiler_has_all_instructions() else OPTIONS
+
+
+def _compiler_has_all_instructions() -> bool:
+    if platform.machine() != 'x86_64':
+        return False
     from torch._inductor import cpp_builder
-    version = subprocess.run([cpp_builder.get_cpp_compiler(), '-dumpversion'], capture_output=True, text=True).stdout
-    major = version.strip().split('.')[0]
-    has_all = platform.machine() == 'x86_64' and major.isdigit() and int(major) >= 11
-    return {**OPTIONS, 'cpp.vec_isa_ok': True} if has_all else OPTIONS
+    command = [*shlex.split(cpp_builder.get_cpp_compiler()), '-dumpversion']
+    try:
+        version = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return int(version.split('.')[0]) >= 11
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        return False
 
 
 def only_allocates(x: Tensor) -> bool:
