@@ -21,7 +21,6 @@ class Network:
         batch_size: Number of images.
         teacher: Name of timm's model that it is distilled from, and the path of its last feature and of its logits.
         last: Path of the last feature.
-        channels_last: Whether that layout is faster.
         peer: Builds spikingjelly's network; ``None`` is ours with spikingjelly's neurons.
     """
 
@@ -33,7 +32,6 @@ class Network:
     batch_size: int
     teacher: tuple
     last: str
-    channels_last: bool
     peer: Optional[Callable[[], nn.Module]] = None
 
 
@@ -69,12 +67,12 @@ LIF = dict(COMMON, type='LIFNode', tau=2.0, decay_input=True, surrogate=dict(typ
 VIT = 'vit_small_patch16_224', 'head:input', 'head'
 NETWORKS: Dict[str, Network] = {
     'sew-resnet18': Network(
-        dict(type='SEWResNet', arch=18), IF, 512, 1000, 128, 8, ('resnet18', 'layer4', 'fc'), 'backbone.layer4', True,
+        dict(type='SEWResNet', arch=18), IF, 512, 1000, 128, 8, ('resnet18', 'layer4', 'fc'), 'backbone.layer4',
         _sew_resnet18),
     'spikformer-4-384': Network(
-        dict(type='Spikformer', arch='4-384'), LIF, 384, 10, 32, 16, VIT, 'backbone.blocks.3', True, _spikformer),
+        dict(type='Spikformer', arch='4-384'), LIF, 384, 10, 32, 16, VIT, 'backbone.blocks.3', _spikformer),
     'spikingformer-4-384': Network(
-        dict(type='Spikingformer', arch='4-384'), LIF, 384, 10, 32, 16, VIT, 'backbone.blocks.3', True),
+        dict(type='Spikingformer', arch='4-384'), LIF, 384, 10, 32, 16, VIT, 'backbone.blocks.3'),
 }
 
 

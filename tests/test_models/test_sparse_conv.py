@@ -228,7 +228,8 @@ def test_input_is_kept_as_bytes():
     unit = SpikingConvUnit(64, 32, 3, None, dict(type='BN'))
     unit.compress_spikes('unit')
     skip_zeros_in(unit)
-    x = spikes(2 * 3, 64, 9, 9, dtype=torch.float32).unflatten(0, (2, 3)).requires_grad_()
-    y = unit(x)
-    y.sum().backward()
+    x, skipped = spikes(2 * 3, 64, 9, 9, dtype=torch.float32).unflatten(0, (2, 3)).requires_grad_(), []
+    unit.conv.register_forward_hook(lambda conv, x, y: skipped.append(_skips(y)))
+    unit(x).sum().backward()
+    assert skipped == [True]
     assert unit.compressors['conv'].takes_spikes and x._as_bytes[1].dtype == torch.uint8

@@ -49,7 +49,8 @@ class SpikeConv2d(nn.Conv2d):
 
     def _can_skip_zeros(self, x: Tensor) -> bool:
         # Whoever compiles, traces or counts operators must see a convolution.
-        if torch.compiler.is_compiling() or torch.jit.is_tracing() or is_in_torch_dispatch_mode() or is_fake(x):
+        if (torch.compiler.is_compiling() or torch.jit.is_tracing() or is_in_torch_dispatch_mode() or is_fake(x)
+                or x.is_meta):
             return False
         if x.device.type != 'cpu' or x.dtype not in DTYPES or torch.is_autocast_enabled('cpu'):
             where = f'on {x.device.type}' if x.device.type != 'cpu' else 'in half precision'
