@@ -8,8 +8,9 @@ memory as the kernel counts it. What lives between steps (weights, buffers, opti
 Then SEW-ResNet-18's step against spikingjelly's, on the same weights and images.
 
 The last line is a JSON object: ``plan_error`` is predicted over allocated minus one, ``plan_error_resident`` the same
-against the resident bytes, by config; ``saved_bytes_ratio`` our bytes saved for backward over spikingjelly's, and
-``peak_ratio`` our peak over spikingjelly's, with ``compress_spikes`` and ``channels_last``.
+against the resident bytes, by config; ``convolution_error`` the most bytes by which one convolution differs from what
+is predicted for it, which depends on the processor; ``saved_bytes_ratio`` our bytes saved for backward over
+spikingjelly's, and ``peak_ratio`` our peak over spikingjelly's, with ``compress_spikes`` and ``channels_last``.
 """
 import argparse
 import json
@@ -17,6 +18,7 @@ import os
 import subprocess
 import sys
 from itertools import accumulate
+from math import prod
 from pathlib import Path
 from typing import Callable, Dict, Optional
 
@@ -28,7 +30,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from rich.console import Console
 from rich.table import Table
-from timing import allocations, environment
+from timing import allocations, environment, profiled
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -56,6 +58,27 @@ def allocated_peak(run: Callable[[], object]) -> int:
     return max(accumulate(allocations(run), initial=0))
 
 
+def convolution_error(run: Callable[[], object]) -> int:
+    """Most bytes by which what a convolution allocates inside a call differs from what the planner counts for it.
+
+    The planner counts the copies in the layout of oneDNN. What else it takes, such as partial sums of a weight's
+    gradient, depends on the processor.
+    """
+    events = profiled(run, record_shapes=True)
+    memory = [(event.start_ns(), event.nbytes()) for event in events if event.name() == '[memory]']
+    errors = [0]
+    for event in events:
+        if event.name() not in ('aten::convolution', 'aten::convolution_backward'):
+            continue
+        inside = [size for start, size in memory if event.start_ns() <= start <= event.end_ns()]
+        shapes = [4 * prod(shape) for shape in event.shapes()[:3]]
+        result = sum(inside)
+        x, weight = shapes[:2]
+        copies = sum(shapes) if 'backward' in event.name() else weight + max(x, result)
+        errors.append(abs(max(accumulate(inside, initial=0)) - result - copies))
+    return max(errors)
+
+
 def resident_peak(run: Callable[[], object]) -> Optional[int]:
     """Growth of the resident memory during a call; ``None`` where the system does not tell."""
     try:
@@ -77,7 +100,7 @@ def bytes_of(tensors) -> int:
 
 
 def measure(cfg: Config, batch_size: int) -> Dict[str, Optional[int]]:
-    """Peaks of a real training step in bytes, ``allocated`` and ``resident``."""
+    """Peaks of a real training step in bytes, ``allocated`` and ``resident``, and its :func:`convolution_error`."""
     from bkdsnn.evaluation.memory import build_untrained, training_shape
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('bkdsnn'):
@@ -101,7 +124,8 @@ def measure(cfg: Config, batch_size: int) -> Dict[str, Optional[int]]:
     kept = bytes_of([*model.parameters(), *model.buffers(), *teacher.parameters(), *teacher.buffers(),
                      *(t for t in tree_leaves(wrapper.optimizer.state_dict()['state']) if isinstance(t, Tensor))])
     grown = resident_peak(step)
-    return dict(allocated=kept + allocated_peak(step), resident=None if grown is None else kept + grown)
+    return dict(allocated=kept + allocated_peak(step), resident=None if grown is None else kept + grown,
+                convolution_error=convolution_error(step))
 
 
 def load(name: str, options: Optional[dict]) -> Config:

@@ -1,4 +1,8 @@
-"""Numbers recorded from the authors' code (``tests/data/golden``)."""
+"""Numbers recorded from the authors' code (``tests/data/golden``), in double precision.
+
+They were recorded in single precision. Compared in it, a verdict would depend on the order in which a processor adds:
+a membrane next to the threshold spikes or not, and everything after it changes.
+"""
 import json
 import zlib
 from contextlib import contextmanager
@@ -22,12 +26,13 @@ PLIF = dict(type='ParametricLIFNode', tau=2.0, decay_input=True, v_threshold=1.0
             surrogate=dict(type='ATan', alpha=2.0))
 
 
-def load(name, case=None):
-    """Arrays of a file as tensors (strings stay arrays); with ``case``, those below ``case/``."""
+def load(name, case=None, dtype=torch.float64):
+    """Arrays of a file as tensors, floats in ``dtype`` (strings stay arrays); with ``case``, those below ``case/``."""
     with np.load(ROOT / f'{name}.npz', allow_pickle=False) as data:
         prefix = f'{case}/' if case else ''
         arrays = {key[len(prefix):]: data[key] for key in data.files if key.startswith(prefix)}
-    return {k: v if v.dtype.kind == 'U' else torch.from_numpy(np.asarray(v)) for k, v in arrays.items()}
+    tensors = {k: v if v.dtype.kind == 'U' else torch.from_numpy(np.asarray(v)) for k, v in arrays.items()}
+    return {k: v.to(dtype) if v.dtype is torch.float32 else v for k, v in tensors.items()}
 
 
 def cases(name):
@@ -36,7 +41,7 @@ def cases(name):
 
 
 def recipe_weights(name):
-    """Weights of a whole net, generated from its keys."""
+    """Weights of a whole net as the authors' had them, in single precision, generated from its keys."""
     recipe = json.loads((ROOT / f'{name}.keys.json').read_text())
     weights = {}
     for entry in recipe['entries']:
@@ -55,23 +60,23 @@ def recipe_weights(name):
 
 
 def sew_resnet18():
-    """SEW-ResNet-18 with the weights of the recording ``sew_resnet18``."""
+    """SEW-ResNet-18 with the weights of the recording ``sew_resnet18``, in double precision."""
     model = SpikingClassifier(
         backbone=dict(type='SEWResNet', arch=18, T=4, neuron=IF, out_indices=(0, 1, 2, 3)),
         head=dict(type='SpikingLinearHead', num_classes=10, in_channels=512))
     model.load_state_dict(official_keys.convert(recipe_weights('sew_resnet18'), official_keys.SEW_RESNET))
-    return model
+    return model.double()
 
 
 def sew_dvs_net(connect='ADD'):
-    """The SEW network for events with the weights of the recording ``sew_dvs``, and the rules that rename its keys."""
+    """The SEW network for events with the weights of ``sew_dvs``, as above, and the rules that rename its keys."""
     weights = recipe_weights('sew_dvs')
     rules = official_keys.sew_dvs_rules([official_keys.canonical(key) for key in weights])
     model = SpikingClassifier(
         backbone=dict(type='SEWDVSNet', arch='cifar10-dvs', neuron=PLIF, connect=connect),
         head=dict(type='SpikingLinearHead', num_classes=10, in_channels=128))
     model.load_state_dict(official_keys.convert(weights, rules))
-    return model, rules
+    return model.double(), rules
 
 
 @contextmanager
@@ -106,7 +111,7 @@ def assert_spikes_equal(spikes, golden, mode):
     np.testing.assert_allclose([c for _, c in got], [c for _, c in want], rtol=1e-6, atol=1e-6)
 
 
-def assert_close(got, want, rtol, what=''):
-    """Largest difference at most ``rtol`` times the largest wanted value."""
+def assert_close(got, want, rtol, what='', noise=0.0):
+    """Largest difference at most ``rtol`` times the largest wanted value, and what is ``noise`` in the recording."""
     error, scale = (got - want).abs().max().item(), max(want.abs().max().item(), 1e-12)
-    assert got.shape == want.shape and error <= rtol * scale, f'{what}: off by {error:.2e} at scale {scale:.2e}'
+    assert got.shape == want.shape and error <= rtol * scale + noise, f'{what}: off by {error:.2e} at scale {scale:.2e}'

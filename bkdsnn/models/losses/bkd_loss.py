@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from bkdsnn.registry import MODELS
 
-from ..layers import time_mean, uniform_per_sample
+from ..layers import full_precision, time_mean, uniform_per_sample
 from .base import DistillLoss
 
 
@@ -23,7 +23,7 @@ def feature_distance(restored: Tensor, teacher: Tensor, reduction: str) -> Tenso
         Scalar: for ``'sum'`` the sum over all but the batch, averaged over the batch (the paper's form); for ``'mean'``
         the mean over everything, which is the former divided by C*H*W.
     """
-    distance = F.mse_loss(restored.float(), teacher.float(), reduction=reduction)
+    distance = F.mse_loss(full_precision(restored), full_precision(teacher), reduction=reduction)
     return distance / restored.shape[0] if reduction == 'sum' else distance
 
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from bkdsnn.registry import MODELS
 
-from ..layers import time_mean
+from ..layers import full_precision, time_mean
 from .base import LogitsLoss
 
 
@@ -28,9 +28,9 @@ def wsld_loss(student_logits: Tensor, teacher_logits: Tensor, target: Tensor, ta
     Returns:
         Scalar, the mean over the batch.
     """
-    student_logits, teacher_logits = student_logits.float(), teacher_logits.float()
+    student_logits, teacher_logits = full_precision(student_logits), full_precision(teacher_logits)
     if target.is_floating_point():
-        target = target.float()
+        target = target.to(student_logits.dtype)
     with torch.no_grad():
         ce_student = F.cross_entropy(student_logits, target, reduction='none')
         ce_teacher = F.cross_entropy(teacher_logits, target, reduction='none')
