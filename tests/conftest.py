@@ -15,8 +15,8 @@ from helpers import demo_config
 
 @pytest.fixture(autouse=True)
 def quiet_and_reproducible():
-    """Our scope, a fixed seed and one thread: small tensors gain nothing from two."""
-    torch.set_num_threads(1)
+    """Our scope, a fixed seed and one thread (small tensors gain nothing from two) unless it is said otherwise."""
+    torch.set_num_threads(int(os.environ.get('BKDSNN_TEST_THREADS', 1)))
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('bkdsnn'):
         yield

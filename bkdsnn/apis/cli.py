@@ -1,5 +1,6 @@
 """What the command-line tools share: their common arguments, the runner, and errors that help."""
 import argparse
+import logging
 import os
 import os.path as osp
 import re
@@ -55,6 +56,11 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a log line is not about mmengine's hooks using mmengine's deprecated classes."""
+    return not str(record.msg).startswith(('"FileClient" will be deprecated', '"HardDiskBackend" is the alias'))
+
+
 def build_runner(cfg: Config) -> Runner:
     """Check the config and build the runner, on CPU processes too."""
     check_config(cfg)
@@ -62,7 +68,9 @@ def build_runner(cfg: Config) -> Runner:
         # mmengine would select a CUDA device.
         torch.distributed.init_process_group('gloo')
         cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
-    return Runner.from_cfg(cfg)
+    runner = Runner.from_cfg(cfg)
+    runner.logger.addFilter(_is_news)
+    return runner
 
 
 # What bad input raises. Others keep their trace, since they are ours to mend.
