@@ -102,7 +102,7 @@ def test_default_on_a_gpu_is_bfloat16_where_it_computes_in_it(monkeypatch, suppo
 
 def test_bfloat16_scales_no_loss_and_its_state_is_that_of_the_optimizer():
     parameter = torch.nn.Parameter(torch.ones(2))
-    wrapper = AmpOptimWrapper(optimizer=torch.optim.SGD([parameter], lr=1.0), accumulative_counts=2,
+    wrapper = AmpOptimWrapper(dtype='bfloat16', optimizer=torch.optim.SGD([parameter], lr=1.0), accumulative_counts=2,
                               clip_grad=dict(max_norm=100.0))
     assert not wrapper.loss_scaler.is_enabled() and wrapper.cast_dtype is torch.bfloat16
     for _ in range(2):
