@@ -63,7 +63,7 @@ def load_config(args: argparse.Namespace) -> Config:
 def build_runner(cfg: Config) -> Runner:
     """Check the config and build the runner, on CPU processes too."""
     check_config(cfg)
-    if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
+    if cfg.get('launcher') == 'pytorch' and not torch.cuda.is_available():
         # mmengine would select a CUDA device.
         torch.distributed.init_process_group('gloo')
         cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
