@@ -20,8 +20,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 DEMO = REPOSITORY / 'configs' / 'demo'
 TOOLS = multiprocessing.get_context('forkserver')
 # What most of them load: tools, and the digits.
-TOOLS.set_forkserver_preload(['bkdsnn.apis.cli', 'bkdsnn.models', 'bkdsnn.datasets', 'bkdsnn.engine', 'bkdsnn.evaluation',
-                              'mmpretrain.engine', 'mmpretrain.evaluation', 'sklearn.datasets'])
+TOOLS.set_forkserver_preload(['bkdsnn.apis.cli', 'bkdsnn.models', 'bkdsnn.datasets', 'bkdsnn.engine',
+                              'bkdsnn.evaluation', 'mmpretrain.engine', 'mmpretrain.evaluation', 'sklearn.datasets'])
 
 
 def tiny_student(num_classes=10, widths=(4, 8), **backbone):
@@ -201,8 +201,9 @@ def _run_all(arguments, cwd, envs):
     tool, *arguments = map(str, arguments)
     with tempfile.TemporaryDirectory() as folder:
         outputs = [(Path(folder) / f'stdout{i}', Path(folder) / f'stderr{i}') for i in range(len(envs))]
-        processes = [TOOLS.Process(target=_run, args=(REPOSITORY / tool, arguments, cwd, tool_environment(**env), output))
-                     for env, output in zip(envs, outputs)]
+        processes = [
+            TOOLS.Process(target=_run, args=(REPOSITORY / tool, arguments, cwd, tool_environment(**env), output))
+            for env, output in zip(envs, outputs)]
         _wait_for(processes, tool)
         return [subprocess.CompletedProcess([tool, *arguments], process.exitcode,
                                             *(path.read_text(errors='replace') for path in output))

@@ -1,5 +1,5 @@
-# SEW-ResNet-50 on ImageNet. The learning rate of 0.1 is what the authors give for four processes of 128 images
-# (`--nproc_per_node=4 -b 128 --lr 0.1`), so --auto-scale-lr leaves it alone there.
+# SEW-ResNet-50 on ImageNet. The authors' README has the learning rate of 0.1 for this batch too (--nproc_per_node=4 -b
+# 128 --lr 0.1), so it is not scaled.
 _base_ = [
     '../_base_/models/sew_resnet.py',
     '../_base_/datasets/imagenet_224_sew.py',
