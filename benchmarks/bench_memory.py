@@ -1,9 +1,9 @@
 """Memory of a training step, predicted and measured: ``python benchmarks/bench_memory.py``.
 
-Each config's step is predicted as by ``tools/analysis_tools/plan_memory.py``, then run in a process of its own, with
-data of the right shape. Its peak is measured twice: the bytes that PyTorch has allocated (the profiler's record of each
-allocation; on a GPU it would be ``max_memory_allocated``), and, in another step, the growth of the process's resident
-memory as the kernel counts it. What lives between steps (weights, buffers, optimizer) is added to both.
+Each config's step in fp32 is predicted as by ``tools/analysis_tools/plan_memory.py``, then run in a process of its own,
+with data of the right shape. Its peak is measured twice: the bytes that PyTorch has allocated (the profiler's record of
+each allocation; on a GPU it would be ``max_memory_allocated``), and, in another step, the growth of the process's
+resident memory as the kernel counts it. What lives between steps (weights, buffers, optimizer) is added to both.
 
 Then SEW-ResNet-18's step against spikingjelly's, on the same weights and images.
 
@@ -25,7 +25,6 @@ from typing import Callable, Dict, Optional
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
-from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from rich.console import Console
@@ -101,12 +100,12 @@ def bytes_of(tensors) -> int:
 
 def measure(cfg: Config, batch_size: int) -> Dict[str, Optional[int]]:
     """Peaks of a real training step in bytes, ``allocated`` and ``resident``, and its :func:`convolution_error`."""
-    from bkdsnn.evaluation.memory import build_untrained, training_shape
+    from bkdsnn.evaluation.untrained import build_untrained, build_wrapper, training_shape
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('bkdsnn'):
         model = build_untrained(cfg).train()
         model.init_weights()
-        wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+        wrapper = build_wrapper(model, cfg.optim_wrapper)
     shape = training_shape(cfg)
 
     def sample(shape: tuple) -> Tensor:
@@ -142,6 +141,7 @@ def compare_plan(name: str, batch_size: int, arguments: list) -> Dict[str, Optio
         [sys.executable, __file__, *arguments, '--measure', name, '--batch-size', str(batch_size)], check=True,
         env={**others, **MALLOC}, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     planner = MemoryPlanner(load(name, parse_args().cfg_options))
+    planner.amp = False  # as measured
     return dict(predicted=planner.plan(batch_size).peak, batch_size=batch_size, **json.loads(line))
 
 

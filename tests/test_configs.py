@@ -67,6 +67,9 @@ def test_config_builds_and_its_name_says_what_is_inside(path, no_downloads):
     cfg = Config.fromfile(path)
     check_config(cfg)
     check_name(path, cfg)
+    # Over several processes, one network is validated on each sample once.
+    assert {hook.type for hook in cfg.default_hooks.values()} > {'SyncBuffersHook', 'ResumeCheckHook'}
+    assert not cfg.val_dataloader.sampler.round_up and not cfg.test_dataloader.sampler.round_up
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         for step in loader.dataset.pipeline:
             TRANSFORMS.build(step)
@@ -87,7 +90,7 @@ def test_config_builds_and_its_name_says_what_is_inside(path, no_downloads):
 
 
 def check_name(path, cfg):
-    """The rule, and that batch size, epochs and time steps are those of the name."""
+    """The rule, and that batch size, processes, epochs and time steps are those of the name."""
     folder = path.parent.name
     if re.fullmatch(ALIASES, path.stem):
         assert folder in ('snn', 'bkd')
@@ -96,6 +99,9 @@ def check_name(path, cfg):
     batch, epochs = re.search(r'xb(\d+)-(\d+)e_', path.stem).groups()
     assert cfg.train_dataloader.batch_size == int(batch)
     assert cfg.train_cfg.max_epochs == int(epochs)
+    # The learning rate belongs to the batch that the config trains with.
+    processes = re.search(r'_(\d+)xb', path.stem).group(1)
+    assert cfg.auto_scale_lr.base_batch_size == int(processes) * int(batch)
     if folder == 'ann':
         return
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):

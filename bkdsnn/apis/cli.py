@@ -12,7 +12,12 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
+from ..registry import HOOKS
 from ..utils.config_check import check_config, check_options
+from ..utils.runs import default_work_dir
+
+# What every training needs in order to be right, whatever hooks its config lists.
+ALWAYS = ('SyncBuffersHook', 'ResumeCheckHook')
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +49,7 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0])
+        cfg.work_dir = default_work_dir(args.config)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if cfg.get(name) is not None:
             cfg[name].setdefault('pin_memory', torch.cuda.is_available())
@@ -64,12 +69,15 @@ def _is_news(record: logging.LogRecord) -> bool:
 def build_runner(cfg: Config) -> Runner:
     """Check the config and build the runner, on CPU processes too."""
     check_config(cfg)
-    if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
+    if cfg.get('launcher') == 'pytorch' and not torch.cuda.is_available():
         # mmengine would select a CUDA device.
         torch.distributed.init_process_group('gloo')
         cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
     runner = Runner.from_cfg(cfg)
     runner.logger.addFilter(_is_news)
+    for kind in map(HOOKS.get, ALWAYS):
+        if not any(isinstance(hook, kind) for hook in runner.hooks):
+            runner.register_hook(kind())
     return runner
 
 

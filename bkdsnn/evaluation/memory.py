@@ -21,7 +21,7 @@ from bkdsnn.models.layers.compress import compress_spikes_in
 from bkdsnn.models.neurons import BaseNode
 
 from .live_storages import LiveStorages, StorageLog
-from .untrained import Shape, build_untrained, build_wrapper, norms_apart, training_shape
+from .untrained import Shape, build_untrained, build_wrapper, is_mixed, norms_apart, training_shape
 
 PARTS = ('weights', 'buffers', 'averaged weights', 'optimizer state', 'gradients', 'DDP buckets', 'batch',
          'activations', 'teacher weights', 'teacher activations', 'temporaries')
@@ -76,7 +76,7 @@ class MemoryPlanner:
         if cfg.get('optim_wrapper') is None:
             raise ValueError('the config has no optim_wrapper, so it trains nothing.')
         self.cfg, self.shape, self.gpus = cfg, shape, gpus
-        self.amp = cfg.optim_wrapper.get('type') == 'AmpOptimWrapper'
+        self.amp = is_mixed(cfg.optim_wrapper)
         with self._scope():
             self.model = build_untrained(cfg).train()
         self.can_compress = any(hasattr(module, 'compress_spikes') for module in self._student().modules())

@@ -3,6 +3,7 @@ import copy
 
 import pytest
 import torch
+from mmengine.model import revert_sync_batchnorm
 from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
@@ -66,6 +67,19 @@ def test_the_norm_in_the_neurons_pass(joined, layout, training, norm):
     assert isinstance(joined[0], nn.BatchNorm2d) and len(joined) == 1
     assert torch.equal(got[0], want[0]) and 0.05 < got[0].mean() < 0.9
     for a, b in zip(got[1:], want[1:]):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12 * b.abs().max().item())
+
+
+def test_what_mmengine_makes_of_synchronised_norms_in_one_process_joins_too(joined):
+    """On a GPU its runner turns ``SyncBN`` into a class of its own."""
+    got, want = unit('compile'), unit()
+    norm = nn.SyncBatchNorm(7)
+    norm.load_state_dict(got.norm.state_dict())
+    got.norm = revert_sync_batchnorm(norm)
+    assert type(got.norm) is not nn.BatchNorm2d
+    got, want = run(got.double(), image().double()), run(want.double(), image().double())
+    assert len(joined) == 1 and joined[0] is not None
+    for a, b in zip(got, want):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12 * b.abs().max().item())
 
 

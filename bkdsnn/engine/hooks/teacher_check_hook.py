@@ -2,13 +2,12 @@
 from typing import Optional
 
 import torch
-from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from bkdsnn.registry import HOOKS
+from bkdsnn.registry import HOOKS, METRICS
 
 
 @HOOKS.register_module()
@@ -55,11 +54,11 @@ class TeacherCheckHook(Hook):
 
     @staticmethod
     def measure(model: torch.nn.Module, dataloader) -> Optional[float]:
-        """Top-1 accuracy in percent of ``model.teacher`` on a data loader, over all processes.
+        """Top-1 accuracy in percent of ``model.teacher`` on a data loader, over the samples of all processes.
 
         ``None`` if it has another number of classes, as where only features are distilled.
         """
-        counts = torch.zeros(2)
+        metric = METRICS.build(dict(type='mmpretrain.Accuracy'))
         classes = (getattr(dataloader.dataset, 'metainfo', None) or {}).get('classes')
         for batch in dataloader:
             data = model.data_preprocessor(batch, False)
@@ -67,8 +66,7 @@ class TeacherCheckHook(Hook):
             logits = model.teacher(inputs)
             if classes and len(classes) != logits.shape[-1]:
                 return None
-            predicted = logits.argmax(-1)
-            labels = torch.cat([sample.gt_label for sample in data['data_samples']])
-            counts += torch.tensor([(predicted == labels).sum().item(), len(labels)])
-        all_reduce(counts)
-        return 100 * (counts[0] / counts[1]).item()
+            metric.process(batch, [dict(pred_label=label, gt_label=sample.gt_label)
+                                   for label, sample in zip(logits.argmax(-1, keepdim=True), data['data_samples'])])
+        # Which leaves out what a sampler has repeated to give all processes as many.
+        return metric.evaluate(len(dataloader.dataset))['accuracy/top1']
