@@ -98,9 +98,12 @@ def small_network(backbone, **changes):
 
 
 def demo_config(name, work_dir, teacher=None, epochs=2, **options):
-    """A demo config cut down to a few epochs, as an mmengine Config; ``teacher`` is the folder of ``small_teacher``."""
+    """A demo config cut down to a few epochs and channels; ``teacher`` is the folder of ``small_teacher``."""
     cfg = Config.fromfile(DEMO / f'{name}.py')
     cfg.work_dir = str(work_dir)
+    student = 'model.student' if 'student' in cfg.model else 'model'
+    if cfg.model.get('student', cfg.model).backbone.type == 'SEWResNet':
+        cfg.merge_from_dict({student + '.backbone.arch.widths': (4, 8, 16), student + '.head.in_channels': 16})
     cfg.merge_from_dict({'train_cfg.max_epochs': epochs, 'train_cfg.val_interval': epochs,
                          'train_dataloader.dataset.labels_per_class': 10, 'default_hooks.checkpoint.interval': 1,
                          'default_hooks.logger.interval': 1, **options})
