@@ -10,7 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from ..models.neurons import BaseNode
+from ..models.neurons import SpikingNode
 
 aten = torch.ops.aten
 # Where the operands stand among the arguments.
@@ -164,7 +164,7 @@ class ActivityCounter:
             if path:
                 self._handles += [module.register_forward_pre_hook(lambda *_, path=path: self._path.append(path)),
                                   module.register_forward_hook(self._leave)]
-            if isinstance(module, BaseNode):
+            if isinstance(module, SpikingNode):
                 self._handles.append(module.register_forward_hook(partial(self._count_spikes, path)))
 
     def detach(self) -> None:

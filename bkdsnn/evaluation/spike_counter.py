@@ -4,7 +4,7 @@ from typing import List, Optional
 import torch
 from torch import Tensor, nn
 
-from bkdsnn.models.neurons import BaseNode
+from bkdsnn.models.neurons import SpikingNode
 
 
 class SpikeCounter:
@@ -15,7 +15,7 @@ class SpikeCounter:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.nodes = [module for module in model.modules() if isinstance(module, BaseNode)]
+        self.nodes = [module for module in model.modules() if isinstance(module, SpikingNode)]
         self._handles: List[torch.utils.hooks.RemovableHandle] = []
         self._count: Optional[Tensor] = None
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..models.data_preprocessor import ClsDataPreprocessor, EventDataPreprocessor
-from ..models.neurons import BaseNode
+from ..models.neurons import BaseNode, SpikingNode
 
 
 class InferenceNode(nn.Module):
@@ -33,7 +33,7 @@ class InferenceNode(nn.Module):
 
     def fires(self, h: Tensor, t: int) -> Tensor:
         """Where the charged membrane ``h`` (B, ...) of step ``t`` spikes."""
-        return h >= self.node.v_threshold
+        return h > self.node.v_threshold if self.node.strict else h >= self.node.v_threshold
 
 
 class Preprocessing(nn.Module):
@@ -91,7 +91,7 @@ class Deployed(nn.Module):
         super().__init__()
         self.preprocessing = Preprocessing(model.data_preprocessor) if normalise else nn.Identity()
         self.model = copy.deepcopy(model)
-        nodes = {path: module for path, module in self.model.named_modules() if isinstance(module, BaseNode)}
+        nodes = {path: module for path, module in self.model.named_modules() if isinstance(module, SpikingNode)}
         for path, node in nodes.items():
             # A neuron with steps of its own stays as it is.
             if type(node).step is BaseNode.step and type(node).forward is BaseNode.forward:

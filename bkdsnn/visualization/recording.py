@@ -13,7 +13,7 @@ from ..models import Stream
 from ..models.distillers.distiller import views_of
 from ..models.distillers.recorder import FeatureRecorder
 from ..models.heads import SpikingLinearHead
-from ..models.neurons import BaseNode
+from ..models.neurons import SpikingNode
 from ..models.neurons.functional import fire_and_reset
 
 
@@ -84,7 +84,7 @@ def choose_layers(network: nn.Module) -> List[str]:
     """Path of the last neuron of each stage, such as ``'backbone.layer1.0.unit2.neuron'``; shortcuts do not count."""
     stages: Dict[str, str] = {}
     for path, module in network.named_modules():
-        if isinstance(module, BaseNode) and 'downsample' not in path:
+        if isinstance(module, SpikingNode) and 'downsample' not in path:
             stages['.'.join(path.split('.')[:2])] = path
     return list(stages.values())
 
@@ -98,7 +98,7 @@ def check_layers(network: nn.Module, layers: Optional[Sequence[str]]) -> List[st
     if layers is None:
         return choose_layers(network)
     FeatureRecorder(network, layers, 'the network')
-    neurons = [path for path, module in network.named_modules() if isinstance(module, BaseNode)]
+    neurons = [path for path, module in network.named_modules() if isinstance(module, SpikingNode)]
     for path in layers:
         if path not in neurons:
             inside = [neuron for neuron in neurons if neuron.startswith(f'{path}.')] or choose_layers(network)

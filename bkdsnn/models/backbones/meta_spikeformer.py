@@ -117,7 +117,7 @@ class MetaSpikeFormer(BaseModule):
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         arch = parse_arch('MetaSpikeFormer', arch, self.arch_settings)
-        check_time_steps('MetaSpikeFormer', T)
+        check_time_steps('MetaSpikeFormer', T, neuron)
         channels, depths, heads = arch['channels'], arch['depths'], arch['num_heads']
         if len(channels) != 5 or len(depths) != 5 or min(*channels, *depths) < 1:
             raise ValueError(f'MetaSpikeFormer: arch={dict(arch)} needs channels and depths of five stages, all at '

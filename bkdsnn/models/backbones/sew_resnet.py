@@ -99,7 +99,7 @@ class SEWResNet(BaseModule):
         layers, widths, bottleneck = arch['layers'], arch['widths'], arch.get('bottleneck', False)
         if not layers or len(layers) != len(widths) or min(*layers, *widths) < 1:
             raise ValueError(f'SEWResNet: arch={dict(arch)} needs layers and widths of one length, all at least 1.')
-        check_time_steps('SEWResNet', T)
+        check_time_steps('SEWResNet', T, neuron)
         check_connect('SEWResNet', connect)
         if stem not in ('imagenet', 'small'):
             raise ValueError(f"SEWResNet: stem={stem!r} is unknown; choose 'imagenet' or 'small'.")

@@ -59,7 +59,7 @@ class SpikingTransformer(BaseModule):
         super().__init__(init_cfg)
         name = type(self).__name__
         arch = parse_arch(name, arch, self.arch_settings)
-        check_time_steps(name, T)
+        check_time_steps(name, T, neuron)
         if tokenizer not in ('cml', self.plain_tokenizer):
             raise ValueError(f"{name}: tokenizer={tokenizer!r} is unknown; choose 'cml' or {self.plain_tokenizer!r}.")
         self.out_indices = parse_out_indices(name, out_indices, arch['depth'])

@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
-from ..neurons import BaseNode
 from .compress import PoolCompressor, SpikeCompressor
 from .norm import build_norm, count_repeats, is_local_batch_norm
 from .sparse_conv import SpikeConv2d
@@ -99,10 +98,10 @@ class SpikingConvUnit(nn.Module):
     def norm_joins_neuron(self) -> bool:
         """Whether the neuron may run the norm in its own pass.
 
-        It may if it follows the norm, runs as :class:`~bkdsnn.models.neurons.BaseNode` does, and nobody listens between
+        It may if it follows the norm, can do so (:class:`~bkdsnn.models.neurons.StepNode`), and nobody listens between
         them; and if the norm is a batch norm whose statistics are those of this process alone.
         """
-        return (self.neuron_follows_norm and type(self.neuron).forward is BaseNode.forward
+        return (self.neuron_follows_norm and getattr(self.neuron, 'takes_norm', False)
                 and is_local_batch_norm(self.norm) and not has_hooks(self.norm) and not has_hooks(self.neuron))
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ...evaluation import measure_synops, running_scores
 from ...evaluation.energy import MAC_ENERGY
 from ...models.distillers.recorder import FeatureRecorder
-from ...models.neurons import BaseNode
+from ...models.neurons import SpikingNode
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def watch(network: nn.Module, inputs: Tensor, time_steps: Optional[int] = None) 
         time_steps: How long a spiking network is shown an image; ``None`` is the T it was trained with. Frames bring
             their own.
     """
-    nodes = [path for path, module in network.named_modules() if isinstance(module, BaseNode)]
+    nodes = [path for path, module in network.named_modules() if isinstance(module, SpikingNode)]
     with shown_for(network, time_steps):
         with FeatureRecorder(network, nodes) as recorder:
             logits = network(inputs)
