@@ -88,7 +88,7 @@ def recorded_spikes(model, sequence=''):
     spikes = []
 
     def record(as_sequence, module, inputs, output):
-        output = output.detach()
+        output = module.integers(output.detach()) if module.emits_integers else output.detach()
         spikes.append(output.flatten(3).mT if as_sequence else output)
 
     handles = [module.register_forward_hook(partial(record, bool(sequence) and sequence in name))

@@ -105,6 +105,15 @@ class SpikingConvUnit(nn.Module):
                 and is_local_batch_norm(self.norm) and not has_hooks(self.norm) and not has_hooks(self.neuron))
 
 
+class DepthwiseConvUnit(SpikingConvUnit):
+    """Unit whose convolution sees each channel alone; it has as many channels as its input."""
+
+    def build_conv(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, bias: bool,
+                   norm: dict) -> nn.Module:
+        return nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=in_channels,
+                         bias=bias)
+
+
 def has_hooks(module: nn.Module) -> bool:
     """Whether anything is called with what goes into a module and comes out of it."""
     return any((module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks))

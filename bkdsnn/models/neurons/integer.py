@@ -107,6 +107,18 @@ class IntegerNode(StepNode):
         """The integers in spikes that are not unfolded."""
         return spikes if self.norm == 1 else (spikes * self.norm).round()
 
+    def get_extra_state(self) -> Tensor:
+        """What the weights of a network were trained with, kept beside them in checkpoints."""
+        return torch.tensor([self.D, self.norm], dtype=torch.float64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Raise ValueError if a checkpoint's neuron has other integers."""
+        D, norm = state.tolist()
+        if (D, norm) != (self.D, self.norm):
+            raise ValueError(f'{type(self).__name__}: the checkpoint is of a network with integers from 0 to D={D:g} '
+                             f'and norm={norm:g}, this one has D={self.D} and norm={self.norm:g} '
+                             '(model.backbone.neuron). Give the neuron those of the checkpoint.')
+
     def extra_repr(self) -> str:
         unfolded = ', spike_driven=True' if self.spike_driven else ''
         half_up = ', half_up=True' if self.half_up else ''
