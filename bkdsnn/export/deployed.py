@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from ..models.data_preprocessor import ClsDataPreprocessor, EventDataPreprocessor
 from ..models.neurons import BaseNode, SpikingNode
+from ..models.spike_driven import has_integers, spike_driven
 
 
 class InferenceNode(nn.Module):
@@ -83,6 +84,9 @@ class Deployed(nn.Module):
         model: A :class:`bkdsnn.models.SpikingClassifier`.
         normalise: Put the preprocessor's mean, standard deviation and averaging of frames before it.
 
+    Raises:
+        ValueError: If the classifier has integer neurons that cannot be unfolded.
+
     Attributes:
         neurons: Paths of the neurons in the classifier.
     """
@@ -90,7 +94,8 @@ class Deployed(nn.Module):
     def __init__(self, model: nn.Module, normalise: bool = True) -> None:
         super().__init__()
         self.preprocessing = Preprocessing(model.data_preprocessor) if normalise else nn.Identity()
-        self.model = copy.deepcopy(model)
+        # Its integers, if there are any, are unfolded into the binary spikes that a device sends.
+        self.model = spike_driven(model.eval()) if has_integers(model) else copy.deepcopy(model)
         nodes = {path: module for path, module in self.model.named_modules() if isinstance(module, SpikingNode)}
         for path, node in nodes.items():
             # A neuron with steps of its own stays as it is.

@@ -93,6 +93,9 @@ class Tracer(TorchFunctionMode):
 
     def neuron(self, x: Signal, node: SpikingNode) -> Signal:
         """Add a neuron."""
+        if node.emits_integers:
+            raise NotHeldError('a neuron that sums up the currents of D steps and then sends as many spikes as the sum '
+                               'says')
         if not isinstance(node, BaseNode):
             raise NotHeldError(f'a neuron of the type {type(node).__name__}')
         if node.v_reset is None:

@@ -136,6 +136,7 @@ class ESpikeFormer(BaseModule):
     }
     stages_of = {'separable': 5, 'factorised': 4, 'factorised-conv': 4}
     strides = (2, 2, 2, 2, 1)
+    emits_spikes = False
 
     def __init__(self,
                  arch: Union[str, dict],

@@ -32,7 +32,7 @@ class MaxResNetBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Currents (T, B, C, H, W) to currents (T, B, C', H', W')."""
-        identity = x if self.downsample is None else self.downsample(x)
+        identity = x if self.downsample is None else self.downsample(x, takes_spikes=False)
         return self.units(x) + identity
 
 
@@ -57,6 +57,7 @@ class MaxResNet(BaseModule):
         ValueError: If an argument is out of range.
     """
 
+    emits_spikes = True
     arch_settings = {18: dict(layers=(3, 3, 2), widths=(128, 256, 512), stem=64)}
 
     def __init__(self,

@@ -112,6 +112,7 @@ class MaxFormer(BaseModule):
         '10-768': dict(depths=(1, 2, 7), channels=768, num_heads=12, kernel_sizes=(7, 5), patch_size=16),
         '4-384': dict(depths=(1, 1, 2), channels=384, num_heads=8, kernel_sizes=(None, 3), patch_size=4),
     }
+    emits_spikes = False
     embeddings_of = {16: ImageNetEmbedding, 4: SmallEmbedding}
 
     def __init__(self,

@@ -104,6 +104,7 @@ class MetaSpikeFormer(BaseModule):
         '8-768': dict(channels=(96, 192, 384, 768, 960), depths=(1, 1, 2, 6, 2), num_heads=8),
     }
     strides = (2, 2, 2, 2, 1)
+    emits_spikes = False
 
     def __init__(self,
                  arch: Union[str, dict],

@@ -42,6 +42,7 @@ class SpikingTransformer(BaseModule):
     }
     # Set by subclasses: the order inside a unit, and the names of the tokenizer with the pool after the neuron.
     spike_first: bool
+    emits_spikes: bool
     plain_tokenizer: str
 
     def __init__(self,

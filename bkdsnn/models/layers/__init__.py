@@ -18,9 +18,10 @@ from .residual import LayerScale, ResidualBlock
 from .sparse_conv import SpikeConv2d, skip_zeros_in
 from .time import channels_last, expand_time, over_time, time_mean
 from .tokenizer import SpikingTokenizer
+from .unfold import Unfolding, unfold_layers
 
 __all__ = ['DepthwiseConvUnit', 'DropPath', 'LayerScale', 'NormAndPad', 'PARTS', 'ResidualBlock', 'SEW_CONNECT',
            'SPIKE_FIRST', 'SpikeConv2d', 'SpikingConvUnit', 'SpikingMLP', 'SpikingSelfAttention', 'SpikingTokenizer',
-           'SpikingTransformerBlock', 'attend', 'attention_neuron', 'build_norm', 'channels_last', 'count_repeats',
-           'drop_path_rates', 'expand_time', 'full_precision', 'fuse_conv_bn', 'over_time', 'skip_zeros_in',
-           'static_or_events', 'sync_batch_norm', 'time_mean', 'uniform_per_sample']
+           'SpikingTransformerBlock', 'Unfolding', 'attend', 'attention_neuron', 'build_norm', 'channels_last',
+           'count_repeats', 'drop_path_rates', 'expand_time', 'full_precision', 'fuse_conv_bn', 'over_time',
+           'skip_zeros_in', 'static_or_events', 'sync_batch_norm', 'time_mean', 'unfold_layers', 'uniform_per_sample']

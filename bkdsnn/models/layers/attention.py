@@ -66,7 +66,7 @@ class SpikingSelfAttention(nn.Module):
         self.input_neuron = MODELS.build(neuron) if spike_first else nn.Identity()
         self.query, self.key, self.value = (
             self.unit(channels, channels, 1, neuron=neuron, norm=norm, bias=qkv_bias) for _ in range(3))
-        self.compressor = None
+        self.compressor, self.unfolding = None, None
         self.attention_neuron = attention_neuron(neuron)
         self.project = self.unit(channels, channels, 1, neuron=None if spike_first else neuron, norm=norm,
                                  bias=project_bias)
@@ -74,7 +74,7 @@ class SpikingSelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(T, B, C, H, W) to the same shape."""
         x = self.input_neuron(x)
-        layer = partial(attend, num_heads=self.num_heads, scale=self.scale)
+        layer = partial(attend if self.unfolding is None else self.unfolding.attend, num_heads=self.num_heads, scale=self.scale)
         spikes = self.query(x), self.key(x), self.value(x)
         out = layer(*spikes) if self.compressor is None else self.compressor(layer, *spikes)
         return self.project(self.attention_neuron(out))
