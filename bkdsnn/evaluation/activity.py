@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from ..models.neurons import SpikingNode
-from ..models.spike_driven import has_integers, is_spike_driven, set_spike_driven
+from ..models.unfolding import has_integers, is_spike_driven, set_spike_driven
 
 aten = torch.ops.aten
 # Where the operands stand among the arguments.

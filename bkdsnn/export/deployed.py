@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from ..models.data_preprocessor import ClsDataPreprocessor, EventDataPreprocessor
 from ..models.neurons import BaseNode, SpikingNode
-from ..models.spike_driven import has_integers, spike_driven
+from ..models.unfolding import has_integers, spike_driven
 
 
 class InferenceNode(nn.Module):

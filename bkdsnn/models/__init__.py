@@ -9,6 +9,6 @@ from .heads import *  # noqa: F401,F403
 from .layers import *  # noqa: F401,F403
 from .losses import *  # noqa: F401,F403
 from .neurons import *  # noqa: F401,F403
-from .spike_driven import set_spike_driven, spike_driven  # noqa: F401
 from .streaming import Stream  # noqa: F401
 from .teachers import *  # noqa: F401,F403
+from .unfolding import set_spike_driven, spike_driven  # noqa: F401

@@ -25,9 +25,11 @@ BACKBONES = {
     'Spikingformer': dict(arch=ARCH),
     'MetaSpikeFormer': dict(arch=dict(channels=(4, 8, 8, 16, 16), depths=(1, ) * 5, num_heads=2)),
     'ESpikeFormer': dict(arch=dict(channels=(4, 8, 8, 16, 16), depths=(1, ) * 5, num_heads=2, kind='separable')),
-    'ESpikeFormer-large': dict(arch=dict(channels=(4, 8, 8, 16), depths=(1, ) * 4, num_heads=2, kind='factorised-conv')),
+    'ESpikeFormer-large': dict(arch=dict(channels=(4, 8, 8, 16), depths=(1, ) * 4, num_heads=2,
+                                         kind='factorised-conv')),
     'MaxFormer': dict(arch=dict(depths=(1, 1, 1), channels=16, num_heads=2, kernel_sizes=(7, 3), patch_size=16)),
-    'MaxFormer-small': dict(arch=dict(depths=(1, 1, 1), channels=16, num_heads=2, kernel_sizes=(None, 3), patch_size=4)),
+    'MaxFormer-small': dict(arch=dict(depths=(1, 1, 1), channels=16, num_heads=2, kernel_sizes=(None, 3),
+                                      patch_size=4)),
     'MaxResNet': dict(arch=dict(layers=(1, 2), widths=(8, 16), stem=4)),
 }
 HAS_HEAD_NEURON = ('MetaSpikeFormer', 'ESpikeFormer', 'MaxFormer')

@@ -154,8 +154,8 @@ class ESpikeFormer(BaseModule):
         channels, depths, self.kind, self.num_heads = (arch[key] for key in ('channels', 'depths', 'kind', 'num_heads'))
         stages = self.stages_of.get(self.kind)
         if stages is None or len(channels) != stages or len(depths) != stages or min(*channels, *depths) < 1:
-            raise ValueError(f'ESpikeFormer: arch={dict(arch)} needs a kind of {list(self.stages_of)}, and channels and '
-                             'depths of five stages (separable) or four, all at least 1.')
+            raise ValueError(f'ESpikeFormer: arch={dict(arch)} needs a kind of {list(self.stages_of)}, and channels '
+                             'and depths of five stages (separable) or four, all at least 1.')
         self.T, self.out_indices = T, parse_out_indices('ESpikeFormer', out_indices, stages)
         self.mlp_ratio, self.unit = mlp_ratio, dict(neuron=neuron, norm=norm)
         rates = drop_path_rates(drop_path, sum(depths[3:]))

@@ -57,7 +57,6 @@ class MaxResNet(BaseModule):
         ValueError: If an argument is out of range.
     """
 
-    emits_spikes = True
     arch_settings = {18: dict(layers=(3, 3, 2), widths=(128, 256, 512), stem=64)}
 
     def __init__(self,
@@ -83,7 +82,8 @@ class MaxResNet(BaseModule):
             for j in range(blocks):
                 self.stages[-1].append(MaxResNetBlock(channels, width, 2 if i and j == 0 else 1, **unit))
                 channels = width
-        self.neuron = MODELS.build(neuron) if max(self.out_indices) == len(layers) - 1 else None
+        self.emits_spikes = max(self.out_indices) == len(layers) - 1
+        self.neuron = MODELS.build(neuron) if self.emits_spikes else None
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
         """Extract features.

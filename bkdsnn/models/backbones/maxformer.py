@@ -20,6 +20,7 @@ from .arguments import check_time_steps, parse_arch, parse_out_indices
 
 
 def max_pool() -> nn.Module:
+    """Halves height and width."""
     return nn.MaxPool2d(3, stride=2, padding=1)
 
 
@@ -99,8 +100,8 @@ class MaxFormer(BaseModule):
         drop_path: Probability that a sample skips the last block's branches; it rises linearly from 0 at the first.
         norm: Config of the norm layers.
         out_indices: Stages (from 0) whose outputs are returned; ``None`` is the last one. Later stages are not built.
-        init_cfg: As in mmengine. Defaults to the authors': convolutions truncated normal of 0.02 for ImageNet, PyTorch's
-            own for CIFAR.
+        init_cfg: As in mmengine. Defaults to the authors': convolutions truncated normal of 0.02 for ImageNet,
+            PyTorch's own for CIFAR.
 
     Raises:
         ValueError: If an argument is out of range, or the input's size is not a multiple of the patch size.
@@ -133,8 +134,7 @@ class MaxFormer(BaseModule):
             raise ValueError(f'MaxFormer: arch={dict(arch)} needs three depths, two kernel_sizes, channels that are a '
                              f'multiple of 8, and a patch_size of {list(self.embeddings_of)}.')
         if init_cfg is None and patch_size == 16:
-            init_cfg = [dict(type='TruncNormal', layer='Conv2d', std=0.02), dict(type='Constant', layer='_BatchNorm',
-                                                                                 val=1)]
+            init_cfg = dict(type='TruncNormal', layer='Conv2d', std=0.02)
         super().__init__(init_cfg)
         self.T, self.out_indices = T, parse_out_indices('MaxFormer', out_indices, 3)
         self.patch_size = patch_size

@@ -10,7 +10,7 @@ from bkdsnn.registry import MODELS
 from ..layers import channels_last as to_channels_last
 from ..layers import skip_zeros_in
 from ..layers.compress import compress_spikes_in
-from ..spike_driven import set_spike_driven, unfoldings_of
+from ..unfolding import set_spike_driven, unfoldings_of
 
 
 @MODELS.register_module()

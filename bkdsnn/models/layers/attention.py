@@ -74,7 +74,8 @@ class SpikingSelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(T, B, C, H, W) to the same shape."""
         x = self.input_neuron(x)
-        layer = partial(attend if self.unfolding is None else self.unfolding.attend, num_heads=self.num_heads, scale=self.scale)
+        layer = partial(attend if self.unfolding is None else self.unfolding.attend, num_heads=self.num_heads,
+                        scale=self.scale)
         spikes = self.query(x), self.key(x), self.value(x)
         out = layer(*spikes) if self.compressor is None else self.compressor(layer, *spikes)
         return self.project(self.attention_neuron(out))

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
-from .base import State
+from .base import SpikingNode, State
 from .nodes import StepNode, in_full_precision
 
 
@@ -123,6 +123,13 @@ class IntegerNode(StepNode):
         unfolded = ', spike_driven=True' if self.spike_driven else ''
         half_up = ', half_up=True' if self.half_up else ''
         return f'D={self.D}, norm={self.norm:g}{half_up}{unfolded}, {super().extra_repr()}'
+
+
+def binary_spikes(node: SpikingNode, spikes: Tensor) -> Tensor:
+    """What a neuron has emitted (T, B, ...) as binary spikes: integers (T, B, ...) as (T * D, B, ...)."""
+    if not node.emits_integers or node.spike_driven:
+        return spikes
+    return unfold_spikes(node.integers(spikes), node.D)
 
 
 @MODELS.register_module()

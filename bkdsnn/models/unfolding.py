@@ -1,5 +1,7 @@
 """Integer neurons as binary spikes for inference: each time step unfolds into D, and products into additions."""
 import copy
+from contextlib import contextmanager
+from typing import Dict, Iterator, Optional, Tuple
 
 from torch import nn
 
@@ -40,6 +42,19 @@ def is_spike_driven(model: nn.Module) -> bool:
     return any(isinstance(module, IntegerNode) and module.spike_driven for module in model.modules())
 
 
+@contextmanager
+def folded(model: nn.Module) -> Iterator[None]:
+    """Inside the block, neurons emit integers again."""
+    was = is_spike_driven(model)
+    if was:
+        set_spike_driven(model, False)
+    try:
+        yield
+    finally:
+        if was:
+            set_spike_driven(model, True)
+
+
 def set_spike_driven(model: nn.Module, unfolded: bool) -> None:
     """Unfold the integers of a classifier, or fold them again, in place.
 
@@ -55,36 +70,42 @@ def set_spike_driven(model: nn.Module, unfolded: bool) -> None:
             module.spike_driven = unfolded
 
 
-def unfoldings_of(model: nn.Module) -> tuple:
+def unfoldings_of(model: nn.Module) -> Tuple[Unfolding, Optional[Unfolding]]:
     """How the layers of the backbone and of the head read spikes; see :func:`set_spike_driven`."""
     backbone, head = model.backbone, model.head
-    name = type(backbone).__name__
-    if not has_integers(model):
-        raise ValueError('spike_driven: the network has no neurons that emit integers, as ILIFNode and SFANode do; its '
-                         'spikes are binary as they are.')
     nodes = {path: module for path, module in model.named_modules() if isinstance(module, SpikingNode)}
-    for path, node in nodes.items():
-        if not isinstance(node, IntegerNode):
-            raise ValueError(f'spike_driven: {path} ({type(node).__name__}) emits no integers as the other neurons do; '
-                             'give all of them one type.')
-    for path, module in backbone.named_modules():
-        if isinstance(module, TokenQKAttention):
-            raise ValueError(f'spike_driven: backbone.{path} multiplies two integers before a convolution reads them, '
-                             'which binary spikes cannot do.')
-    if isinstance(backbone, SEWDVSNet):
-        raise ValueError('spike_driven: SEWDVSNet takes the largest of sums of integers (its max-pools after ADD), which '
-                         'their spikes do not have step by step.')
-    if not hasattr(backbone, 'emits_spikes') or not hasattr(head, 'unfolding'):
-        raise ValueError(f'spike_driven: {name} with {type(head).__name__} does not say how it reads spikes. A backbone '
-                         'of SpikingConvUnits says by emits_spikes whether its outputs are spikes or currents; a head '
-                         'is a SpikingLinearHead.')
-    inside = {path: node for path, node in nodes.items() if path.startswith('backbone.')}
-    kinds = {(node.D, node.norm) for node in inside.values()}
+    _check_neurons(nodes)
+    _check_layers(backbone, head)
+    kinds = {(node.D, node.norm) for path, node in nodes.items() if path.startswith('backbone.')}
     steps = {node.D for node in nodes.values()}
     if len(kinds) > 1 or len(steps) > 1:
-        raise ValueError(f'spike_driven: the neurons have several D and norm: {sorted(kinds)} in {name}, D of '
+        raise ValueError(f'spike_driven: the neurons have several D and norm: {sorted(kinds)} in the backbone, D of '
                          f'{sorted(steps)} in all. Give them one.')
     of_backbone = Unfolding(*kinds.pop())
     if isinstance(head.neuron, IntegerNode):
         return of_backbone, Unfolding(head.neuron.D, head.neuron.norm)
     return of_backbone, of_backbone if backbone.emits_spikes else None
+
+
+def _check_neurons(nodes: Dict[str, SpikingNode]) -> None:
+    if not any(node.emits_integers for node in nodes.values()):
+        raise ValueError('spike_driven: the network has no neurons that emit integers, as ILIFNode and SFANode do; '
+                         'its spikes are binary as they are.')
+    for path, node in nodes.items():
+        if not isinstance(node, IntegerNode):
+            raise ValueError(f'spike_driven: {path} ({type(node).__name__}) emits no integers as the other neurons do; '
+                             'give all of them one type.')
+
+
+def _check_layers(backbone: nn.Module, head: nn.Module) -> None:
+    for path, module in backbone.named_modules():
+        if isinstance(module, TokenQKAttention):
+            raise ValueError(f'spike_driven: backbone.{path} multiplies two integers before a convolution reads '
+                             'them, which binary spikes cannot do.')
+    if isinstance(backbone, SEWDVSNet):
+        raise ValueError('spike_driven: SEWDVSNet takes the largest of sums of integers (its max-pools after ADD), '
+                         'which their spikes do not have step by step.')
+    if not hasattr(backbone, 'emits_spikes') or not hasattr(head, 'unfolding'):
+        raise ValueError(f'spike_driven: {type(backbone).__name__} with {type(head).__name__} does not say how it '
+                         'reads spikes. A backbone of SpikingConvUnits says by emits_spikes whether its outputs are '
+                         'spikes or currents; a head is a SpikingLinearHead.')
