@@ -61,9 +61,8 @@ def set_spike_driven(model: nn.Module, unfolded: bool) -> None:
     Raises:
         ValueError: If they cannot be unfolded; the message names the layer and says why.
     """
-    backbone, head = model.backbone, model.head
     unfoldings = unfoldings_of(model) if unfolded else (None, None)
-    for part, unfolding in zip((backbone, head), unfoldings):
+    for part, unfolding in zip((model.backbone, model.head), unfoldings):
         unfold_layers(part, unfolding)
     for module in model.modules():
         if isinstance(module, IntegerNode):
@@ -72,6 +71,8 @@ def set_spike_driven(model: nn.Module, unfolded: bool) -> None:
 
 def unfoldings_of(model: nn.Module) -> Tuple[Unfolding, Optional[Unfolding]]:
     """How the layers of the backbone and of the head read spikes; see :func:`set_spike_driven`."""
+    if not hasattr(model, 'backbone') or not hasattr(model, 'head'):
+        raise ValueError(f'spike_driven: {type(model).__name__} is no classifier with a backbone and a head.')
     backbone, head = model.backbone, model.head
     nodes = {path: module for path, module in model.named_modules() if isinstance(module, SpikingNode)}
     _check_neurons(nodes)

@@ -121,17 +121,22 @@ def test_unfolded_network_streams_copies_and_joins_its_norms():
         torch.testing.assert_close(network(frames), want, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize('name', ['ESpikeFormer', 'MaxFormer-small'])
-def test_exported_network_is_the_unfolded_one(name):
-    model = build(name, SFA).float()
-    deployed, x = Deployed(model, normalise=False), images(2).float()
+def test_exported_network_is_the_unfolded_one():
+    model = MODELS.build(tiny_student(neuron=dict(ILIF, D=2), widths=(8, ), T=1)).eval()
+    deployed, x = Deployed(model, normalise=False), torch.randn(2, 1, 8, 8) * 3
     assert all(deployed.model.get_submodule(path).spike_driven for path in deployed.neurons)
     assert not any(module.spike_driven for module in model.modules() if isinstance(module, SpikingNode))
-    program = to_program(deployed, (2, 32, 32))
-    assert check(deployed, program_runner(program_to_bytes(program)), x).difference < 1e-3
-    assert check(deployed, onnx_runner(to_onnx(program).SerializeToString()), x).difference < 1e-3
+    program = to_program(deployed, (1, 8, 8), batch_size=2)
+    for runner in (program_runner(program_to_bytes(program)), onnx_runner(to_onnx(program).SerializeToString())):
+        assert check(deployed, runner, x).firing_rate > 0  # or an error, if logits differ
     with pytest.raises(ValueError, match='NIR cannot hold .*: a neuron that sums up the currents of D steps'):
-        to_nir(deployed, (2, 32, 32))
+        to_nir(deployed, (1, 8, 8))
+
+
+def test_unfolded_attention_is_exported():
+    deployed = Deployed(build('Spikingformer').float(), normalise=False)
+    program = to_program(deployed, (2, 8, 8), batch_size=2)
+    assert check(deployed, program_runner(program_to_bytes(program)), torch.randn(2, 2, 8, 8) * 2).firing_rate > 0
 
 
 @pytest.mark.parametrize('cfg, message', [
