@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from ..models.data_preprocessor import ClsDataPreprocessor, EventDataPreprocessor
 from ..models.neurons import BaseNode, SpikingNode
-from ..models.unfolding import has_integers, spike_driven
+from ..models.unfolding import has_integers, set_spike_driven
 
 
 class InferenceNode(nn.Module):
@@ -94,8 +94,10 @@ class Deployed(nn.Module):
     def __init__(self, model: nn.Module, normalise: bool = True) -> None:
         super().__init__()
         self.preprocessing = Preprocessing(model.data_preprocessor) if normalise else nn.Identity()
-        # Its integers, if there are any, are unfolded into the binary spikes that a device sends.
-        self.model = spike_driven(model.eval()) if has_integers(model) else copy.deepcopy(model)
+        self.model = copy.deepcopy(model)
+        if has_integers(model):  # unfolded into the binary spikes that a device sends
+            set_spike_driven(self.model, True)
+            self.model.spike_driven = True  # also after eval()
         nodes = {path: module for path, module in self.model.named_modules() if isinstance(module, SpikingNode)}
         for path, node in nodes.items():
             # A neuron with steps of its own stays as it is.
