@@ -1,4 +1,4 @@
-"""Numbers recorded from the authors' code (``tests/data/golden``), in double precision.
+"""Numbers recorded from the authors' code (``tests/data/golden`` and ``golden2``), in double precision.
 
 They were recorded in single precision. Compared in it, a verdict would depend on the order in which a processor adds:
 a membrane next to the threshold spikes or not, and everything after it changes.
@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from bkdsnn.models import SpikingClassifier
-from bkdsnn.models.neurons import BaseNode
+from bkdsnn.models.neurons import SpikingNode
 from bkdsnn.utils import official_keys
 
-ROOT = Path(__file__).parent / 'data' / 'golden'
+ROOTS = [Path(__file__).parent / 'data' / name for name in ('golden', 'golden2')]
 
 IF = dict(type='IFNode', v_threshold=1.0, v_reset=0.0, detach_reset=True, surrogate=dict(type='ATan', alpha=2.0))
 LIF = dict(type='LIFNode', tau=2.0, decay_input=True, v_threshold=1.0, v_reset=0.0, detach_reset=True,
@@ -26,9 +26,14 @@ PLIF = dict(type='ParametricLIFNode', tau=2.0, decay_input=True, v_threshold=1.0
             surrogate=dict(type='ATan', alpha=2.0))
 
 
+def path_of(file):
+    """Where a file lies."""
+    return next(root / file for root in ROOTS if (root / file).is_file())
+
+
 def load(name, case=None, dtype=torch.float64):
     """Arrays of a file as tensors, floats in ``dtype`` (strings stay arrays); with ``case``, those below ``case/``."""
-    with np.load(ROOT / f'{name}.npz', allow_pickle=False) as data:
+    with np.load(path_of(f'{name}.npz'), allow_pickle=False) as data:
         prefix = f'{case}/' if case else ''
         arrays = {key[len(prefix):]: data[key] for key in data.files if key.startswith(prefix)}
     tensors = {k: v if v.dtype.kind == 'U' else torch.from_numpy(np.asarray(v)) for k, v in arrays.items()}
@@ -42,7 +47,7 @@ def cases(name):
 
 def recipe_weights(name):
     """Weights of a whole net as the authors' had them, in single precision, generated from its keys."""
-    recipe = json.loads((ROOT / f'{name}.keys.json').read_text())
+    recipe = json.loads(path_of(f'{name}.keys.json').read_text())
     weights = {}
     for entry in recipe['entries']:
         key, shape, rule, scale = entry['key'], entry['shape'], entry['rule'], entry['scale']
@@ -88,11 +93,11 @@ def recorded_spikes(model, sequence=''):
     spikes = []
 
     def record(as_sequence, module, inputs, output):
-        output = output.detach()
+        output = module.integers(output.detach()) if module.emits_integers else output.detach()
         spikes.append(output.flatten(3).mT if as_sequence else output)
 
     handles = [module.register_forward_hook(partial(record, bool(sequence) and sequence in name))
-               for name, module in model.named_modules() if isinstance(module, BaseNode)]
+               for name, module in model.named_modules() if isinstance(module, SpikingNode)]
     yield spikes
     for handle in handles:
         handle.remove()

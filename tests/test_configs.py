@@ -119,7 +119,9 @@ SMALL_ARCH = dict(
     Spikingformer=dict(depth=1, channels=16, num_heads=2, patch_size=4),
     Spikformer=dict(depth=1, channels=16, num_heads=2, patch_size=4),
     QKFormer=dict(depths=(1, 1, 1), channels=16, num_heads=2, patch_size=4),
-    MetaSpikeFormer=dict(channels=(8, 8, 8, 16, 16), depths=(1, ) * 5, num_heads=2))
+    MetaSpikeFormer=dict(channels=(8, 8, 8, 16, 16), depths=(1, ) * 5, num_heads=2),
+    ESpikeFormer=dict(channels=(8, 8, 8, 16, 16), depths=(1, ) * 5, num_heads=2, kind='separable'),
+    MaxFormer=dict(depths=(1, 1, 1), channels=16, num_heads=2, kernel_sizes=(None, 3), patch_size=4))
 
 
 def shrink(network):
@@ -136,10 +138,13 @@ ONE_OF_EACH = {
     'QKFormer': 'qkformer-10-384-t4{}_4xb48-310e_in1k',
     'MetaSpikeFormer': 'meta-spikeformer-8-384-t4{}_4xb48-310e_in1k',
     'Spikingformer on events': 'spikingformer-2-256-t4{}_1xb16-106e_cifar10-dvs',
+    'ESpikeFormer': 'e-spikeformer-s-t1{}_8xb256-200e_in1k',
+    'MaxFormer': 'maxformer-4-384-t4{}_1xb64-410e_cifar10',
 }
 TEACHERS = {'SEWResNet': '_resnet18', 'Spikformer': '_vit-small', 'Spikingformer': '_vit-small',
             'SEWDVSNet': '_sew-dvs-net-t16', 'QKFormer': '_vit-base', 'MetaSpikeFormer': '_vit-base',
-            'Spikingformer on events': '_spikingformer-2-256-t16'}
+            'Spikingformer on events': '_spikingformer-2-256-t16', 'ESpikeFormer': '_vit-base',
+            'MaxFormer': '_vit-small'}
 TINY_VIT = 'test_vit'  # timm's own, 160 pixels
 
 

@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from bkdsnn.models.distillers import Distiller
 from bkdsnn.models.layers.compress import compress_spikes_in
-from bkdsnn.models.neurons import BaseNode
+from bkdsnn.models.neurons import SpikingNode
 
 from .live_storages import LiveStorages, StorageLog
 from .untrained import Shape, build_untrained, build_wrapper, is_mixed, norms_apart, training_shape
@@ -96,7 +96,7 @@ class MemoryPlanner:
         """
         student = self._student()
         compress_spikes_in(student)
-        nodes = [module for module in student.modules() if isinstance(module, BaseNode)]
+        nodes = [module for module in student.modules() if isinstance(module, SpikingNode)]
         backends = [node.backend for node in nodes]
         for node in nodes:  # compiling would take longer than the pass
             node.backend = 'eager'

@@ -11,3 +11,4 @@ from .losses import *  # noqa: F401,F403
 from .neurons import *  # noqa: F401,F403
 from .streaming import Stream  # noqa: F401
 from .teachers import *  # noqa: F401,F403
+from .unfolding import set_spike_driven, spike_driven  # noqa: F401

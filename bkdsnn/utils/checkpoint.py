@@ -148,6 +148,8 @@ def fit_weights(model: nn.Module, weights: Dict[str, Tensor], complaint: str, wa
         ValueError: If keys or shapes are not the model's; the message lists them.
     """
     own = model.state_dict()
+    # What neurons say of themselves, which weights of other code do not have; where it is there, it is checked.
+    weights = {**{key: value for key, value in own.items() if key.endswith('_extra_state')}, **weights}
     missing, unexpected = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     shapes = [f'{k} ({tuple(weights[k].shape)} in the file, {tuple(own[k].shape)} in the model)'
               for k in own.keys() & weights.keys() if weights[k].shape != own[k].shape]

@@ -158,7 +158,7 @@ def test_other_families_and_foreign_files_are_named(tmp_path):
     done = convert(tmp_path, golden.recipe_weights('spikingformer_imagenet'), arch='sew_resnet')
     assert done.returncode == 1 and 'not of a sew_resnet' in done.stderr
     done = convert(tmp_path, golden.recipe_weights('mixed_former.dist'))
-    assert done.returncode == 1 and 'of no network that is known here: sew_resnet' in done.stderr
+    assert done.returncode == 1 and 'of no network that is known here: max_resnet' in done.stderr
 
 
 @pytest.mark.parametrize('name', [*NETS, *PUBLIC])

@@ -6,7 +6,14 @@ from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
-from ..layers import SpikingConvUnit, SpikingMLP, SpikingSelfAttention, SpikingTransformerBlock, static_or_events
+from ..layers import (
+    SpikingConvUnit,
+    SpikingMLP,
+    SpikingSelfAttention,
+    SpikingTransformerBlock,
+    attention_neuron,
+    static_or_events,
+)
 from .arguments import check_time_steps, parse_arch, parse_out_indices
 
 
@@ -26,7 +33,7 @@ class TokenQKAttention(nn.Module):
             raise ValueError(f'TokenQKAttention: {channels} channels cannot be split into {num_heads} heads.')
         self.num_heads = num_heads
         self.query, self.key = (SpikingConvUnit(channels, channels, 1, neuron=neuron, norm=norm) for _ in range(2))
-        self.attention_neuron = MODELS.build(dict(neuron, v_threshold=0.5))
+        self.attention_neuron = attention_neuron(neuron)
         self.project = SpikingConvUnit(channels, channels, 1, neuron=neuron, norm=norm, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -106,7 +113,7 @@ class QKFormer(BaseModule):
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         arch = parse_arch('QKFormer', arch, self.arch_settings)
-        check_time_steps('QKFormer', T)
+        check_time_steps('QKFormer', T, neuron)
         channels, heads, self.patch_size = arch['channels'], arch['num_heads'], arch['patch_size']
         if self.patch_size not in self.pools or channels % 8 or len(arch['depths']) != 3:
             raise ValueError(f'QKFormer: arch={dict(arch)} needs three depths, channels that are a multiple of 8, and '

@@ -32,13 +32,18 @@ def attend(q: Tensor, k: Tensor, v: Tensor, num_heads: int, scale: float) -> Ten
     return (out * scale).reshape(shape)
 
 
+def attention_neuron(neuron: dict) -> nn.Module:
+    """The neuron on an attention's result: with a threshold of 0.5, if its config has one."""
+    return MODELS.build(dict(neuron, v_threshold=0.5) if 'v_threshold' in neuron else neuron)
+
+
 class SpikingSelfAttention(nn.Module):
     """Self-attention of spikes (SSA): no softmax, a constant scale, and a neuron on the result.
 
     Args:
         channels: Channels of the input, a multiple of ``num_heads``.
         num_heads: Heads.
-        neuron: Config of the neurons; the one on the result has a threshold of 0.5.
+        neuron: Config of the neurons; the one on the result has a threshold of 0.5, see :func:`attention_neuron`.
         norm: Config of the norm layers.
         spike_first: The input are currents, which a neuron turns into spikes, and so is the output (Spikingformer);
             otherwise both are spikes (Spikformer).
@@ -61,15 +66,16 @@ class SpikingSelfAttention(nn.Module):
         self.input_neuron = MODELS.build(neuron) if spike_first else nn.Identity()
         self.query, self.key, self.value = (
             self.unit(channels, channels, 1, neuron=neuron, norm=norm, bias=qkv_bias) for _ in range(3))
-        self.compressor = None
-        self.attention_neuron = MODELS.build(dict(neuron, v_threshold=0.5))
+        self.compressor, self.unfolding = None, None
+        self.attention_neuron = attention_neuron(neuron)
         self.project = self.unit(channels, channels, 1, neuron=None if spike_first else neuron, norm=norm,
                                  bias=project_bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(T, B, C, H, W) to the same shape."""
         x = self.input_neuron(x)
-        layer = partial(attend, num_heads=self.num_heads, scale=self.scale)
+        layer = partial(attend if self.unfolding is None else self.unfolding.attend, num_heads=self.num_heads,
+                        scale=self.scale)
         spikes = self.query(x), self.key(x), self.value(x)
         out = layer(*spikes) if self.compressor is None else self.compressor(layer, *spikes)
         return self.project(self.attention_neuron(out))

@@ -1,7 +1,8 @@
 """Distillation losses, one method per file."""
 from .base import DistillLoss, LogitsLoss
 from .bkd_loss import BKDLoss
+from .hard_kd_loss import HardLogitsKDLoss
 from .kd_loss import LogitsKDLoss
 from .wsld_loss import WSLDLoss
 
-__all__ = ['BKDLoss', 'DistillLoss', 'LogitsKDLoss', 'LogitsLoss', 'WSLDLoss']
+__all__ = ['BKDLoss', 'DistillLoss', 'HardLogitsKDLoss', 'LogitsKDLoss', 'LogitsLoss', 'WSLDLoss']
