@@ -57,7 +57,7 @@ def _reason(error: Exception) -> str:
     text = str(error) or type(error).__name__
     if name := re.search(r'GLOBAL (\S+)', text):
         return f'it names {name[1]}, which is neither a tensor nor plain data'
-    said = re.search(r'WeightsUnpickler error: (.*)', text) or re.match(r'(?:Weights only load failed\. )?(.*)', text)
+    said = re.search(r'WeightsUnpickler error:\s*(.*)', text) or re.match(r'(?:Weights only load failed\. )?(.*)', text)
     return re.split(r'\. |\.$', said[1])[0]
 
 
