@@ -1,11 +1,12 @@
 """No file runs code, whichever way it is opened, and honest files are read as before."""
 import argparse
 import collections
+import copy
 import json
 import pickle
 import zipfile
+import zlib
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,14 +17,12 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import get_torch_safe_globals, load_checkpoint
 
 import attacks
-import bkdsnn
-from bkdsnn import SpikingInferencer, init_model
-from bkdsnn.apis.evaluate import evaluate
+from bkdsnn import SpikingInferencer
 from bkdsnn.datasets import CIFAR10, EventFolder
-from bkdsnn.datasets.event_files import read_events
+from bkdsnn.datasets.sample_cache import SampleCache
 from bkdsnn.export.command import load_student
 from bkdsnn.models import FrozenTeacher
-from bkdsnn.utils.checkpoint import check_resumable, load_file, load_weights, weights_of
+from bkdsnn.utils.checkpoint import check_resumable, load_file, load_weights
 from bkdsnn.utils.config_text import parse_config
 from helpers import DEMO, demo_config, run_tool
 
@@ -251,3 +250,63 @@ def test_what_others_allowed_pytorch_to_read_is_not_allowed_here(tmp_path, code,
             load_file(path)
         assert set(torch.serialization.get_safe_globals()) >= {getattr, exec}
     assert not mark.exists()
+
+
+def test_the_tools_run_no_code_either(tmp_path, code, mark, runner, honest):
+    """Trained on from a checkpoint that brings a config; tested with one that brings a function."""
+    cfg = Config(copy.deepcopy(runner.cfg.to_dict()))
+    cfg.merge_from_dict({'work_dir': str(tmp_path / 'work'), 'train_cfg.max_epochs': 2})
+    cfg.dump(str(tmp_path / 'plain.py'))
+    content = load_file(honest)
+    content['meta'].update(config=code, cfg=code)
+    torch.save(content, tmp_path / 'text.pth')
+    done = run_tool('tools/train.py', tmp_path / 'plain.py', '--resume', tmp_path / 'text.pth')
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / 'work' / 'epoch_2.pth').is_file()
+    evil = attacks.write('exec_by_getattr_self', content, tmp_path, code)
+    done = run_tool('tools/test.py', tmp_path / 'plain.py', evil)
+    assert done.returncode == 1 and 'exec_by_getattr_self.pth' in done.stderr and 'cannot be read' in done.stderr
+    assert not mark.exists()
+
+
+def test_recordings_and_images_run_no_code(tmp_path, code, mark):
+    folder = tmp_path / 'data' / 'test' / 'cat'
+    folder.mkdir(parents=True)
+    np.save(folder / 'a.npy', np.array([attacks.Call(exec, code)], object), allow_pickle=True)
+    with open(folder / 'b.npy', 'wb') as file:
+        pickle.dump(attacks.Call(exec, code), file)
+    np.savez(folder / 'c.npz', x=np.array([attacks.Call(exec, code)], object))
+    (folder / 'c.npz').rename(folder / 'c.npy')
+    dataset = EventFolder(str(tmp_path / 'data'), 'test', (10, 10))
+    for i in range(3):
+        with pytest.raises(OSError, match=r'[abc]\.npy cannot be read'):
+            dataset.read_events(dataset.get_data_info(i))
+    inferencer = SpikingInferencer('demo/events_plain')
+    assert all('cannot be read' in result['error'] for result in inferencer([str(path) for path in folder.iterdir()]))
+    for name in ('data_batch_1', 'data_batch_2', 'data_batch_3', 'data_batch_4', 'data_batch_5', 'test_batch'):
+        path = tmp_path / 'cifar-10-batches-py' / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(pickle.dumps(dict(labels=[0], data=array('V8', '|', *FIELD, 8, 1, 0)), 2))
+    with pytest.raises(ValueError, match="test_batch is damaged .* arrays of 'V8'"):
+        CIFAR10(str(tmp_path), 'test')
+    for name in ('test_batch', ):
+        (path.parent / name).write_bytes(pickle.dumps(attacks.State(np.ndarray, ((1, ), ), (None, dict(x=exec))), 2))
+    with pytest.raises(ValueError, match='test_batch is damaged .* names .*exec'):
+        CIFAR10(str(tmp_path), 'test')
+    assert not mark.exists()
+
+
+def test_a_cached_sample_runs_no_code(tmp_path, code, mark):
+    """One that is foreign is made anew."""
+    cache = SampleCache(str(tmp_path), 'Set', 'steps')
+    made = np.arange(3)
+    assert np.array_equal(cache.get('a', None, lambda: made), made)
+    (entry, ) = cache.folder.iterdir()
+    line = json.loads(entry.read_bytes().split(b'\n')[1])
+    content = np.zeros(8, np.uint8).tobytes()
+    for layout in ([['', 'O', 'O', [1]]], [['', 'O,i8', 'i8,O', [1]]], [['', 'int64', 'int64', [-1]]]):
+        text = json.dumps(dict(line, layout=layout, crc=zlib.crc32(content))).encode()
+        entry.write_bytes(b'%08x\n%s\n' % (zlib.crc32(text), text) + content)
+        assert np.array_equal(cache.get('a', None, lambda: made), made)
+    entry.write_bytes(pickle.dumps(attacks.Call(exec, code)))
+    assert np.array_equal(cache.get('a', None, lambda: made), made) and not mark.exists()

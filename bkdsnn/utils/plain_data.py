@@ -1,9 +1,9 @@
 """What checkpoints hold beside tensors, made of plain data alone.
 
-A pickle says which functions are called with what. NumPy's own ones believe it about types and memory, mmengine's history
+A pickle says which functions are called with what. NumPy's own believe it about types and memory, mmengine's history
 buffers take methods from it, and ``getattr``, which their pickles name, leads from any function to all others. So the
-names that a pickle may use stand for the functions and classes of this file, which keep what it says;
-:func:`plain` then makes arrays and buffers of that.
+names that a pickle may use stand for functions and classes of this file, which keep what it says; :func:`plain` then
+makes arrays and buffers of that.
 """
 import argparse
 import re

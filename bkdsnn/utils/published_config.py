@@ -30,15 +30,16 @@ PROGRAMS = ('_base_', 'custom_imports')
 # File backends other than the local one import what their arguments say.
 BACKENDS = ('backend_args', 'file_client_args')
 LOCAL = (None, {}, dict(backend='local'))
-# The libraries' modules whose parts are made of arrays and of each other, and those inside that load what they are told.
+# The libraries' modules whose parts are made of arrays and of each other; and of these, those that load what they are
+# told to.
 LIBRARIES = ('bkdsnn', 'mmcv', 'mmengine', 'mmpretrain', 'torch', 'torchvision')
 OPEN = ('bkdsnn.models.', 'bkdsnn.datasets.', 'torch.nn.', 'mmcv.cnn.bricks.', 'mmcv.transforms.', 'mmengine.dataset.',
         'mmengine.model.base_model.', 'mmengine.utils.dl_utils.parrots_wrapper', 'mmpretrain.models.backbones.',
         'mmpretrain.models.necks.', 'mmpretrain.models.heads.', 'mmpretrain.models.losses.',
         'mmpretrain.models.classifiers.image', 'mmpretrain.models.classifiers.timm',
-        'mmpretrain.models.utils.attention', 'mmpretrain.models.utils.batch_augments.', 'mmpretrain.models.utils.data_preprocessor',
-        'mmpretrain.models.utils.norm', 'mmpretrain.datasets.transforms.', 'mmpretrain.datasets.custom',
-        'mmpretrain.datasets.imagenet')
+        'mmpretrain.models.utils.attention', 'mmpretrain.models.utils.batch_augments.',
+        'mmpretrain.models.utils.data_preprocessor', 'mmpretrain.models.utils.norm', 'mmpretrain.datasets.transforms.',
+        'mmpretrain.datasets.custom', 'mmpretrain.datasets.imagenet')
 CLOSED = ('bkdsnn.models.teachers.', 'bkdsnn.models.distillers.', 'mmpretrain.models.backbones.timm_backbone',
           'mmpretrain.models.heads.vqa_head')
 
@@ -59,10 +60,11 @@ def read_config(text: str, file: str) -> Config:
             raise ValueError('it has no model')
         kept = {key: _without(found[key], LEFT_OUT) for key in (*ROOTS, *VALUES) if found.get(key) is not None}
         if 'student' in kept['model']:  # the teacher is no part of the network, and would be loaded
-            kept['model'] = {key: value for key, value in kept['model'].items() if key in ('student', 'data_preprocessor')}
+            kept['model'] = {key: kept['model'].get(key) for key in ('student', 'data_preprocessor')}
         _check_no_program(found, 'it')
+        scope = _known_scope(kept, 'default_scope', 'default_scope', 'bkdsnn')
         for key, registry in ROOTS.items():
-            _check(kept.get(key), key, registry, kept.get('default_scope', 'bkdsnn'))
+            _check(kept.get(key), key, registry, scope)
         return Config(kept)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f'the config inside {file!r} is not built: {error}. If you trust the file, give a config of '
@@ -79,9 +81,7 @@ def _check(node: Any, path: str, registry: Optional[Registry], scope: str) -> No
     """Check all components below a key; ``registry`` is where they are looked up, ``None`` where there can be none."""
     if isinstance(node, dict):
         _check_no_program(node, path)
-        scope = node.get('_scope_', scope)
-        if scope not in SCOPES:
-            raise ValueError(f'{path} names the scope {scope!r}, and only {", ".join(SCOPES)} are known')
+        scope = _known_scope(node, '_scope_', f'{path}._scope_', scope)
         if 'type' in node:
             _check_component(node['type'], f'{path}.type', registry, scope)
         for key, value in node.items():
@@ -92,6 +92,13 @@ def _check(node: Any, path: str, registry: Optional[Registry], scope: str) -> No
             _check(value, f'{path}[{i}]', registry, scope)
     elif isinstance(node, str) and registry not in (None, ours.DATASETS):
         _check_text(node, path)
+
+
+def _known_scope(node: dict, key: str, path: str, default: str) -> str:
+    scope = node.get(key, default)
+    if scope not in SCOPES:
+        raise ValueError(f'{path}={scope!r} is none of the scopes {", ".join(SCOPES)}')
+    return scope
 
 
 def _check_text(text: str, path: str) -> None:
@@ -133,7 +140,8 @@ def _registered(name: str, registry: Registry, scope: str) -> Optional[Callable]
     root = registry
     while root.parent is not None:
         root = root.parent
-    place = root if (prefix or scope) == root.scope else root.children.get(prefix or scope, None if prefix else registry)
+    place = root.children.get(prefix or scope, None if prefix else registry)
+    place = root if (prefix or scope) == root.scope else place
     while place is not None:
         place.import_from_location()
         if name in place.module_dict:

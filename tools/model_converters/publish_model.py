@@ -60,8 +60,8 @@ def write_published(checkpoint: dict, cfg: Config, out_file: str) -> str:
         state_dict=weights_of(checkpoint),
         meta=dict(config_json=json.dumps(cfg.to_dict()), dataset_meta=meta.get('dataset_meta', {}),
                   bkdsnn_version=bkdsnn.__version__))
-    stem, suffix = osp.splitext(out_file)
-    suffix = suffix if suffix in SUFFIXES else SUFFIXES[0]
+    suffix = next((suffix for suffix in SUFFIXES if out_file.endswith(suffix)), SUFFIXES[0])
+    stem = out_file.removesuffix(suffix)
     partial = f'{stem}.partial{suffix}'
     save_file(published, partial)
     final = f'{stem}-{sha256(partial)[:8]}{suffix}'
