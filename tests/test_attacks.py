@@ -221,6 +221,18 @@ def test_what_describes_no_numbers_is_refused(tmp_path, value, words):
         load_file(str(tmp_path / 'x.pth'))
 
 
+@pytest.mark.parametrize('taken', [np.dtype, np.ndarray, HistoryBuffer])
+def test_what_takes_another_class_is_checked_too(tmp_path, taken):
+    """PyTorch sets any attribute of what was rebuilt, also its class."""
+    dtype = attacks.by_rebuilding(argparse.Namespace, argparse.Namespace)
+    dtype.args = (*dtype.args[:3], dict(code='O8', state=None, __class__=taken))
+    value = dtype if taken is not np.dtype else attacks.State(
+        np._core.multiarray._reconstruct, (np.ndarray, (0, ), b'b'), (1, (1, ), dtype, False, b'\0' * 8))
+    torch.save(dict(state_dict={}, x=value), tmp_path / 'x.pth')
+    with pytest.raises(ValueError, match="cannot be read: it holds (arrays of 'O8'|an array|a history buffer)"):
+        load_file(str(tmp_path / 'x.pth'))
+
+
 def test_a_history_buffer_brings_neither_methods_nor_attributes(tmp_path):
     state = dict(HistoryBuffer([1.], [1]).__getstate__(), mean=set, __deepcopy__=set)
     state['statistics_methods'] = dict(state['statistics_methods'], mean=HistoryBuffer.max, worse=HistoryBuffer.min)

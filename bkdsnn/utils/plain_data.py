@@ -26,23 +26,29 @@ LEAVES = (type(None), bool, int, float, complex, str, bytes, bytearray, torch.Si
 CONTAINERS = (dict, OrderedDict, Counter)
 
 
+# A pickle can make each of these without calling it, so what it says is checked where it is used.
 class DtypeState:
     """A NumPy type as its pickle describes it."""
 
+    code, state = None, None
+
     def __init__(self, code: str, *_) -> None:
-        if not (isinstance(code, str) and CODE.fullmatch(code)):
-            raise UnpicklingError(f'it holds arrays of {code!r}')
-        self.code, self.order = code, '='
+        self.code = code
 
     def __setstate__(self, state: tuple) -> None:
-        _, order, *structure = state
-        if order not in ('<', '>', '=', '|') or any(part is not None for part in structure[:3]):
-            raise UnpicklingError(f'it holds arrays of {self.code!r} with fields')
-        self.order = order
+        self.state = state
 
     def made(self) -> np.dtype:
-        """The type."""
-        return np.dtype(self.code).newbyteorder(self.order)
+        """The type.
+
+        Raises:
+            UnpicklingError: If it is none of booleans, numbers and text, or has fields.
+        """
+        _, order, *structure = self.state or (3, '=')
+        if not (isinstance(self.code, str) and CODE.fullmatch(self.code)) or order not in ('<', '>', '=', '|') or any(
+                part is not None for part in structure[:3]):
+            raise UnpicklingError(f'it holds arrays of {self.code!r}' + (' with fields' if any(structure[:3]) else ''))
+        return np.dtype(self.code).newbyteorder(order)
 
 
 class ArrayState:

@@ -113,7 +113,7 @@ def _check_text(text: str, path: str) -> None:
         return
     # A folder without an __init__ runs nothing, but what is in it would.
     if (dot and (is_imported or spec)) or (spec and spec.origin):
-        raise ValueError(f'{path}={text!r} names something that can be imported')
+        raise ValueError(f'{path}={text!r} names something that can be imported here, in the module {module}')
 
 
 def _check_no_program(node: dict, path: str) -> None:

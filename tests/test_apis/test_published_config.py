@@ -10,13 +10,14 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS
+from mmengine.runner import load_checkpoint
 from safetensors.torch import save_file as save
 from sklearn.datasets import load_digits
 
 import attacks
 from bkdsnn import SpikingInferencer, init_model
 from bkdsnn.apis.evaluate import build_loader
-from bkdsnn.models import SpikingClassifier
+from bkdsnn.models import FrozenTeacher, SpikingClassifier
 from bkdsnn.registry import MODELS, TRANSFORMS
 from bkdsnn.utils.checkpoint import load_file, save_file
 from bkdsnn.utils.published_config import read_config
@@ -227,6 +228,8 @@ def test_safetensors_hold_what_pth_holds(tmp_path):
     models = [init_model(None, str(tmp_path / f'net{suffix}')) for suffix in ('.pth', '.safetensors')]
     assert models[0].dataset_meta == models[1].dataset_meta == dict(classes=tuple('0123456789'))
     assert models[0].cfg.to_dict() == models[1].cfg.to_dict()
+    load_checkpoint(models[0], str(tmp_path / 'net.safetensors'), strict=True)  # as load_from does
+    FrozenTeacher(CONFIG['model'], str(tmp_path / 'net.safetensors'))
     image = load_digits().images[1796]
     for source in models[1], str(tmp_path / 'net.safetensors'):
         assert SpikingInferencer(source)(image.astype('uint8') * 15)[0]['pred_class'] == '8'
