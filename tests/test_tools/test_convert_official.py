@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import golden
 from bkdsnn import init_model
@@ -53,9 +54,9 @@ def convert(tmp_path, contents, *options, arch='auto'):
     return run_tool(CONVERTER, tmp_path / 'official.pth', tmp_path / 'ours.pth', '--arch', arch, *options)
 
 
-def logits_of(tmp_path, name):
+def logits_of(tmp_path, name, suffix='.pth'):
     case = golden.load(name)
-    model = init_model(None, str(tmp_path / 'ours.pth')).double()
+    model = init_model(None, str(tmp_path / f'ours{suffix}')).double()
     with torch.no_grad():
         return model(case['in/x']).mean(0), case['out/eval/logits']
 
@@ -78,6 +79,13 @@ def test_every_network_converts_and_gives_the_recorded_logits(name, tmp_path):
         assert 'LIFNode: tau=2.0' in done.stdout and 'alpha' in done.stdout
         backbone = init_model(None, str(tmp_path / 'ours.pth')).cfg.model.backbone
         assert backbone.T == 4 and backbone.neuron.to_dict() == golden.LIF
+
+
+def test_safetensors_convert_to_safetensors(tmp_path):
+    save_file(golden.recipe_weights('sew_resnet18'), tmp_path / 'official.safetensors')
+    done = run_tool(CONVERTER, tmp_path / 'official.safetensors', tmp_path / 'ours.safetensors')
+    assert done.returncode == 0, done.stderr
+    torch.testing.assert_close(*logits_of(tmp_path, 'sew_resnet18', '.safetensors'), rtol=1e-5, atol=1e-5)
 
 
 def test_keys_of_spikingjellys_own_networks_convert(tmp_path):
