@@ -3,6 +3,7 @@
 There is no second definition: ``charge`` is traced, whatever it is, and fused by ``torch.compile`` into C++ on a CPU
 and Triton on a GPU.
 """
+import errno
 import platform
 import shlex
 import subprocess
@@ -24,6 +25,8 @@ OPTIONS = {'cpp.min_chunk_size': 1, 'cpp.dynamic_threads': True}
 # What a step may do besides operations on each number by itself: look at the axes of time, and make constants.
 OTHER_OPERATIONS = {'unbind', 'copy_', 'detach', 'alias', 'clone', '_to_copy', 'lift_fresh_copy', 'sym_size', 'full',
                     'full_like', 'zeros_like', 'ones_like', 'scalar_tensor'}
+# How PyTorch says without a class of its own that memory ran out: allocators of CPUs, CUDA's driver and libraries.
+MEMORY_SIGNS = ('DefaultCPUAllocator', 'CUDA error: out of memory', 'STATUS_ALLOC_FAILED')
 _problems = {}  # by device type: why nothing can be compiled, or None
 _kernels = {}  # by all that the code of one depends on
 
@@ -73,6 +76,18 @@ def _compiler_has_all_instructions() -> bool:
         return False
 
 
+def find_memory_error(error: Optional[BaseException]) -> Optional[BaseException]:
+    """The error that memory ran out, of the device or the machine, where that is what another one came from."""
+    found = None
+    while error is not None:
+        if (isinstance(error, (torch.OutOfMemoryError, MemoryError)) or getattr(error, 'errno', None) == errno.ENOMEM
+                or isinstance(error, RuntimeError) and any(sign in str(error) for sign in MEMORY_SIGNS)):
+            found = error
+        # Not its context: that may be an error which somebody has handled, by trying again with a smaller batch.
+        error = getattr(error, 'inner_exception', None) or error.__cause__
+    return found
+
+
 def only_allocates(x: Tensor) -> bool:
     """Whether ``x`` is a fake tensor and no graph is traced from it: kernels then allocate their outputs, no more."""
     if not is_fake(x):
@@ -101,6 +116,8 @@ class Kernel:
             compiled = torch.compile(self.graph, dynamic=True, options=options)
             result = compiled(*tensors)
         except Exception as error:  # compilers raise what they like
+            if memory_error := find_memory_error(error):
+                raise memory_error from None  # which says nothing of the compiler; the next call tries again
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             if not self.may_fall_back:
                 raise RuntimeError(f"Neurons: backend='compile' failed for {self.what}: {reason}. Set backend='eager', "
@@ -145,6 +162,8 @@ def kernel_of(node: nn.Module, is_backward: bool, may_fall_back: bool, x: Tensor
         try:
             graph = trace(node, is_backward, x, grad, affine_dtype, carries)
         except Exception as error:  # whatever the node's code makes of tensors without values
+            if memory_error := find_memory_error(error):
+                raise memory_error from None
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise NotTraceableError(f'{what} cannot be traced: {reason}') from error
         _kernels[key] = Kernel(graph, what, x.device.type, may_fall_back)
