@@ -122,8 +122,8 @@ def main() -> None:
     models: Dict[str, nn.Module] = dict(
         ours=ours(name, T), ours_compressed=ours(name, T, compress_spikes=True),
         ours_channels_last=ours(name, T, compress_spikes=True, channels_last=True), ours_sparse=ours(name, T, **lean),
-        ours_bf16=ours(name, T, **lean), ann=ours(name, 1, dict(type='ANNNeuron')),
-        ann_channels_last=ours(name, 1, dict(type='ANNNeuron'), channels_last=True))
+        ours_bf16=ours(name, T, **lean), ann=ours(name, 1, dict(type='ReLU')),
+        ann_channels_last=ours(name, 1, dict(type='ReLU'), channels_last=True))
     models['spikingjelly'] = peer_of(name, models['ours'])
     for side in ('ours', 'ours_compressed', 'ours_channels_last', 'ours_sparse'):
         compare(side, models[side], models['spikingjelly'], x, labels, T)

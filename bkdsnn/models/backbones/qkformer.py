@@ -6,7 +6,14 @@ from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
-from ..layers import SpikingConvUnit, SpikingMLP, SpikingSelfAttention, SpikingTransformerBlock, static_or_events
+from ..layers import (
+    SpikingConvUnit,
+    SpikingMLP,
+    SpikingSelfAttention,
+    SpikingTransformerBlock,
+    build_attention_neuron,
+    static_or_events,
+)
 from .arguments import check_time_steps, parse_arch, parse_out_indices
 
 
@@ -26,7 +33,7 @@ class TokenQKAttention(nn.Module):
             raise ValueError(f'TokenQKAttention: {channels} channels cannot be split into {num_heads} heads.')
         self.num_heads = num_heads
         self.query, self.key = (SpikingConvUnit(channels, channels, 1, neuron=neuron, norm=norm) for _ in range(2))
-        self.attention_neuron = MODELS.build(dict(neuron, v_threshold=0.5))
+        self.attention_neuron = build_attention_neuron(neuron)
         self.project = SpikingConvUnit(channels, channels, 1, neuron=neuron, norm=norm, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:

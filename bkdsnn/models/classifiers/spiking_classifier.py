@@ -20,7 +20,8 @@ class SpikingClassifier(ImageClassifier):
     :class:`mmpretrain.models.ImageClassifier`; features and logits have time as the outermost axis.
 
     Args:
-        backbone: Config of the spiking backbone, which returns (T, B, C, H, W) maps.
+        backbone: Config of the spiking backbone, which returns (T, B, C, H, W) maps. With ``dict(type='ReLU')`` for
+            neurons, there and in the head, it is an ANN of the same shape.
         head: Config of the head, which returns logits (T, B, K).
         neck: Config of a module between them.
         train_cfg: Batch augmentations, as in mmpretrain.

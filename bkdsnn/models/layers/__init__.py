@@ -1,5 +1,13 @@
 """Layers that spiking backbones are made of."""
-from .attention import DropPath, SpikingMLP, SpikingSelfAttention, SpikingTransformerBlock, attend, drop_path_rates
+from .attention import (
+    DropPath,
+    SpikingMLP,
+    SpikingSelfAttention,
+    SpikingTransformerBlock,
+    attend,
+    build_attention_neuron,
+    drop_path_rates,
+)
 from .connect import SEW_CONNECT
 from .conv_unit import PARTS, SPIKE_FIRST, SpikingConvUnit, static_or_events
 from .fuse import fuse_conv_bn
@@ -12,6 +20,6 @@ from .tokenizer import SpikingTokenizer
 
 __all__ = ['DropPath', 'NormAndPad', 'PARTS', 'SEW_CONNECT', 'SPIKE_FIRST', 'SpikeConv2d', 'SpikingConvUnit',
            'SpikingMLP', 'SpikingSelfAttention', 'SpikingTokenizer', 'SpikingTransformerBlock', 'attend',
-           'build_norm', 'channels_last', 'count_repeats', 'drop_path_rates', 'expand_time',
+           'build_attention_neuron', 'build_norm', 'channels_last', 'count_repeats', 'drop_path_rates', 'expand_time',
            'full_precision', 'fuse_conv_bn', 'over_time', 'skip_zeros_in', 'static_or_events',
            'sync_batch_norm', 'time_mean', 'uniform_per_sample']

@@ -32,6 +32,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor, num_heads: int, scale: float) -> Ten
     return (out * scale).reshape(shape)
 
 
+def build_attention_neuron(neuron: dict) -> nn.Module:
+    """The neuron on what attention gives, with a threshold of 0.5; what has none, such as ``ReLU``, as it is."""
+    return MODELS.build(dict(neuron, v_threshold=0.5) if 'v_threshold' in neuron else neuron)
+
+
 class SpikingSelfAttention(nn.Module):
     """Self-attention of spikes (SSA): no softmax, a constant scale, and a neuron on the result.
 
@@ -62,7 +67,7 @@ class SpikingSelfAttention(nn.Module):
         self.query, self.key, self.value = (
             self.unit(channels, channels, 1, neuron=neuron, norm=norm, bias=qkv_bias) for _ in range(3))
         self.compressor = None
-        self.attention_neuron = MODELS.build(dict(neuron, v_threshold=0.5))
+        self.attention_neuron = build_attention_neuron(neuron)
         self.project = self.unit(channels, channels, 1, neuron=None if spike_first else neuron, norm=norm,
                                  bias=project_bias)
 
