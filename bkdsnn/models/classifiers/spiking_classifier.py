@@ -34,6 +34,8 @@ class SpikingClassifier(ImageClassifier):
         init_cfg: As in mmengine.
     """
 
+    has_time = True  # see has_time_axis
+
     def __init__(self,
                  backbone: dict,
                  head: Optional[dict] = None,

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from bkdsnn.registry import MODELS
 
-from ..layers import time_mean, uniform_per_sample
+from ..layers import full_precision, time_mean, uniform_per_sample
 from .base import DistillLoss
 
 
@@ -23,7 +23,7 @@ def feature_distance(restored: Tensor, teacher: Tensor, reduction: str) -> Tenso
         Scalar: for ``'sum'`` the sum over all but the batch, averaged over the batch (the paper's form); for ``'mean'``
         the mean over everything, which is the former divided by C*H*W.
     """
-    distance = F.mse_loss(restored.float(), teacher.float(), reduction=reduction)
+    distance = F.mse_loss(full_precision(restored), full_precision(teacher), reduction=reduction)
     return distance / restored.shape[0] if reduction == 'sum' else distance
 
 
@@ -103,11 +103,12 @@ class BKDLoss(DistillLoss):
         Returns:
             Scalar.
         """
-        if student.dim() not in (4, 5) or teacher.dim() not in (2, 4, 5):
+        mean, teacher = time_mean(student), time_mean(teacher).detach()
+        if mean.dim() != 4 or teacher.dim() not in (2, 4):
             raise self.shape_error(student, teacher, 'BKDLoss takes a student map (T, B, C, H, W) and a teacher map '
-                                   '(B, C, H, W) or vector (B, C). Hook another module (model.losses.*.student, '
-                                   '.teacher).')
-        aligned, teacher = self.align_student(student), time_mean(teacher).detach()
+                                   "(B, C, H, W) or vector (B, C), such as a ViT's class token, but no tokens (B, N, C). "
+                                   'Hook another module (model.losses.*.student, .teacher).')
+        aligned = self.align(mean)
         if self.rescale:
             teacher = teacher * (aligned.detach().amax() / teacher.amax().clamp(min=1e-12))
         restored = self.restore(self.blur(aligned, mask))

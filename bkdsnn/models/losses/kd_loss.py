@@ -6,14 +6,14 @@ from torch.nn import functional as F
 
 from bkdsnn.registry import MODELS
 
-from ..layers import time_mean
+from ..layers import full_precision
 from .base import LogitsLoss
 
 
 def kd_loss(student_logits: Tensor, teacher_logits: Tensor, tau: float) -> Tensor:
     """``tau^2 * KL(softmax(teacher / tau) || softmax(student / tau))``, the mean over the batch; logits (B, K)."""
-    log_student = F.log_softmax(student_logits.float() / tau, dim=-1)
-    log_teacher = F.log_softmax(teacher_logits.float() / tau, dim=-1)
+    log_student = F.log_softmax(full_precision(student_logits) / tau, dim=-1)
+    log_teacher = F.log_softmax(full_precision(teacher_logits) / tau, dim=-1)
     return tau**2 * F.kl_div(log_student, log_teacher, reduction='batchmean', log_target=True)
 
 
@@ -23,5 +23,4 @@ class LogitsKDLoss(LogitsLoss):
 
     def forward(self, student: Tensor, teacher: Tensor, target: Optional[Tensor] = None) -> Tensor:
         """Weighted loss from logits (T, B, K) or (B, K) of both; ``target`` is not used."""
-        self.check_classes(student, teacher)
-        return self.loss_weight * kd_loss(time_mean(student), time_mean(teacher).detach(), self.tau)
+        return self.loss_weight * kd_loss(*self.mean_logits(student, teacher), self.tau)
