@@ -114,11 +114,7 @@ class Distiller(BaseModel):
             self.student.train(student_mode)
         features = dict(student=student.features, teacher=as_target(teacher.features))
         for side, recorded in features.items():
-            for path, feature in recorded.items():
-                if feature.has_time and feature.shape[1:2] != (1, ):
-                    raise ValueError(f'{self._label(side, losses)}: what the module at {path!r} gives for one sample has '
-                                     f'the shape {tuple(feature.shape)}, not (T, 1, ...): inside a unit, time is part '
-                                     'of the batch. Record the unit, or another module around it.')
+            check_batch_axis(recorded, self._label(side, losses))
         return features
 
     @staticmethod
@@ -199,6 +195,15 @@ class Distiller(BaseModel):
         for name, loss in self.losses.items():
             losses[name] = loss(student[loss.student], teacher[loss.teacher], target=target)
         return losses
+
+
+def check_batch_axis(features: Dict[str, Tensor], owner: str) -> None:
+    """Raise ValueError where features of one sample that have time are not (T, 1, ...)."""
+    for path, feature in features.items():
+        if feature.has_time and feature.shape[1:2] != (1, ):
+            raise ValueError(f'{owner}: what the module at {path!r} gives for one sample has the shape '
+                             f'{tuple(feature.shape)}, not (T, 1, ...): inside a unit, time is part of the batch. '
+                             'Record the unit, or another module around it.')
 
 
 def as_target(features: Dict[str, Tensor]) -> Dict[str, Tensor]:

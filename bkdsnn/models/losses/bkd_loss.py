@@ -106,7 +106,7 @@ class BKDLoss(DistillLoss):
         mean, teacher = time_mean(student), time_mean(teacher).detach()
         if mean.dim() != 4 or teacher.dim() not in (2, 4):
             raise self.shape_error(student, teacher, 'BKDLoss takes a student map (T, B, C, H, W) and a teacher map '
-                                   "(B, C, H, W) or vector (B, C), such as a ViT's class token, but no tokens (B, N, C). "
+                                   "(B, C, H, W) or vector (B, C), such as a ViT's class token; not tokens (B, N, C). "
                                    'Hook another module (model.losses.*.student, .teacher).')
         aligned = self.align(mean)
         if self.rescale:

@@ -21,8 +21,8 @@ class FrozenTeacher(nn.Module):
     """A network in eval mode, without gradients, that takes the student's input and prepares it for itself.
 
     The student's normalisation is undone and the teacher's own applied, in one affine step; then the image is resized
-    where the teacher needs another size. Copying a model that holds a teacher (as EMA does) shares the teacher, which goes
-    to the device of its input, and computes in its precision, in fp32 at least.
+    where the teacher needs another size. Copying a model that holds a teacher (as EMA does) shares the teacher, which
+    goes to the device of its input and computes in its precision, in fp32 at least.
 
     Event frames (B, T, P, H, W) go to a spiking teacher as they are, with its own T. An ANN is used in one of two ways:
     as a :class:`bkdsnn.models.SpikingClassifier` whose neurons are ``dict(type='ReLU')``, which sees each frame by
