@@ -88,8 +88,8 @@ class FeatureRecorder:
         which = self._places[path].calls
         if len(calls) > 1 and which is None:
             raise ValueError(
-                f"{self.owner}: the module at {path!r} runs {len(calls)} times in a forward pass. Name '{path}:last' for "
-                f"its last call, as of a ReLU that a block applies twice, or '{path}:calls' for all of them on a new "
+                f"{self.owner}: the module at {path!r} runs {len(calls)} times in a forward pass. Name '{path}:last' "
+                f"for its last call, as of a ReLU that a block applies twice, or '{path}:calls' for all of them on a new "
                 'first axis, which is time in a network that is a loop over time steps.')
         if which == 'last':
             calls = calls[-1:]
