@@ -89,8 +89,8 @@ class FeatureRecorder:
         if len(calls) > 1 and which is None:
             raise ValueError(
                 f"{self.owner}: the module at {path!r} runs {len(calls)} times in a forward pass. Name '{path}:last' "
-                f"for its last call, as of a ReLU that a block applies twice, or '{path}:calls' for all of them on a new "
-                'first axis, which is time in a network that is a loop over time steps.')
+                f"for its last call, as of a ReLU that a block applies twice, or '{path}:calls' for all of them on a "
+                'new first axis, which is time in a network that is a loop over time steps.')
         if which == 'last':
             calls = calls[-1:]
         if any(version is not None and value._version != version for value, version in calls):
