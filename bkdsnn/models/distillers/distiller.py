@@ -1,6 +1,6 @@
 """Student, teacher and losses in one trainable model."""
 import inspect
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 from mmengine.model import BaseModel
@@ -8,6 +8,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
+from bkdsnn.utils.colours import learn_channel_order
 
 from ..layers import full_precision, mark_time
 from .recorder import FeatureRecorder
@@ -151,6 +152,11 @@ class Distiller(BaseModel):
                 loss.train(training)
 
     # ---- running ----
+
+    def learn_channel_order(self, dataset: Any, scope: Optional[str] = None) -> None:
+        """Tell the teacher the order of colours that a data set gives, see :func:`bkdsnn.utils.colours`."""
+        learn_channel_order(self.data_preprocessor, dataset, scope)
+        self.teacher.adapt_to(self.data_preprocessor)
 
     @property
     def student_recorder(self) -> FeatureRecorder:
