@@ -100,6 +100,10 @@ class FeatureRecorder:
             return mark_time(torch.stack([value for value, _ in calls]), True)
         return mark_time(calls[0][0], has_time)
 
+    def clear(self) -> None:
+        """Drop what was recorded."""
+        self._calls = {}
+
 
 class Place(NamedTuple):
     """What a path with suffixes names.
