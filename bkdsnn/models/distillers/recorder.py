@@ -135,10 +135,10 @@ class Place(NamedTuple):
 def unwrapped(module: nn.Module) -> nn.Module:
     """A module without what DDP or ``torch.compile`` puts around it."""
     while True:
-        if is_model_wrapper(module):
-            module = module.module
-        elif hasattr(module, '_orig_mod'):
+        if '_orig_mod' in module._modules:
             module = module._orig_mod
+        elif 'module' in module._modules and is_model_wrapper(module):
+            module = module.module
         else:
             return module
 

@@ -3,7 +3,6 @@
 There is no second definition: ``charge`` is traced, whatever it is, and fused by ``torch.compile`` into C++ on a CPU
 and Triton on a GPU.
 """
-import errno
 import platform
 import shlex
 import subprocess
@@ -18,6 +17,8 @@ from torch._subclasses.fake_tensor import is_fake
 from torch.func import functional_call
 from torch.utils.dlpack import from_dlpack, to_dlpack
 
+from bkdsnn.utils.out_of_memory import find_memory_error
+
 from .surrogate import Surrogate
 
 # All loops are cut among the threads that there are when they run, also where the first input was small.
@@ -25,8 +26,6 @@ OPTIONS = {'cpp.min_chunk_size': 1, 'cpp.dynamic_threads': True}
 # What a step may do besides operations on each number by itself: look at the axes of time, and make constants.
 OTHER_OPERATIONS = {'unbind', 'copy_', 'detach', 'alias', 'clone', '_to_copy', 'lift_fresh_copy', 'sym_size', 'full',
                     'full_like', 'zeros_like', 'ones_like', 'scalar_tensor'}
-# How PyTorch says without a class of its own that memory ran out: allocators of CPUs, CUDA's driver and libraries.
-MEMORY_SIGNS = ('DefaultCPUAllocator', 'CUDA error: out of memory', 'STATUS_ALLOC_FAILED')
 _problems = {}  # by device type: why nothing can be compiled, or None
 _kernels = {}  # by all that the code of one depends on
 
@@ -74,18 +73,6 @@ def _compiler_has_all_instructions() -> bool:
         return int(version.split('.')[0]) >= 11
     except (OSError, subprocess.CalledProcessError, ValueError):
         return False
-
-
-def find_memory_error(error: Optional[BaseException]) -> Optional[BaseException]:
-    """The error that memory ran out, of the device or the machine, where that is what another one came from."""
-    found = None
-    while error is not None:
-        if (isinstance(error, (torch.OutOfMemoryError, MemoryError)) or getattr(error, 'errno', None) == errno.ENOMEM
-                or isinstance(error, RuntimeError) and any(sign in str(error) for sign in MEMORY_SIGNS)):
-            found = error
-        # Not its context: that may be an error which somebody has handled, by trying again with a smaller batch.
-        error = getattr(error, 'inner_exception', None) or error.__cause__
-    return found
 
 
 def only_allocates(x: Tensor) -> bool:
