@@ -93,21 +93,13 @@ class SpikingjellyNode(nn.Module):
         return spikes
 
 
-@MODELS.register_module()
-class ANNNeuron(nn.ReLU):
-    """What an ANN has for a neuron, whose threshold an attention may set."""
-
-    def __init__(self, v_threshold: float = 1.0) -> None:
-        super().__init__()
-
-
 def ours(name: str, time_steps: int, neuron: Optional[dict] = None, **options) -> nn.Module:
     """Our network, with weights of one seed.
 
     Args:
         name: A key of ``NETWORKS``.
         time_steps: T.
-        neuron: Instead of the network's own; ``dict(type='ANNNeuron')`` makes an ANN of it.
+        neuron: Instead of the network's own; ``dict(type='ReLU')`` makes an ANN of it.
         **options: Of the :class:`bkdsnn.models.SpikingClassifier`.
     """
     network = NETWORKS[name]

@@ -1,5 +1,6 @@
 """Compiled neurons against the eager ones, and what happens where nothing can be compiled."""
 import copy
+import errno
 import gc
 import logging
 import re
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.logging import MMLogger
 from torch import nn
+from torch._dynamo.exc import BackendCompilerFailed
 from torch._dynamo.utils import counters
 from torch._inductor import cpp_builder
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -21,6 +23,7 @@ from bkdsnn.models.neurons.compiled import merge_axes
 from bkdsnn.models.neurons.kernels import trace
 from bkdsnn.registry import MODELS, SURROGATES
 from bkdsnn.utils import log_once
+from bkdsnn.utils.out_of_memory import find_memory_error
 
 COMMON = dict(v_threshold=1.0, v_reset=0.0, detach_reset=False, surrogate=dict(type='Sigmoid', alpha=4.0))
 IF = dict(COMMON, type='IFNode')
@@ -287,6 +290,62 @@ def test_a_failing_compiler(messages, small_inputs_too, monkeypatch, at):
     with pytest.raises(RuntimeError, match="backend='compile' failed for LIFNode .*no space.*backend='eager'"):
         run(build(LIF, 'compile'), x, grad)
     kernels._kernels.clear()
+
+
+OUT_OF_MEMORY = dict(
+    gpu=torch.OutOfMemoryError('CUDA out of memory.'), python=MemoryError(),
+    allocator=RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    fork=OSError(errno.ENOMEM, 'Cannot allocate memory'),
+    driver=RuntimeError('CUDA error: out of memory'))
+
+
+@pytest.mark.parametrize('backend', ['auto', 'compile'])
+@pytest.mark.parametrize('error', [*OUT_OF_MEMORY, 'in the compiler'])
+def test_a_lack_of_memory_says_nothing_of_the_compiler(messages, small_inputs_too, monkeypatch, backend, error):
+    """It passes through, and the next call runs compiled."""
+    want = OUT_OF_MEMORY.get(error, OUT_OF_MEMORY['gpu'])
+    raised = BackendCompilerFailed(None, want, None) if error == 'in the compiler' else want
+
+    def compile_and_run_out(graph, **options):
+        def run(*tensors):
+            if not calls:
+                calls.append('failed')
+                raise raised
+            calls.append('ran')
+            return graph(*tensors)
+        return run
+
+    calls = []
+    monkeypatch.setattr(kernels, '_kernels', {})
+    monkeypatch.setattr(torch, 'compile', compile_and_run_out)
+    node, (x, _) = build(LIF, backend), inputs(3, 40)
+    with pytest.raises(type(want)) as got:
+        node(x)
+    assert got.value is want and kernels.why_not('cpu') is None
+    assert torch.equal(node(x), build(LIF, 'eager')(x)) and calls == ['failed', 'ran']
+    assert not any('failed' in line for line in messages)
+
+
+def test_a_compiler_that_fails_where_a_lack_of_memory_was_handled():
+    """As in a loop that tries again with a smaller batch."""
+    error = OSError('no space left on device')
+    error.__context__ = torch.OutOfMemoryError('CUDA out of memory.')
+    assert find_memory_error(error) is None
+
+
+def test_a_lack_of_memory_while_a_neuron_is_traced(monkeypatch, small_inputs_too):
+    class Greedy(IFNode):
+        def charge(self, x, v):
+            if failing:
+                raise MemoryError
+            return super().charge(x, v)
+
+    failing = [True]
+    node, (x, _) = Greedy(backend='auto', **COMMON), inputs(3, 40)
+    with pytest.raises(MemoryError):
+        node(x)
+    failing.clear()
+    kernels.kernel_of(node, False, True, x)  # is traced now
 
 
 def test_types_are_told_apart():

@@ -203,13 +203,15 @@ def test_two_different_preprocessors_are_an_error_and_none_is_no_preprocessor():
     assert model.data_preprocessor.mean.item() == 2
 
 
-def test_recorder_stacks_repeated_calls():
+@pytest.mark.parametrize('suffix', [':calls', ':input:calls'])
+def test_recorder_stacks_the_calls_of_a_loop_over_time_where_it_is_told_to(suffix):
     layer = nn.Linear(3, 4)
     loop = nn.Sequential(layer)
     x = torch.randn(5, 2, 3)
-    with FeatureRecorder(loop, ['0']) as recorder:
+    with FeatureRecorder(loop, [f'0{suffix}']) as recorder:
         outputs = [loop(x_t) for x_t in x]
-    assert torch.equal(recorder.features['0'], torch.stack(outputs))
+    got = recorder.features[f'0{suffix}']
+    assert torch.equal(got, x if 'input' in suffix else torch.stack(outputs)) and got.has_time
 
 
 def test_gradient_checkpointing_records_the_same_tensor():

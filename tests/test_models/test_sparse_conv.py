@@ -177,6 +177,19 @@ def test_without_a_compiler_the_error_names_the_way_out(monkeypatch):
         layer(spikes(2, 5, 6, 6))
 
 
+def test_a_lack_of_memory_says_nothing_of_the_compiler(monkeypatch):
+    def run_out(code):
+        raise MemoryError
+
+    sparse_conv._library.cache_clear()
+    layer = conv()
+    layer.skips_zeros = True
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr('torch._inductor.codecache.CppCodeCache.load', run_out)
+        layer(spikes(2, 5, 6, 6))
+    assert_equals_dense(layer, spikes(2, 5, 6, 6))
+
+
 def test_operators_that_are_counted_are_convolutions():
     layer = conv()
     counts = []

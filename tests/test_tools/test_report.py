@@ -173,11 +173,9 @@ def test_traced_features_give_the_training_loss(small_comparison):
     loss = distiller.losses.loss_bkd
     expected = loss.loss_weight * (trace.restored - trace.teacher).square().sum() / len(chosen)
     inputs = inputs_of(distiller, batch)['student']
-    with torch.no_grad(), distiller.student_recorder, distiller.teacher_recorder:
+    with torch.no_grad(), distiller.student_recorder as recorder:
         distiller.student(inputs)
-        distiller.teacher(inputs)
-        actual = loss(distiller.student_recorder.features[loss.student],
-                      distiller.teacher_recorder.features[loss.teacher], mask=trace.mask)
+        actual = loss(recorder.features[loss.student], distiller.teach(inputs)[loss.teacher], mask=trace.mask)
     assert torch.allclose(actual, expected, rtol=1e-4)
     again = trace_features(distiller, batch, chosen)
     assert torch.equal(trace.mask, again.mask) and 0.05 < float((trace.mask == 0).float().mean()) < 0.3

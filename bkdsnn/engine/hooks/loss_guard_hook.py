@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
+from bkdsnn.models.layers import full_precision
 from bkdsnn.registry import HOOKS
 
 
@@ -30,7 +31,7 @@ class LossGuardHook(Hook):
                          data_batch: Optional[dict] = None,
                          outputs: Optional[Dict[str, Tensor]] = None) -> None:
         names = list(outputs)
-        values = torch.stack([outputs[name].detach().float() for name in names])
+        values = torch.stack([full_precision(outputs[name].detach()) for name in names])
         if get_world_size() > 1:
             all_reduce(values, op='mean')
         values = values.tolist()

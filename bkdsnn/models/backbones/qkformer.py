@@ -11,7 +11,7 @@ from ..layers import (
     SpikingMLP,
     SpikingSelfAttention,
     SpikingTransformerBlock,
-    attention_neuron,
+    build_attention_neuron,
     static_or_events,
 )
 from .arguments import check_time_steps, parse_arch, parse_out_indices
@@ -33,7 +33,7 @@ class TokenQKAttention(nn.Module):
             raise ValueError(f'TokenQKAttention: {channels} channels cannot be split into {num_heads} heads.')
         self.num_heads = num_heads
         self.query, self.key = (SpikingConvUnit(channels, channels, 1, neuron=neuron, norm=norm) for _ in range(2))
-        self.attention_neuron = attention_neuron(neuron)
+        self.attention_neuron = build_attention_neuron(neuron)
         self.project = SpikingConvUnit(channels, channels, 1, neuron=neuron, norm=norm, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Student, teacher and losses in one trainable model."""
 import inspect
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 from mmengine.model import BaseModel
@@ -8,8 +8,9 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
+from bkdsnn.utils.colours import learn_channel_order
 
-from ..layers import full_precision
+from ..layers import full_precision, mark_time
 from .recorder import FeatureRecorder
 
 
@@ -18,6 +19,7 @@ class Distiller(BaseModel):
     """Trains a student with its own loss and losses against a frozen teacher on the same batch.
 
     The teacher is no submodule: it is not in the state dict, the optimizer or DDP. Trainable parts of the losses are.
+    Copies, as EMA makes one, share the teacher.
 
     Args:
         student: Config of the student, a classifier.
@@ -56,9 +58,6 @@ class Distiller(BaseModel):
         losses = {name: self._complete(name, cfg) for name, cfg in losses.items()}
         shapes = self._dry_run(losses, input_shape)
         self.losses = nn.ModuleDict({name: self._build_loss(name, cfg, shapes) for name, cfg in losses.items()})
-        self.student_recorder = FeatureRecorder(student, (loss.student for loss in self.losses.values()), 'the student')
-        self.teacher_recorder = FeatureRecorder(self.teacher.network, (loss.teacher for loss in self.losses.values()),
-                                                'the teacher')
         self._check_fit(shapes, input_shape)
 
     @staticmethod
@@ -114,8 +113,10 @@ class Distiller(BaseModel):
                 self.teacher(torch.zeros(1, *shapes['teacher']))
         finally:
             self.student.train(student_mode)
-        return dict(student=student.features,
-                    teacher={path: full_precision(feature) for path, feature in teacher.features.items()})
+        features = dict(student=student.features, teacher=as_target(teacher.features))
+        for side, recorded in features.items():
+            check_batch_axis(recorded, self._label(side, losses))
+        return features
 
     @staticmethod
     def _label(side: str, losses: Dict[str, dict]) -> str:
@@ -128,8 +129,9 @@ class Distiller(BaseModel):
         for side in ('student', 'teacher'):
             if f'{side}_channels' in arguments:
                 feature = features[side][cfg[side]]
-                # Maps end in (C, H, W), vectors in (C,).
-                cfg.setdefault(f'{side}_channels', feature.shape[-3 if feature.dim() >= 4 else -1])
+                # Maps (B, C, H, W) end in (C, H, W), tokens and vectors in (C,).
+                is_map = feature.dim() - feature.has_time == 4
+                cfg.setdefault(f'{side}_channels', feature.shape[-3 if is_map else -1])
         try:
             return MODELS.build(cfg)
         except (TypeError, ValueError) as error:
@@ -138,7 +140,7 @@ class Distiller(BaseModel):
     def _check_fit(self, features: Dict[str, Dict[str, Tensor]], input_shape: Union[tuple, dict, None]) -> None:
         for name, loss in self.losses.items():
             student, teacher = features['student'][loss.student], features['teacher'][loss.teacher]
-            if input_shape is None and student.dim() > 3:
+            if input_shape is None and student.dim() - student.has_time > 2:
                 continue  # at a guessed input size, spatial sizes say nothing
             training = loss.training
             try:
@@ -150,6 +152,28 @@ class Distiller(BaseModel):
                 loss.train(training)
 
     # ---- running ----
+
+    def learn_channel_order(self, dataset: Any, scope: Optional[str] = None) -> None:
+        """Tell the teacher the order of colours that a data set gives, see :func:`bkdsnn.utils.colours`."""
+        learn_channel_order(self.data_preprocessor, dataset, scope)
+        self.teacher.adapt_to(self.data_preprocessor)
+
+    @property
+    def student_recorder(self) -> FeatureRecorder:
+        """A new recorder of what the losses ask of the student."""
+        return FeatureRecorder(self.student, [loss.student for loss in self.losses.values()], 'the student',
+                               needs_grad=True)
+
+    @property
+    def teacher_recorder(self) -> FeatureRecorder:
+        """A new recorder of what the losses ask of the teacher."""
+        return FeatureRecorder(self.teacher.network, [loss.teacher for loss in self.losses.values()], 'the teacher')
+
+    def teach(self, inputs: Tensor) -> Dict[str, Tensor]:
+        """What the losses ask of the teacher for its view of a batch, by path; in fp32 at least."""
+        with self.teacher_recorder as recorder:
+            self.teacher(inputs)
+        return as_target(recorder.features)
 
     def _apply(self, fn, recurse: bool = True) -> 'Distiller':
         self.teacher._apply(fn, recurse)
@@ -170,17 +194,27 @@ class Distiller(BaseModel):
         views = views_of(inputs)
         if mode != 'loss':
             return self.student(views['student'], data_samples, mode)
-        with self.student_recorder, self.teacher_recorder:
+        with self.student_recorder as recorder:
             losses = self.student(views['student'], data_samples, 'loss')
-            self.teacher(views['teacher'])
-        student, teacher = self.student_recorder.features, self.teacher_recorder.features
-        teacher = {path: full_precision(feature) for path, feature in teacher.items()}
-        self.student_recorder.clear()
-        self.teacher_recorder.clear()
+        student, teacher = recorder.features, self.teach(views['teacher'])
         target = targets_of(data_samples)
         for name, loss in self.losses.items():
             losses[name] = loss(student[loss.student], teacher[loss.teacher], target=target)
         return losses
+
+
+def check_batch_axis(features: Dict[str, Tensor], owner: str) -> None:
+    """Raise ValueError where features of one sample that have time are not (T, 1, ...)."""
+    for path, feature in features.items():
+        if feature.has_time and feature.shape[1:2] != (1, ):
+            raise ValueError(f'{owner}: what the module at {path!r} gives for one sample has the shape '
+                             f'{tuple(feature.shape)}, not (T, 1, ...): inside a unit, time is part of the batch. '
+                             'Record the unit, or another module around it.')
+
+
+def as_target(features: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    """A teacher's features in fp32 at least; they still know whether they have time."""
+    return {path: mark_time(full_precision(feature), feature.has_time) for path, feature in features.items()}
 
 
 def views_of(inputs) -> dict:

@@ -1,42 +1,60 @@
 """Recording what named modules put out during a forward pass."""
 import difflib
 from functools import partial
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
+from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
-INPUT_SUFFIX = ':input'
+from ..layers import has_time_axis, mark_time
+
+SUFFIXES = ('input', 'last', 'calls')
 
 
 class FeatureRecorder:
     """Records the outputs (or inputs) of modules, named by path, inside a ``with`` block.
 
     Args:
-        model: Network to listen to.
-        paths: Module paths such as ``'backbone.layer4'``; the suffix ``:input`` records the module's input instead.
-        owner: What to call the network in errors, such as ``'student'``.
+        model: Network to listen to. Modules are looked up when the block is entered, also in parts that are wrapped for
+            DDP or by ``torch.compile``.
+        paths: Module paths such as ``'backbone.layer4'``; the suffix ``:input`` records the module's input instead. A
+            module that runs several times needs one more: ``:last`` takes the last call, as of a ReLU that a block
+            applies twice; ``:calls`` stacks all on a new first axis, which is time where a network is a loop over it.
+        owner: What to call the network in errors, such as ``'the student'``.
+        needs_grad: Whether a loss on what is recorded must reach the network.
 
     Raises:
-        ValueError: If a path does not exist; the message lists paths that do.
+        ValueError: If a path does not exist; the message lists paths that do. Or if its suffix is unknown.
 
-    Inside the block :attr:`features` maps each path to its tensor (of a tuple, the last). A module that runs several
-    times, as in a loop over time, gives its calls stacked on a new first axis. The handles are removed on leaving.
+    Inside the block :attr:`features` maps each path to its tensor (of a tuple, the last), marked with whether its first
+    axis is time, see :func:`bkdsnn.models.layers.time_mean`. The handles are removed on leaving.
     """
 
-    def __init__(self, model: nn.Module, paths: Iterable[str], owner: str = 'model') -> None:
-        modules = dict(model.named_modules())
-        self.paths: List[str] = list(dict.fromkeys(paths))
-        for path in self.paths:
-            name = path.removesuffix(INPUT_SUFFIX)
-            if name not in modules or not name:
-                raise ValueError(f'{owner} has no module {name!r} to record. {_known_paths(name, list(modules))}')
-        self._modules = {path: modules[path.removesuffix(INPUT_SUFFIX)] for path in self.paths}
+    def __init__(self, model: nn.Module, paths: Iterable[str], owner: str = 'model', needs_grad: bool = False) -> None:
+        self.model, self.owner, self.needs_grad = model, owner, needs_grad
+        self._places = {path: Place.of(path, owner) for path in paths}
+        self.paths: List[str] = list(self._places)
+        self._modules()
         self._calls: Dict[str, List[Tuple[Tensor, Optional[int]]]] = {}
         self._handles: list = []
 
+    def _modules(self) -> Dict[str, nn.Module]:
+        modules = {}
+        for path, (name, _, _) in self._places.items():
+            modules[path] = find_module(self.model, name)
+            if modules[path] is None:
+                known = [known for known, _ in unwrapped(self.model).named_modules()]
+                raise ValueError(f'{self.owner} has no module {name!r} to record. {_known_paths(name, known)}')
+        return modules
+
     def _record(self, path: str, module: nn.Module, inputs: tuple, output) -> None:
-        value = inputs if path.endswith(INPUT_SUFFIX) else output
+        if self.needs_grad and self._enabled_grad and not torch.is_grad_enabled():
+            raise RuntimeError(
+                f'the module at {path!r} runs without gradients, as inside torch.utils.checkpoint with use_reentrant='
+                'True, so that no loss on it would reach the network. Set use_reentrant=False, or record a module '
+                'around the checkpoint.')
+        value = inputs if self._places[path].is_input else output
         while isinstance(value, (tuple, list)) and value:
             value = value[-1]
         if not isinstance(value, Tensor):
@@ -46,9 +64,9 @@ class FeatureRecorder:
         self._calls.setdefault(path, []).append((value, version))
 
     def __enter__(self) -> 'FeatureRecorder':
-        self._calls = {}
+        self._calls, self._enabled_grad = {}, torch.is_grad_enabled()
         self._handles = [module.register_forward_hook(partial(self._record, path))
-                         for path, module in self._modules.items()]
+                         for path, module in self._modules().items()]
         return self
 
     def __exit__(self, *_) -> None:
@@ -63,16 +81,75 @@ class FeatureRecorder:
         if silent:
             raise RuntimeError(f'the module at {silent[0]!r} did not run, so nothing was recorded. Record one that the '
                                'forward pass uses.')
-        for path, calls in self._calls.items():
-            if any(version is not None and value._version != version for value, version in calls):
-                raise RuntimeError(f'what the module at {path!r} put out was changed in place by the module after it '
-                                   '(an inplace ReLU?). Record that one instead.')
-        return {path: calls[0][0] if len(calls) == 1 else torch.stack([value for value, _ in calls])
-                for path, calls in self._calls.items()}
+        has_time = has_time_axis(unwrapped(self.model))
+        return {path: self._feature(path, calls, has_time) for path, calls in self._calls.items()}
+
+    def _feature(self, path: str, calls: List[Tuple[Tensor, Optional[int]]], has_time: bool) -> Tensor:
+        which = self._places[path].calls
+        if len(calls) > 1 and which is None:
+            raise ValueError(
+                f"{self.owner}: the module at {path!r} runs {len(calls)} times in a forward pass. Name '{path}:last' "
+                f"for its last call, as of a ReLU that a block applies twice, or '{path}:calls' for all of them on a "
+                'new first axis, which is time in a network that is a loop over time steps.')
+        if which == 'last':
+            calls = calls[-1:]
+        if any(version is not None and value._version != version for value, version in calls):
+            raise RuntimeError(f'what the module at {path!r} put out was changed in place by the module after it '
+                               '(an inplace ReLU?). Record that one instead.')
+        if which == 'calls':
+            return mark_time(torch.stack([value for value, _ in calls]), True)
+        return mark_time(calls[0][0], has_time)
 
     def clear(self) -> None:
-        """Drop what was recorded, so that the memory is free before the backward pass ends."""
+        """Drop what was recorded."""
         self._calls = {}
+
+
+class Place(NamedTuple):
+    """What a path with suffixes names.
+
+    Attributes:
+        name: Path of the module.
+        is_input: Whether its input is meant, and not its output.
+        calls: Which of several calls: ``'last'``, all ``'calls'``, or ``None`` of the only one.
+    """
+
+    name: str
+    is_input: bool
+    calls: Optional[str]
+
+    @classmethod
+    def of(cls, path: str, owner: str) -> 'Place':
+        """Of a path such as ``'head:input'``.
+
+        Raises:
+            ValueError: If a suffix is unknown or contradicts another one.
+        """
+        name, *suffixes = path.split(':')
+        calls = [suffix for suffix in suffixes if suffix != 'input']
+        if len(calls) > 1 or not set(suffixes) <= set(SUFFIXES):
+            raise ValueError(f"{owner}: the path {path!r} may end in ':input', and in ':last' or ':calls'.")
+        return cls(name, 'input' in suffixes, calls[0] if calls else None)
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """A module without what DDP or ``torch.compile`` puts around it."""
+    while True:
+        if '_orig_mod' in module._modules:
+            module = module._orig_mod
+        elif 'module' in module._modules and is_model_wrapper(module):
+            module = module.module
+        else:
+            return module
+
+
+def find_module(model: nn.Module, path: str) -> Optional[nn.Module]:
+    """The module at a path below a network, also where parts of it are wrapped; ``None`` if there is none."""
+    for name in path.split('.'):
+        model = unwrapped(model)._modules.get(name)
+        if model is None:
+            return None
+    return model
 
 
 def _known_paths(name: str, paths: Sequence[str], limit: int = 12) -> str:

@@ -48,12 +48,12 @@ class SpikingLinearHead(LinearClsHead):
         return fc(x) if self.unfolding is None else self.unfolding.read(fc, x)
 
     def _get_loss(self, cls_score: Tensor, data_samples: list, **kwargs) -> dict:
-        losses = super()._get_loss(time_mean(cls_score), data_samples, **kwargs)
+        losses = super()._get_loss(time_mean(cls_score, has_time=True), data_samples, **kwargs)
         losses['loss_cls'] = losses.pop('loss')
         return losses
 
     def _get_predictions(self, cls_score: Tensor, data_samples: list) -> list:
-        data_samples = super()._get_predictions(time_mean(cls_score), data_samples)
+        data_samples = super()._get_predictions(time_mean(cls_score, has_time=True), data_samples)
         for sample, logits in zip(data_samples, full_precision(cls_score.detach()).unbind(1)):
             sample.set_field(logits, 'step_logits')
         return data_samples

@@ -32,8 +32,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, num_heads: int, scale: float) -> Ten
     return (out * scale).reshape(shape)
 
 
-def attention_neuron(neuron: dict) -> nn.Module:
-    """The neuron on an attention's result: with a threshold of 0.5, if its config has one."""
+def build_attention_neuron(neuron: dict) -> nn.Module:
+    """The neuron on what attention gives, with a threshold of 0.5; what has none, such as ``ReLU``, as it is."""
     return MODELS.build(dict(neuron, v_threshold=0.5) if 'v_threshold' in neuron else neuron)
 
 
@@ -43,7 +43,7 @@ class SpikingSelfAttention(nn.Module):
     Args:
         channels: Channels of the input, a multiple of ``num_heads``.
         num_heads: Heads.
-        neuron: Config of the neurons; the one on the result has a threshold of 0.5, see :func:`attention_neuron`.
+        neuron: Config of the neurons; the one on the result has a threshold of 0.5, see :func:`build_attention_neuron`.
         norm: Config of the norm layers.
         spike_first: The input are currents, which a neuron turns into spikes, and so is the output (Spikingformer);
             otherwise both are spikes (Spikformer).
@@ -67,7 +67,7 @@ class SpikingSelfAttention(nn.Module):
         self.query, self.key, self.value = (
             self.unit(channels, channels, 1, neuron=neuron, norm=norm, bias=qkv_bias) for _ in range(3))
         self.compressor, self.unfolding = None, None
-        self.attention_neuron = attention_neuron(neuron)
+        self.attention_neuron = build_attention_neuron(neuron)
         self.project = self.unit(channels, channels, 1, neuron=None if spike_first else neuron, norm=norm,
                                  bias=project_bias)
 

@@ -8,6 +8,7 @@ from bkdsnn.registry import MODELS
 
 from .compress import PoolCompressor, SpikeCompressor
 from .norm import build_norm, count_repeats, is_local_batch_norm
+from .recompute import learns_once
 from .sparse_conv import SpikeConv2d
 from .time import expand_time, over_time
 from .unfold import Unfolding
@@ -74,20 +75,21 @@ class SpikingConvUnit(nn.Module):
             (T, B, C', H', W').
         """
         parts = iter(self.order)
-        for part in parts:
-            if part == 'norm' and time_steps == 1 and self.norm_joins_neuron():
-                x = self.neuron(x, norm=self.norm)
-                next(parts)
-            elif part == 'neuron':
-                x, time_steps = self.neuron(expand_time(x, time_steps)), 1
-            elif part == 'norm' and norm_counts_repeats and time_steps > 1:
-                with count_repeats(self.norm, x, time_steps):
-                    x = over_time(self.norm, x)
-            elif part == 'conv' and takes_spikes and self.unfolding is not None:
-                x = self.unfolding.read(self.conv, x)
-            else:
-                layer = partial(over_time, getattr(self, part))
-                x = self.compressors[part](layer, x) if part in self.compressors else layer(x)
+        with learns_once(self):
+            for part in parts:
+                if part == 'norm' and time_steps == 1 and self.norm_joins_neuron():
+                    x = self.neuron(x, norm=self.norm)
+                    next(parts)
+                elif part == 'neuron':
+                    x, time_steps = self.neuron(expand_time(x, time_steps)), 1
+                elif part == 'norm' and norm_counts_repeats and time_steps > 1:
+                    with count_repeats(self.norm, x, time_steps):
+                        x = over_time(self.norm, x)
+                elif part == 'conv' and takes_spikes and self.unfolding is not None:
+                    x = self.unfolding.read(self.conv, x)
+                else:
+                    layer = partial(over_time, getattr(self, part))
+                    x = self.compressors[part](layer, x) if part in self.compressors else layer(x)
         return expand_time(x, time_steps)
 
     def compress_spikes(self, name: str) -> None:

@@ -11,6 +11,8 @@ from torch.distributed.nn.functional import all_reduce
 
 from bkdsnn.registry import MODELS
 
+from .recompute import learns_once
+
 
 class CPUSyncBatchNorm2d(nn.BatchNorm2d):
     """Synchronised batch norm for CPU processes, where PyTorch has none.
@@ -93,7 +95,9 @@ class NormAndPad(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, H + 2, W + 2)."""
-        y, border = self.norm(x), affine_of(self.norm)[1]
+        with learns_once(self.norm):
+            y = self.norm(x)
+        border = affine_of(self.norm)[1]  # of the same running statistics when it is recomputed
         padded = border.to(y.dtype).view(1, -1, 1, 1).repeat(y.shape[0], 1, y.shape[2] + 2, y.shape[3] + 2)
         padded[..., 1:-1, 1:-1] = y
         return padded

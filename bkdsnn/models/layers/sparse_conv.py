@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from bkdsnn.utils.log_once import log_once
+from bkdsnn.utils.out_of_memory import find_memory_error
 
 from ..neurons.kernels import cpu_options, why_not
 
@@ -175,6 +176,8 @@ def _library() -> ctypes.CDLL:
             with config.patch(cpu_options()):
                 library = CppCodeCache.load(SOURCE.read_text())
     except Exception as error:  # compilers raise what they like
+        if memory_error := find_memory_error(error):
+            raise memory_error from None
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     if reason:
         raise RuntimeError(f'sparse_convs=True: {SOURCE.name} cannot be compiled: {reason}. Or set sparse_convs=False.')

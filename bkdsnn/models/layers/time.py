@@ -1,9 +1,11 @@
 """The time axis: outermost, folded into the batch for layers that have no state."""
 from functools import reduce
-from typing import Callable, Tuple
+from typing import Callable, Optional, Tuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from ..neurons import SpikingNode
 
 
 def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -11,12 +13,35 @@ def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
-def time_mean(x: Tensor) -> Tensor:
-    """Mean over T of logits (T, B, K) or of feature maps (T, B, C, H, W); (B, K) and (B, C, H, W) pass unchanged.
+def has_time_axis(network: nn.Module) -> bool:
+    """Whether a network's features have time as their first axis.
+
+    It may say so itself, with an attribute ``has_time``; of others, those with neurons of this package do.
+    """
+    own = getattr(network, 'has_time', None)
+    return any(isinstance(module, SpikingNode) for module in network.modules()) if own is None else own
+
+
+def mark_time(x: Tensor, has_time: bool) -> Tensor:
+    """``x``, which knows from now on whether its first axis is time; results of operations on it do not."""
+    x.has_time = has_time
+    return x
+
+
+def time_mean(x: Tensor, has_time: Optional[bool] = None) -> Tensor:
+    """Mean over time of (T, B, ...); (B, ...) passes unchanged.
 
     Of numbers in half precision the mean is in fp32.
+
+    Args:
+        x: Feature or logits.
+        has_time: Whether its first axis is time. By default as it is marked: what a recorder gives, and so what a loss
+            gets, is. Of tensors that are not, logits (T, B, K) and maps (T, B, C, H, W) have time, and (B, K) and
+            (B, C, H, W) do not; say so for others, such as tokens (B, N, C).
     """
-    return x.mean(0, dtype=torch.promote_types(x.dtype, torch.float32)) if x.dim() in (3, 5) else x
+    if has_time is None:
+        has_time = getattr(x, 'has_time', x.dim() in (3, 5))
+    return mark_time(x.mean(0, dtype=torch.promote_types(x.dtype, torch.float32)), False) if has_time else x
 
 
 def channels_last(x: Tensor) -> Tensor:

@@ -1,8 +1,10 @@
 """What all distillation losses share."""
 import math
-from typing import Optional
+from typing import Optional, Tuple
 
 from torch import Tensor, nn
+
+from ..layers import time_mean
 
 
 class DistillLoss(nn.Module):
@@ -32,8 +34,9 @@ class DistillLoss(nn.Module):
         """Weighted loss.
 
         Args:
-            student: What the student's module returned, with time as the outermost axis.
-            teacher: What the teacher's module returned.
+            student: What the student's module returned, with time as the outermost axis: (T, B, ...).
+            teacher: What the teacher's module returned: (B, ...), of a spiking teacher (T', B, ...). Both are marked so
+                that :func:`bkdsnn.models.layers.time_mean` makes (B, ...) of them.
             target: Labels (B,) or soft labels (B, K).
 
         Returns:
@@ -71,3 +74,17 @@ class LogitsLoss(DistillLoss):
         if student.shape[-1] != teacher.shape[-1]:
             raise self.shape_error(student, teacher, f'{student.shape[-1]} and {teacher.shape[-1]} classes differ. '
                                    'Use a teacher trained on the same classes.')
+
+    def mean_logits(self, student: Tensor, teacher: Tensor) -> Tuple[Tensor, Tensor]:
+        """Time means (B, K) of both; the teacher's without a gradient.
+
+        Raises:
+            ValueError: If they are no logits of the same samples and classes.
+        """
+        self.check_classes(student, teacher)
+        means = time_mean(student), time_mean(teacher).detach()
+        if any(mean.dim() != 2 for mean in means) or len(means[0]) != len(means[1]):
+            raise self.shape_error(student, teacher, 'logits are (B, K), with time (T, B, K). Hook the classifier, not '
+                                   'tokens before it; if the first axis of what the teacher gives is time, set '
+                                   'model.teacher.has_time=True.')
+        return means

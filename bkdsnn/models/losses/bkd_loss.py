@@ -103,11 +103,12 @@ class BKDLoss(DistillLoss):
         Returns:
             Scalar.
         """
-        if student.dim() not in (4, 5) or teacher.dim() not in (2, 4, 5):
+        mean, teacher = time_mean(student), time_mean(teacher).detach()
+        if mean.dim() != 4 or teacher.dim() not in (2, 4):
             raise self.shape_error(student, teacher, 'BKDLoss takes a student map (T, B, C, H, W) and a teacher map '
-                                   '(B, C, H, W) or vector (B, C). Hook another module (model.losses.*.student, '
-                                   '.teacher).')
-        aligned, teacher = self.align_student(student), time_mean(teacher).detach()
+                                   "(B, C, H, W) or vector (B, C), such as a ViT's class token; not tokens (B, N, C). "
+                                   'Hook another module (model.losses.*.student, .teacher).')
+        aligned = self.align(mean)
         if self.rescale:
             teacher = teacher * (aligned.detach().amax() / teacher.amax().clamp(min=1e-12))
         restored = self.restore(self.blur(aligned, mask))

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from bkdsnn.registry import MODELS
 
-from ..layers import full_precision, time_mean
+from ..layers import full_precision
 from .base import LogitsLoss
 
 
@@ -23,5 +23,4 @@ class LogitsKDLoss(LogitsLoss):
 
     def forward(self, student: Tensor, teacher: Tensor, target: Optional[Tensor] = None) -> Tensor:
         """Weighted loss from logits (T, B, K) or (B, K) of both; ``target`` is not used."""
-        self.check_classes(student, teacher)
-        return self.loss_weight * kd_loss(time_mean(student), time_mean(teacher).detach(), self.tau)
+        return self.loss_weight * kd_loss(*self.mean_logits(student, teacher), self.tau)

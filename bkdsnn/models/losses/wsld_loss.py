@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from bkdsnn.registry import MODELS
 
-from ..layers import full_precision, time_mean
+from ..layers import full_precision
 from .base import LogitsLoss
 
 
@@ -30,7 +30,7 @@ def wsld_loss(student_logits: Tensor, teacher_logits: Tensor, target: Tensor, ta
     """
     student_logits, teacher_logits = full_precision(student_logits), full_precision(teacher_logits)
     if target.is_floating_point():
-        target = target.to(student_logits.dtype)
+        target = full_precision(target)
     with torch.no_grad():
         ce_student = F.cross_entropy(student_logits, target, reduction='none')
         ce_teacher = F.cross_entropy(teacher_logits, target, reduction='none')
@@ -57,8 +57,7 @@ class WSLDLoss(LogitsLoss):
         Raises:
             ValueError: If the class counts differ or the target does not fit the batch.
         """
-        self.check_classes(student, teacher)
-        student, teacher = time_mean(student), time_mean(teacher).detach()
+        student, teacher = self.mean_logits(student, teacher)
         if target is None or target.shape not in (student.shape[:1], student.shape):
             got = None if target is None else tuple(target.shape)
             raise ValueError(f'WSLDLoss: the target must be labels ({student.shape[0]},) or soft labels '

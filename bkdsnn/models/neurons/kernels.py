@@ -17,6 +17,8 @@ from torch._subclasses.fake_tensor import is_fake
 from torch.func import functional_call
 from torch.utils.dlpack import from_dlpack, to_dlpack
 
+from bkdsnn.utils.out_of_memory import find_memory_error
+
 from .base import State, states_of
 from .surrogate import Surrogate
 
@@ -102,6 +104,8 @@ class Kernel:
             compiled = torch.compile(self.graph, dynamic=True, options=options)
             result = compiled(*tensors)
         except Exception as error:  # compilers raise what they like
+            if memory_error := find_memory_error(error):
+                raise memory_error from None  # which says nothing of the compiler; the next call tries again
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             if not self.may_fall_back:
                 raise RuntimeError(f"Neurons: backend='compile' failed for {self.what}: {reason}. Set backend='eager', "
@@ -146,6 +150,8 @@ def kernel_of(node: nn.Module, is_backward: bool, may_fall_back: bool, x: Tensor
         try:
             graph = trace(node, is_backward, x, grad, affine_dtype, carries)
         except Exception as error:  # whatever the node's code makes of tensors without values
+            if memory_error := find_memory_error(error):
+                raise memory_error from None
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise NotTraceableError(f'{what} cannot be traced: {reason}') from error
         _kernels[key] = Kernel(graph, what, x.device.type, may_fall_back)

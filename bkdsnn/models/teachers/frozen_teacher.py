@@ -1,14 +1,15 @@
 """The frozen network that the student learns from."""
-from typing import Optional, Sequence, Union
+from typing import Callable, Optional, Sequence, Union
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bkdsnn.registry import MODELS
+from bkdsnn.utils.colours import gives_rgb
 
 from ..layers import channels_last as to_channels_last
-from ..layers import full_precision, time_mean
+from ..layers import full_precision, has_time_axis, time_mean
 from ..neurons.kernels import why_not
 from .sources import build_teacher
 
@@ -21,7 +22,8 @@ class FrozenTeacher(nn.Module):
     """A network in eval mode, without gradients, that takes the student's input and prepares it for itself.
 
     The student's normalisation is undone and the teacher's own applied, in one affine step; then the image is resized
-    where the teacher needs another size. Copying a model that holds a teacher (as EMA does) shares the teacher.
+    where the teacher needs another size. Copying a model that holds a teacher (as EMA does) shares the teacher, which
+    goes to the device of its input.
 
     Event frames (B, T, P, H, W) go to a spiking teacher as they are, with its own T. An ANN is used in one of two ways:
     as a :class:`bkdsnn.models.SpikingClassifier` whose neurons are ``dict(type='ReLU')``, which sees each frame by
@@ -34,16 +36,18 @@ class FrozenTeacher(nn.Module):
         mean: Per-channel mean of its input on the scale 0 to 255. Defaults to what the model's source says, else the
             student's.
         std: Standard deviation, likewise.
-        to_rgb: Whether it wants RGB where the files are read as BGR. Defaults likewise.
+        to_rgb: Whether it wants RGB. Defaults likewise.
         input_size: (H, W), or one number for both, that it wants. Defaults to what the model's source says, else the
             input's own size.
         interpolation: ``'bicubic'``, ``'bilinear'`` or ``'nearest'``.
         expected_accuracy: Top-1 accuracy in percent that the teacher must reach on the validation data before training
             starts (see :class:`bkdsnn.engine.hooks.TeacherCheckHook`); ``None`` only reports it.
         dtype: ``'float32'``, ``'bfloat16'`` or ``'float16'``: what the network's weights are kept and computed in, also
-            where the student trains in mixed precision. ``None`` keeps fp32 weights and follows the student.
+            where the student trains in mixed precision. ``None`` follows the student, in fp32 at least.
         channels_last: Whether weights and maps have their channels innermost in memory, which convolutions like better.
         compile: Whether to compile the network with ``torch.compile``, or a dict of its arguments.
+        has_time: Whether time is the first axis of the network's features. By default, as
+            :func:`bkdsnn.models.layers.has_time_axis` finds: of spiking networks of this package.
 
     Raises:
         ValueError: If the teacher would have random weights, or an argument does not fit.
@@ -61,7 +65,8 @@ class FrozenTeacher(nn.Module):
                  expected_accuracy: Optional[float] = None,
                  dtype: Optional[str] = None,
                  channels_last: bool = False,
-                 compile: Union[bool, dict] = False) -> None:
+                 compile: Union[bool, dict] = False,
+                 has_time: Optional[bool] = None) -> None:
         super().__init__()
         if expected_accuracy is not None and not 1 < expected_accuracy <= 100:
             raise ValueError(f'FrozenTeacher: expected_accuracy={expected_accuracy} must be in percent, above 1 and at '
@@ -80,6 +85,7 @@ class FrozenTeacher(nn.Module):
             input_size = (input_size, input_size)
         source = build_teacher(model, checkpoint)
         self.network = source.network.requires_grad_(False)
+        self.network.has_time = has_time_axis(self.network) if has_time is None else has_time
         self.own_mean = source.mean if mean is None else mean
         self.own_std = source.std if std is None else std
         self.own_rgb = source.to_rgb if to_rgb is None else to_rgb
@@ -98,19 +104,32 @@ class FrozenTeacher(nn.Module):
         self.dtype = dtype and getattr(torch, dtype)
         self.channels_last = channels_last
         self.network.to(self.dtype, memory_format=torch.channels_last if channels_last else None)
+        given = next((weight.dtype for weight in self.network.parameters()), torch.float32)
+        self.least_dtype = torch.promote_types(given, torch.float32)  # where there is no own one
         if channels_last and hasattr(self.network, 'channels_last'):
             self.network.channels_last = True  # a spiking one, which turns its axes first
-        self.compiles = compile is not False
+        self.compile_options = None if compile is False else dict(compile) if isinstance(compile, dict) else {}
         if self.compiles:
-            options = dict(compile) if isinstance(compile, dict) else {}
+            options = self.compile_options
             reason = why_not('cuda' if torch.cuda.is_available() else 'cpu')
             if reason and options.get('backend', 'inductor') == 'inductor':
                 raise ValueError(f'FrozenTeacher: compile={compile!r} cannot be used: {reason}. Or drop '
                                  'model.teacher.compile.')
             self.network.compile(**options)
 
+    @property
+    def compiles(self) -> bool:
+        """Whether the network is compiled."""
+        return self.compile_options is not None
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)
+        if self.compiles:  # which PyTorch does not pickle
+            self.network.compile(**self.compile_options)
+
     def adapt_to(self, preprocessor: nn.Module) -> None:
-        """Learn the student's normalisation from its data preprocessor, so that :meth:`forward` can replace it.
+        """Learn the student's normalisation and order of colours from its data preprocessor, so that :meth:`forward`
+        can replace them.
 
         Raises:
             ValueError: If the teacher's channels do not fit the student's.
@@ -118,7 +137,7 @@ class FrozenTeacher(nn.Module):
         mean, std = getattr(preprocessor, 'mean', None), getattr(preprocessor, 'std', None)
         student_mean = torch.zeros(1) if mean is None else mean.flatten().double().cpu()
         student_std = torch.ones(1) if std is None else std.flatten().double().cpu()
-        student_rgb = getattr(preprocessor, 'to_rgb', None)
+        student_rgb = gives_rgb(preprocessor)
         self.flip_channels = None not in (self.own_rgb, student_rgb) and self.own_rgb != student_rgb
         own_mean = self._own_constant(self.own_mean, student_mean)
         own_std = self._own_constant(self.own_std, student_std)
@@ -128,7 +147,12 @@ class FrozenTeacher(nn.Module):
         self.scale = self.shift = None
         scale, shift = student_std / own_std, (student_mean - own_mean) / own_std
         if not (torch.allclose(scale, torch.ones_like(scale)) and torch.allclose(shift, torch.zeros_like(shift))):
-            self.scale, self.shift = (t.float().view(-1, 1, 1) for t in (scale, shift))
+            self._exact = scale.view(-1, 1, 1), shift.view(-1, 1, 1)
+            self._set_constants(torch.float32, torch.device('cpu'))
+
+    def _set_constants(self, dtype: torch.dtype, device: torch.device) -> None:
+        """Round the constants of the affine step to a precision, from fp64."""
+        self.scale, self.shift = (constant.to(dtype).to(device) for constant in self._exact)
 
     def _own_constant(self, own: Optional[Sequence[float]], student: Tensor) -> Tensor:
         if own is None:
@@ -144,9 +168,37 @@ class FrozenTeacher(nn.Module):
     def __deepcopy__(self, memo: dict) -> 'FrozenTeacher':
         return self
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> 'FrozenTeacher':
+        """Move, but lose nothing, which would be lost for all models that share the teacher."""
+
+        def without_loss(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            if moved.is_meta:
+                return tensor
+            if moved.dtype == tensor.dtype:
+                return moved
+            is_wider = torch.promote_types(moved.dtype, tensor.dtype) == moved.dtype
+            return moved if is_wider and self.dtype is None else tensor.to(moved.device)
+
+        super()._apply(without_loss, recurse)
+        if self.scale is not None:
+            self._set_constants(self.scale.dtype, self.scale.device)
+        return self
+
+    def _follow(self, images: Tensor) -> Tensor:
+        """Have the network where the input is, and both in one precision: copies of a model, which share it, differ."""
+        dtype = self.dtype or torch.promote_types(images.dtype, self.least_dtype)
+        weight = next(self.network.parameters(), None)
+        if weight is not None and (weight.dtype, weight.device) != (dtype, images.device):
+            self.network.to(images.device, dtype)
+        return images.to(dtype)
+
     def prepare(self, images: Tensor) -> Tensor:
         """The student's input (B, C, H, W) or (B, T, P, H, W) in the teacher's normalisation, order and size."""
         if self.scale is not None:
+            dtype = torch.promote_types(images.dtype, torch.float32)
+            if (self.scale.dtype, self.scale.device) != (dtype, images.device):
+                self._set_constants(dtype, images.device)
             images = images * self.scale + self.shift
         if self.flip_channels:
             images = images.flip(-3)
@@ -164,10 +216,11 @@ class FrozenTeacher(nn.Module):
         images = self.prepare(images)
         if self.channels_last:
             images = to_channels_last(images)
+        images = self._follow(images)
         if self.dtype is None:
-            return time_mean(self._run(images))
+            return time_mean(self._run(images), self.network.has_time)
         with torch.autocast(images.device.type, enabled=False):
-            return full_precision(time_mean(self._run(images.to(self.dtype))))
+            return full_precision(time_mean(self._run(images), self.network.has_time))
 
     def _run(self, images: Tensor) -> Tensor:
         if not self.compiles:

@@ -93,11 +93,10 @@ def trace_features(distiller: Distiller, data: dict, chosen: List[int], seed: in
 def _features(distiller: Distiller, loss: BKDLoss, data: dict) -> Tuple[Tensor, Tensor]:
     """The student's aligned feature (B, C, H, W) and the teacher's (B, C, H', W') or (B, C)."""
     views = inputs_of(distiller, data)
-    with distiller.student_recorder, distiller.teacher_recorder:
+    with distiller.student_recorder as recorder:
         distiller.student(views['student'])
-        distiller.teacher(views['teacher'])
-    aligned = loss.align_student(distiller.student_recorder.features[loss.student])
-    teacher = time_mean(distiller.teacher_recorder.features[loss.teacher])
+    aligned = loss.align_student(recorder.features[loss.student])
+    teacher = time_mean(distiller.teach(views['teacher'])[loss.teacher])
     if loss.rescale:
         teacher = teacher * (aligned.amax() / teacher.amax())
     return aligned, teacher
