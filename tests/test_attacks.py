@@ -26,7 +26,6 @@ from bkdsnn.utils.checkpoint import check_resumable, load_file, load_weights
 from bkdsnn.utils.config_text import parse_config
 from helpers import DEMO, demo_config, run_tool
 
-
 RECONSTRUCT = np.zeros(1).__reduce__()[0]
 
 
@@ -178,7 +177,8 @@ def test_an_honest_checkpoint_is_read_whole(tmp_path, honest, numpy):
             records = {name: archive.read(name) for name in archive.namelist()}
         with zipfile.ZipFile(tmp_path / 'whole.pth', 'w') as archive:
             for name, data in records.items():
-                archive.writestr(name, data.replace(f'c{RECONSTRUCT.__module__}'.encode(), f'c{numpy}.multiarray'.encode()))
+                archive.writestr(name, data.replace(f'c{RECONSTRUCT.__module__}'.encode(),
+                                                    f'c{numpy}.multiarray'.encode()))
     found = load_file(str(tmp_path / 'whole.pth'))
     same(found, content)
     assert all(isinstance(value, HistoryBuffer) for value in found['message_hub']['log_scalars'].values())
