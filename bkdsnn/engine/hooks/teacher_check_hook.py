@@ -8,12 +8,13 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from bkdsnn.models.distillers.distiller import views_of
 from bkdsnn.registry import HOOKS
 
 
 @HOOKS.register_module()
 class TeacherCheckHook(Hook):
-    """Measures the teacher's top-1 accuracy on the validation data before training; does nothing without a teacher.
+    """Measures the teacher's accuracy on the validation data before training; does nothing without a teacher.
 
     Args:
         tolerance: By how many percent points the teacher may miss ``teacher.expected_accuracy``.
@@ -55,20 +56,18 @@ class TeacherCheckHook(Hook):
 
     @staticmethod
     def measure(model: torch.nn.Module, dataloader) -> Optional[float]:
-        """Top-1 accuracy in percent of ``model.teacher`` on a data loader, over all processes.
+        """Accuracy in percent of ``model.teacher`` on a data loader, over all processes, as its task counts it.
 
-        ``None`` if it has another number of classes, as where only features are distilled.
+        ``None`` if it answers with other classes, as where only features are distilled.
         """
         counts = torch.zeros(2)
         classes = (getattr(dataloader.dataset, 'metainfo', None) or {}).get('classes')
         for batch in dataloader:
             data = model.data_preprocessor(batch, False)
-            inputs = data['inputs']['teacher'] if isinstance(data['inputs'], dict) else data['inputs']
-            logits = model.teacher(inputs)
-            if classes and len(classes) != logits.shape[-1]:
+            output = model.teacher(views_of(data['inputs'])['teacher'])
+            counted = model.task.count_right(output, data['data_samples'], classes and len(classes))
+            if counted is None:
                 return None
-            predicted = logits.argmax(-1)
-            labels = torch.cat([sample.gt_label for sample in data['data_samples']])
-            counts += torch.tensor([(predicted == labels).sum().item(), len(labels)])
+            counts += torch.tensor(counted)
         all_reduce(counts)
         return 100 * (counts[0] / counts[1]).item()

@@ -2,6 +2,7 @@
 from .base import DistillLoss, LogitsLoss
 from .bkd_loss import BKDLoss
 from .kd_loss import LogitsKDLoss
+from .schedule import Schedule, Scheduled
 from .wsld_loss import WSLDLoss
 
-__all__ = ['BKDLoss', 'DistillLoss', 'LogitsKDLoss', 'LogitsLoss', 'WSLDLoss']
+__all__ = ['BKDLoss', 'DistillLoss', 'LogitsKDLoss', 'LogitsLoss', 'Schedule', 'Scheduled', 'WSLDLoss']
