@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from ..evaluation.over_time import stack_steps
 from ..registry import METRICS, MODELS
+from ..utils.colours import learn_channel_order
 
 
 def build_loader(cfg: Config, split: str = 'test') -> DataLoader:
@@ -69,5 +70,6 @@ def init_teacher(cfg: Config, student: nn.Module) -> Optional[nn.Module]:
         return None
     with DefaultScope.overwrite_default_scope('bkdsnn'):
         teacher = MODELS.build(copy.deepcopy(cfg.model.teacher))
+    learn_channel_order(student.data_preprocessor, (cfg.get('test_dataloader') or {}).get('dataset'))
     teacher.adapt_to(student.data_preprocessor)
     return teacher

@@ -21,6 +21,7 @@ from ..models import Stream
 from ..models.neurons import BaseNode
 from ..models.teachers.sources import resizing_of
 from ..registry import DATASETS
+from ..utils.colours import channel_order_of
 from ..utils.progress import track_if_long
 from ..visualization.predictions import PredictionDrawer
 from . import pipelines
@@ -98,6 +99,12 @@ class SpikingInferencer:
             return None
         return self._framing.time_steps if self.takes_events else getattr(self.model.backbone, 'T', None)
 
+    @property
+    def channel_order(self) -> Optional[str]:
+        """Order of colours in what the network was tested on, ``'bgr'`` or ``'rgb'``; ``None`` where nobody says."""
+        stated = getattr(self.model.data_preprocessor, 'channel_order', None)
+        return stated or channel_order_of(self.config.test_dataloader.dataset, self.config.get('default_scope'))
+
     def _make_reader(self, sensor_size: Optional[Sequence[int]]) -> Reader:
         if self.takes_events:
             if sensor_size is None:
@@ -107,7 +114,8 @@ class SpikingInferencer:
         first = next((module for module in self.model.modules() if isinstance(module, nn.Conv2d)), None)
         resized = resizing_of(pipelines.test_steps(self.config))[0]
         size = None if resized else (input_shape_of(self.config) or ())[1:] or None
-        return ImageReader(3 if first is None else first.in_channels, size, partial(self._say_once, 'size'))
+        return ImageReader(3 if first is None else first.in_channels, self.channel_order == 'rgb', size,
+                           partial(self._say_once, 'size'))
 
     def _say_once(self, what: str, line: str) -> None:
         if what not in self._said:

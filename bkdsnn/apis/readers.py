@@ -79,12 +79,14 @@ class ImageReader:
 
     Args:
         channels: Of the model: 1 is read as gray, 3 as BGR.
+        is_rgb: Whether its pipeline takes RGB, as its training data were.
         size: (H, W) that others are resized to, with area interpolation where there are fewer pixels then, else
             bilinear; ``None`` leaves the size to the pipeline.
         say: What to do with a line for the user.
     """
 
     channels: int
+    is_rgb: bool
     size: Optional[Tuple[int, int]]
     say: Callable[[str], None]
     extensions = IMAGE_EXTENSIONS
@@ -107,6 +109,8 @@ class ImageReader:
             shrinks = self.size[0] * self.size[1] < image.shape[0] * image.shape[1]
             image = mmcv.imresize(image, self.size[::-1], interpolation='area' if shrinks else 'bilinear')
             image = image.reshape(*self.size, self.channels)
+        if self.is_rgb and self.channels == 3:
+            image = np.ascontiguousarray(image[..., ::-1])
         return dict(img=image, img_shape=image.shape[:2], ori_shape=original.shape[:2], original=original)
 
     @staticmethod

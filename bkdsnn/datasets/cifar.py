@@ -26,6 +26,8 @@ class _ArrayUnpickler(pickle.Unpickler):
 class _PublishedFiles:
     """Loading that mmpretrain's data sets share here: no download, no checksums, BGR images."""
 
+    channel_order = 'bgr'
+
     def __init__(self, data_root: str, split: str, **kwargs) -> None:
         if split not in ('train', 'test'):
             raise ValueError(f"{type(self).__name__}: split={split!r} is unknown; choose 'train' or 'test'.")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..models.data_preprocessor import ClsDataPreprocessor, EventDataPreprocessor
+from ..models.data_preprocessor import ClsDataPreprocessor, EventDataPreprocessor, ImageDataPreprocessor
 from ..models.neurons import BaseNode
 
 
@@ -48,7 +48,7 @@ class Preprocessing(nn.Module):
 
     def __init__(self, preprocessor: nn.Module) -> None:
         super().__init__()
-        if type(preprocessor) not in (ClsDataPreprocessor, EventDataPreprocessor):
+        if type(preprocessor) not in (ClsDataPreprocessor, ImageDataPreprocessor, EventDataPreprocessor):
             raise ValueError(f'the preprocessing of a {type(preprocessor).__name__} cannot be put into the exported '
                              'network; export it without (normalise=False, --no-normalise).')
         for name in ('mean', 'std'):

@@ -3,7 +3,7 @@ from bkdsnn.utils import quiet  # noqa: F401  first, as it imports mmpretrain wi
 
 from .backbones import *  # noqa: F401,F403
 from .classifiers import *  # noqa: F401,F403
-from .data_preprocessor import EventDataPreprocessor  # noqa: F401
+from .data_preprocessor import EventDataPreprocessor, ImageDataPreprocessor  # noqa: F401
 from .distillers import *  # noqa: F401,F403
 from .heads import *  # noqa: F401,F403
 from .layers import *  # noqa: F401,F403

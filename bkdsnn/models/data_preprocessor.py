@@ -1,4 +1,4 @@
-"""From a batch of event frames to the models' input."""
+"""From a batch of images or event frames to the models' input."""
 from typing import List, Optional, Sequence, Union
 
 import torch
@@ -7,6 +7,31 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bkdsnn.registry import MODELS
+from bkdsnn.utils.colours import ORDERS
+
+
+@MODELS.register_module()
+class ImageDataPreprocessor(ClsDataPreprocessor):
+    """mmpretrain's preprocessor of images, which can say in which order of colours it gets them.
+
+    A teacher needs to know. Where nothing is said, what the data set gives is found out before training
+    (:class:`bkdsnn.engine.hooks.TeacherCheckHook`), and until then taken for BGR, as files are read.
+
+    Args:
+        channel_order: ``'bgr'`` or ``'rgb'``: what the data pipeline gives. It changes nothing of what this does:
+            ``to_rgb=True`` turns the order round, whatever it is.
+        **kwargs: As :class:`mmpretrain.models.ClsDataPreprocessor`.
+
+    Raises:
+        ValueError: If the order is unknown.
+    """
+
+    def __init__(self, channel_order: Optional[str] = None, **kwargs) -> None:
+        super().__init__(**kwargs)
+        if channel_order not in (None, *ORDERS):
+            raise ValueError(f'ImageDataPreprocessor: channel_order={channel_order!r} is unknown; choose from {ORDERS} '
+                             '(data_preprocessor.channel_order).')
+        self.channel_order = channel_order
 
 
 @MODELS.register_module()

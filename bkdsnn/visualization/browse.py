@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bkdsnn.datasets.event_dataset import EventDataset
 from bkdsnn.datasets.transforms import events_to_frames
+from bkdsnn.utils.colours import channel_order_of
 
 # Of Okabe and Ito, which colour-blind readers can tell apart. No event is white.
 ON, OFF = (213, 94, 0), (0, 114, 178)
@@ -48,30 +49,30 @@ def sample_steps(dataset: BaseDataset, idx: int) -> List[Step]:
         dataset: Of images or events. A cache is not used.
         idx: Index of the sample.
     """
-    results = dict(dataset.get_data_info(idx))
+    results, is_rgb = dict(dataset.get_data_info(idx)), channel_order_of(dataset) == 'rgb'
     steps = []
     if isinstance(dataset, EventDataset):
         results['events'] = dataset.load_events(results)
         steps.append(step_of('recording', results))
     elif 'img' in results:
-        steps.append(step_of('image', results))
+        steps.append(step_of('image', results, is_rgb))
     for transform in dataset.pipeline.transforms:
         results = transform(results)
         if results is None:
             raise ValueError(f'{type(transform).__name__} drops sample {idx} of {type(dataset).__name__}.')
-        step = step_of(repr(transform), results)
+        step = step_of(repr(transform), results, is_rgb)
         if step.has_something_to_see and not (steps and _look_alike(steps[-1], step)):
             steps.append(step)
     return steps
 
 
-def step_of(title: str, results: dict) -> Step:
-    """What is to be seen of a sample on its way through the pipeline."""
+def step_of(title: str, results: dict, is_rgb: bool = False) -> Step:
+    """What is to be seen of a sample on its way through the pipeline; colour images are BGR unless ``is_rgb``."""
     title = ' '.join(title.split())
     if 'inputs' in results:
         inputs = results['inputs']
         if isinstance(inputs, Tensor) and inputs.dim() == 3 and len(inputs) in (1, 3):
-            return Step(title, image=_to_rgb(inputs.numpy().transpose(1, 2, 0)))
+            return Step(title, image=_as_picture(inputs.numpy().transpose(1, 2, 0), is_rgb))
         views = inputs if isinstance(inputs, dict) else dict(frames=inputs)
         if any(x.dim() != 4 for x in views.values()):
             return Step(title)  # an image network gets the frames of the step before, as channels
@@ -81,13 +82,15 @@ def step_of(title: str, results: dict) -> Step:
         return Step(title, frames=dict(frames) if isinstance(frames, dict) else dict(frames=frames))
     if 'events' in results:
         return Step(title, results['events'], results['sensor_size'])
-    return Step(title, image=_to_rgb(results['img']) if 'img' in results else None)
+    return Step(title, image=_as_picture(results['img'], is_rgb) if 'img' in results else None)
 
 
-def _to_rgb(image: np.ndarray) -> np.ndarray:
-    """As mmcv reads images, BGR or gray, to what matplotlib draws."""
+def _as_picture(image: np.ndarray, is_rgb: bool) -> np.ndarray:
+    """What matplotlib draws, RGB or gray, of an image as a data set gives it."""
     image = np.clip(image, 0, 255).astype(np.uint8)
-    return image[..., ::-1] if image.ndim == 3 and image.shape[-1] == 3 else image.reshape(image.shape[:2])
+    if image.ndim == 2 or image.shape[-1] != 3:
+        return image.reshape(image.shape[:2])
+    return image if is_rgb else image[..., ::-1]
 
 
 def _look_alike(a: Step, b: Step) -> bool:

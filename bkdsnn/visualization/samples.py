@@ -7,6 +7,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset, pseudo_collate
 
 from ..apis import pipelines
+from ..utils.colours import channel_order_of
 from .browse import event_image, step_of
 
 if TYPE_CHECKING:  # it imports pictures of predictions from here
@@ -41,7 +42,7 @@ def take_sample(dataset: BaseDataset, idx: int) -> Sample:
     if not 0 <= idx < len(dataset):
         raise ValueError(f'sample {idx} is out of range: {type(dataset).__name__} has {len(dataset)} samples, 0 to '
                          f'{len(dataset) - 1}.')
-    return _pack(dataset[idx], f'sample {idx}')
+    return _pack(dataset[idx], f'sample {idx}', channel_order_of(dataset) == 'rgb')
 
 
 def read_sample(inferencer: 'SpikingInferencer', path: str) -> Sample:
@@ -52,13 +53,13 @@ def read_sample(inferencer: 'SpikingInferencer', path: str) -> Sample:
         ValueError: If it is not what the network takes.
     """
     packed = pipelines.run(inferencer.pipeline, inferencer.reader.read(Path(path)))
-    return _pack(packed, Path(path).name)
+    return _pack(packed, Path(path).name, inferencer.channel_order == 'rgb')
 
 
-def _pack(packed: Optional[dict], name: str) -> Sample:
+def _pack(packed: Optional[dict], name: str, is_rgb: bool) -> Sample:
     if packed is None:
         raise ValueError(f'the pipeline drops {name}; take another one.')
-    step = step_of('', packed)
+    step = step_of('', packed, is_rgb)
     if not step.has_something_to_see:
         raise ValueError(f'{name} is neither an image of 1 or 3 channels nor event frames (T, P, H, W).')
     image, frames = step.image, None

@@ -16,6 +16,8 @@ from bkdsnn.registry import HOOKS
 class TeacherCheckHook(Hook):
     """Measures the teacher's accuracy on the validation data before training; does nothing without a teacher.
 
+    Before, it tells the model whether the data are RGB or BGR, where the data preprocessor does not say.
+
     Args:
         tolerance: By how many percent points the teacher may miss ``teacher.expected_accuracy``.
 
@@ -32,6 +34,8 @@ class TeacherCheckHook(Hook):
         teacher = getattr(model, 'teacher', None)
         if teacher is None:
             return
+        loops = [loop for loop in (runner.train_loop, runner.val_loop) if loop is not None]
+        model.learn_channel_order([loop.dataloader.dataset for loop in loops])
         expected = teacher.expected_accuracy
         if runner.val_loop is None:
             if expected is not None:

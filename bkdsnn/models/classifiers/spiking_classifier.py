@@ -25,7 +25,7 @@ class SpikingClassifier(ImageClassifier):
         head: Config of the head, which returns logits (T, B, K).
         neck: Config of a module between them.
         train_cfg: Batch augmentations, as in mmpretrain.
-        data_preprocessor: As in mmpretrain; its type defaults to ``mmpretrain.ClsDataPreprocessor``.
+        data_preprocessor: As in mmpretrain; its type defaults to :class:`bkdsnn.models.ImageDataPreprocessor`.
         compress_spikes: Keep the spikes that backward needs as bytes, which is exact: less memory for little time.
         channels_last: Keep maps with their channels innermost in memory, which convolutions like better. Shapes stay
             the same; sums run in another order, so that in fp32 a membrane next to the threshold may spike or not.
@@ -49,7 +49,7 @@ class SpikingClassifier(ImageClassifier):
         # Built here, since the parent would look the names up in mmpretrain's registry.
         backbone, neck, head = (MODELS.build(cfg) if isinstance(cfg, dict) else cfg for cfg in (backbone, neck, head))
         if data_preprocessor is None or isinstance(data_preprocessor, dict):
-            defaults = dict(type='mmpretrain.ClsDataPreprocessor', batch_augments=train_cfg)
+            defaults = dict(type='ImageDataPreprocessor', batch_augments=train_cfg)
             data_preprocessor = MODELS.build({**defaults, **(data_preprocessor or {})})
         super().__init__(backbone, neck, head, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.channels_last = channels_last

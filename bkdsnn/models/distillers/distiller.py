@@ -1,5 +1,5 @@
 """Student, teacher and losses in one trainable model."""
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 from mmengine.logging import MessageHub, print_log
@@ -8,6 +8,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
+from bkdsnn.utils.colours import learn_channel_order
 
 from ..layers import full_precision, mark_time
 from ..losses.task_loss import TASK_LOSS, split_task_loss
@@ -145,6 +146,12 @@ class Distiller(BaseModel):
                 loss.train(training)
 
     # ---- running ----
+
+    def learn_channel_order(self, dataset: Any, scope: Optional[str] = None) -> None:
+        """Tell the teacher the order of colours that a data set gives, see :func:`bkdsnn.utils.colours`."""
+        learn_channel_order(self.data_preprocessor, dataset, scope)
+        if self.teacher is not None:
+            self.teacher.adapt_to(self.data_preprocessor)
 
     def _paths(self, side: str) -> List[str]:
         return [path for request in self.requests.values() for path in request.paths(side)]

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bkdsnn.registry import MODELS
+from bkdsnn.utils.colours import gives_rgb
 
 from ..layers import channels_last as to_channels_last
 from ..layers import full_precision, has_time_axis, time_mean
@@ -35,7 +36,7 @@ class FrozenTeacher(nn.Module):
         mean: Per-channel mean of its input on the scale 0 to 255. Defaults to what the model's source says, else the
             student's.
         std: Standard deviation, likewise.
-        to_rgb: Whether it wants RGB where the files are read as BGR. Defaults likewise.
+        to_rgb: Whether it wants RGB. Defaults likewise.
         input_size: (H, W), or one number for both, that it wants. Defaults to what the model's source says, else the
             input's own size.
         interpolation: ``'bicubic'``, ``'bilinear'`` or ``'nearest'``.
@@ -125,7 +126,8 @@ class FrozenTeacher(nn.Module):
             self.network.compile(**self.compile_options)
 
     def adapt_to(self, preprocessor: nn.Module) -> None:
-        """Learn the student's normalisation from its data preprocessor, so that :meth:`forward` can replace it.
+        """Learn the student's normalisation and order of colours from its data preprocessor, so that :meth:`forward`
+        can replace them.
 
         Raises:
             ValueError: If the teacher's channels do not fit the student's.
@@ -133,7 +135,7 @@ class FrozenTeacher(nn.Module):
         mean, std = getattr(preprocessor, 'mean', None), getattr(preprocessor, 'std', None)
         student_mean = torch.zeros(1) if mean is None else mean.flatten().double().cpu()
         student_std = torch.ones(1) if std is None else std.flatten().double().cpu()
-        student_rgb = getattr(preprocessor, 'to_rgb', None)
+        student_rgb = gives_rgb(preprocessor)
         self.flip_channels = None not in (self.own_rgb, student_rgb) and self.own_rgb != student_rgb
         own_mean = self._own_constant(self.own_mean, student_mean)
         own_std = self._own_constant(self.own_std, student_std)

@@ -10,6 +10,7 @@ from torch import nn
 
 from bkdsnn.registry import MODELS
 from bkdsnn.utils.checkpoint import load_weights
+from bkdsnn.utils.colours import channel_order_of
 
 LIBRARY_WEIGHTS = 'pretrained'
 INTERPOLATIONS = ('bicubic', 'bilinear', 'nearest')
@@ -97,13 +98,12 @@ def _preprocessing(cfg: Config) -> dict:
     """What a config says of the network's input: its data preprocessor, and the resizing of its test pipeline."""
     preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
     dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}
+    order = preprocessor.get('channel_order') or channel_order_of(dataset, cfg.get('default_scope'))
     while 'dataset' in dataset:  # wrappers
         dataset = dataset['dataset']
     input_size, interpolation = resizing_of(dataset.get('pipeline') or [])
-    to_rgb = preprocessor.get('to_rgb', False)
-    if _gives_rgb(str(dataset.get('type')), cfg.get('default_scope')):
-        to_rgb = not to_rgb
-    return dict(mean=preprocessor.get('mean'), std=preprocessor.get('std'), to_rgb=to_rgb, input_size=input_size,
+    return dict(mean=preprocessor.get('mean'), std=preprocessor.get('std'),
+                to_rgb=(order == 'rgb') != preprocessor.get('to_rgb', False), input_size=input_size,
                 interpolation=interpolation)
 
 
@@ -119,12 +119,6 @@ def resizing_of(pipeline: Sequence[dict]) -> Tuple[Optional[Tuple[int, int]], Op
     # The first one changes the image most.
     interpolation = resizes[0][1].get('interpolation', RESIZES[resizes[0][0]]) if resizes else None
     return (height, width), interpolation if interpolation in INTERPOLATIONS else None
-
-
-def _gives_rgb(dataset: str, scope: Optional[str]) -> bool:
-    """Whether a data set gives RGB images, as mmpretrain's CIFAR does, where others give BGR."""
-    prefix, _, name = dataset.rpartition('.')
-    return (prefix or scope) == 'mmpretrain' and name in ('CIFAR10', 'CIFAR100')
 
 
 def _from_mmpretrain(name: str, pretrained: bool) -> TeacherSource:

@@ -85,6 +85,7 @@ def load_distiller(run: Run, device: str = 'cpu') -> Distiller:
     _find_teacher(config.teacher, run.folder)
     with DefaultScope.overwrite_default_scope('bkdsnn'):
         distiller = MODELS.build(config)
+        distiller.learn_channel_order(run.config.test_dataloader.dataset)
     distiller.load_state_dict(load_file(str(run.checkpoint))['state_dict'], strict=True)
     return uncompiled(distiller.to(device).eval())
 

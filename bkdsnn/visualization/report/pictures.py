@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...utils.colours import channel_order_of
 from ...utils.runs import Run
 from ..browse import event_image
 from ..figures import picture_of
@@ -52,7 +53,9 @@ class TestBatch:
 
 def reads_bgr(run: Run) -> bool:
     """Whether a run's images are read as BGR: then its data preprocessor is told to make them RGB."""
-    model = run.config.model
+    model, dataset = run.config.model, (run.config.get('test_dataloader') or {}).get('dataset')
+    if dataset and channel_order_of(dataset, run.config.get('default_scope')) == 'rgb':
+        return False
     preprocessors = [run.config.get('data_preprocessor'), model.get('data_preprocessor'),
                      model.get('student', {}).get('data_preprocessor')]
     return any(preprocessor.get('to_rgb', False) for preprocessor in preprocessors if preprocessor)
