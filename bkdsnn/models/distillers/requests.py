@@ -61,7 +61,9 @@ class Request:
         arguments, cfg, places = inspect.signature(loss).parameters, dict(cfg), {}
         for side in ('student', 'teacher', 'teacher_part'):
             default = arguments[side].default if side in arguments else inspect.Parameter.empty
-            tap = cfg.get(side, 'logits' if default is inspect.Parameter.empty else default)
+            if default is inspect.Parameter.empty:
+                default = getattr(loss, 'default_tap', 'logits')
+            tap = cfg.get(side, default)
             if side in needs and tap is None:
                 raise ValueError(f'{key}.{side} is None, but {loss.__name__} takes it; name a tap or a module path.')
             if side in needs:

@@ -39,6 +39,8 @@ class DistillLoss(nn.Module):
     """
 
     loss_weight = Scheduled(may_vanish=True, hint=' To switch the loss off, drop its entry from model.losses.')
+    #: Tap of both networks where neither its config nor its arguments name one.
+    default_tap = 'logits'
     #: Whether the targets must be labels and not the soft ones of mixup, cutmix or label smoothing.
     needs_labels = False
     #: Progress of training, and that of its first step in this epoch.
