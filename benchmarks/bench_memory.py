@@ -1,15 +1,16 @@
 """Memory of a training step, predicted and measured: ``python benchmarks/bench_memory.py``.
 
-Each config's step is predicted as by ``tools/analysis_tools/plan_memory.py``, then run in a process of its own, with
-data of the right shape. Its peak is measured twice: the bytes that PyTorch has allocated (the profiler's record of each
-allocation; on a GPU it would be ``max_memory_allocated``), and, in another step, the growth of the process's resident
-memory as the kernel counts it. What lives between steps (weights, buffers, optimizer) is added to both.
+Each config's step in fp32 is predicted as by ``tools/analysis_tools/plan_memory.py``, then run in a process of its own,
+with data of the right shape. Its peak is measured twice: the bytes that PyTorch has allocated (the profiler's record of
+each allocation; on a GPU it would be ``max_memory_allocated``), and, in another step, the growth of the process's
+resident memory as the kernel counts it. What lives between steps (weights, buffers, optimizer) is added to both.
 
 Then SEW-ResNet-18's step against spikingjelly's, on the same weights and images.
 
 The last line is a JSON object: ``plan_error`` is predicted over allocated minus one, ``plan_error_resident`` the same
-against the resident bytes, by config; ``saved_bytes_ratio`` our bytes saved for backward over spikingjelly's, and
-``peak_ratio`` our peak over spikingjelly's, with ``compress_spikes`` and ``channels_last``.
+against the resident bytes, by config; ``convolution_error`` the most bytes by which one convolution differs from what
+is predicted for it, which depends on the processor; ``saved_bytes_ratio`` our bytes saved for backward over
+spikingjelly's, and ``peak_ratio`` our peak over spikingjelly's, with ``compress_spikes`` and ``channels_last``.
 """
 import argparse
 import json
@@ -17,18 +18,18 @@ import os
 import subprocess
 import sys
 from itertools import accumulate
+from math import prod
 from pathlib import Path
 from typing import Callable, Dict, Optional
 
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
-from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from rich.console import Console
 from rich.table import Table
-from timing import allocations, environment
+from timing import allocations, environment, profiled
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -56,6 +57,27 @@ def allocated_peak(run: Callable[[], object]) -> int:
     return max(accumulate(allocations(run), initial=0))
 
 
+def convolution_error(run: Callable[[], object]) -> int:
+    """Most bytes by which what a convolution allocates inside a call differs from what the planner counts for it.
+
+    The planner counts the copies in the layout of oneDNN. What else it takes, such as partial sums of a weight's
+    gradient, depends on the processor.
+    """
+    events = profiled(run, record_shapes=True)
+    memory = [(event.start_ns(), event.nbytes()) for event in events if event.name() == '[memory]']
+    errors = [0]
+    for event in events:
+        if event.name() not in ('aten::convolution', 'aten::convolution_backward'):
+            continue
+        inside = [size for start, size in memory if event.start_ns() <= start <= event.end_ns()]
+        shapes = [4 * prod(shape) for shape in event.shapes()[:3]]
+        result = sum(inside)
+        x, weight = shapes[:2]
+        copies = sum(shapes) if 'backward' in event.name() else weight + max(x, result)
+        errors.append(abs(max(accumulate(inside, initial=0)) - result - copies))
+    return max(errors)
+
+
 def resident_peak(run: Callable[[], object]) -> Optional[int]:
     """Growth of the resident memory during a call; ``None`` where the system does not tell."""
     try:
@@ -77,13 +99,13 @@ def bytes_of(tensors) -> int:
 
 
 def measure(cfg: Config, batch_size: int) -> Dict[str, Optional[int]]:
-    """Peaks of a real training step in bytes, ``allocated`` and ``resident``."""
-    from bkdsnn.evaluation.memory import build_untrained, training_shape
+    """Peaks of a real training step in bytes, ``allocated`` and ``resident``, and its :func:`convolution_error`."""
+    from bkdsnn.evaluation.untrained import build_untrained, build_wrapper, training_shape
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('bkdsnn'):
         model = build_untrained(cfg).train()
         model.init_weights()
-        wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+        wrapper = build_wrapper(model, cfg.optim_wrapper)
     shape = training_shape(cfg)
 
     def sample(shape: tuple) -> Tensor:
@@ -101,7 +123,8 @@ def measure(cfg: Config, batch_size: int) -> Dict[str, Optional[int]]:
     kept = bytes_of([*model.parameters(), *model.buffers(), *teacher.parameters(), *teacher.buffers(),
                      *(t for t in tree_leaves(wrapper.optimizer.state_dict()['state']) if isinstance(t, Tensor))])
     grown = resident_peak(step)
-    return dict(allocated=kept + allocated_peak(step), resident=None if grown is None else kept + grown)
+    return dict(allocated=kept + allocated_peak(step), resident=None if grown is None else kept + grown,
+                convolution_error=convolution_error(step))
 
 
 def load(name: str, options: Optional[dict]) -> Config:
@@ -118,6 +141,7 @@ def compare_plan(name: str, batch_size: int, arguments: list) -> Dict[str, Optio
         [sys.executable, __file__, *arguments, '--measure', name, '--batch-size', str(batch_size)], check=True,
         env={**others, **MALLOC}, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     planner = MemoryPlanner(load(name, parse_args().cfg_options))
+    planner.amp = False  # as measured
     return dict(predicted=planner.plan(batch_size).peak, batch_size=batch_size, **json.loads(line))
 
 

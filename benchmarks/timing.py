@@ -26,12 +26,16 @@ def median_and_minimum(seconds: List[float]) -> Dict[str, float]:
     return dict(median_ms=1e3 * statistics.median(seconds), minimum_ms=1e3 * min(seconds))
 
 
+def profiled(function: Callable[[], object], **kwargs) -> list:
+    """What the profiler records of a call, in order of time; its result lives until the end."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, **kwargs) as prof:
+        result = function()  # noqa: F841
+    return sorted(prof.profiler.kineto_results.events(), key=lambda event: event.start_ns())
+
+
 def allocations(function: Callable[[], object]) -> List[int]:
     """Bytes that a call allocates, and negative those that it frees, in order; its result lives until the end."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as prof:
-        result = function()  # noqa: F841
-    events = [event for event in prof.profiler.kineto_results.events() if event.name() == '[memory]']
-    return [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return [event.nbytes() for event in profiled(function) if event.name() == '[memory]']
 
 
 def environment(*packages: str) -> dict:

@@ -8,6 +8,8 @@ from mmengine import registry as mmengine
 from mmengine.registry import Registry
 from mmpretrain import registry as mmpretrain
 
+from .utils import mmengine_checkpoints  # noqa: F401  whatever is built reads files by it
+
 
 def _child(parent: Registry, *locations: str) -> Registry:
     return Registry(parent.name, parent=parent, scope='bkdsnn', locations=list(locations))
@@ -21,6 +23,7 @@ DATASETS = _child(mmengine.DATASETS, 'bkdsnn.datasets')
 TRANSFORMS = _child(mmengine.TRANSFORMS, 'bkdsnn.datasets')
 HOOKS = _child(mmengine.HOOKS, 'bkdsnn.engine')
 OPTIM_WRAPPERS = _child(mmengine.OPTIM_WRAPPERS, 'bkdsnn.engine')
+PARAM_SCHEDULERS = _child(mmengine.PARAM_SCHEDULERS, 'bkdsnn.engine')
 METRICS = _child(mmengine.METRICS, 'bkdsnn.evaluation')
 VISUALIZERS = _child(mmengine.VISUALIZERS, 'bkdsnn.visualization')
 
@@ -33,7 +36,6 @@ LOOPS = _child(mmengine.LOOPS)
 MODEL_WRAPPERS = _child(mmengine.MODEL_WRAPPERS)
 OPTIMIZERS = _child(mmengine.OPTIMIZERS)
 OPTIM_WRAPPER_CONSTRUCTORS = _child(mmengine.OPTIM_WRAPPER_CONSTRUCTORS)
-PARAM_SCHEDULERS = _child(mmengine.PARAM_SCHEDULERS)
 RUNNERS = _child(mmengine.RUNNERS)
 TASK_UTILS = _child(mmengine.TASK_UTILS)
 VISBACKENDS = _child(mmengine.VISBACKENDS)

@@ -1,5 +1,6 @@
 """Shared by all tests."""
 import os
+from pathlib import Path
 
 os.environ.setdefault('MPLBACKEND', 'Agg')
 
@@ -12,11 +13,27 @@ import bkdsnn  # noqa: F401
 from generated_runs import train_comparison
 from helpers import demo_config
 
+# Below tests/: whole runs, tools and exports, and what has to be compiled.
+SLOW = ('test_apis/test_demos.py', 'test_apis/test_package.py', 'test_benchmarks.py', 'test_docs.py', 'test_engine/',
+        'test_export/', 'test_models/test_compiled_neurons.py', 'test_models/test_eval_state.py',
+        'test_models/test_fused_norm_and_compression.py', 'test_tools/', 'test_visualization/')
+# Below tests/: recorded numbers, sums next to thresholds, and what a back end allocates.
+ANY_CPU = ('test_evaluation/test_memory.py', 'test_models/test_golden', 'test_models/test_sparse_conv.py')
+
+
+def pytest_collection_modifyitems(items):
+    """Mark tests by where they are; see the markers in pyproject.toml."""
+    for item in items:
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        for marker, places in ((pytest.mark.slow, SLOW), (pytest.mark.any_cpu, ANY_CPU)):
+            if path.startswith(places):
+                item.add_marker(marker)
+
 
 @pytest.fixture(autouse=True)
 def quiet_and_reproducible():
-    """Our scope, a fixed seed and one thread: small tensors gain nothing from two."""
-    torch.set_num_threads(1)
+    """Our scope, a fixed seed and one thread (small tensors gain nothing from two) unless it is said otherwise."""
+    torch.set_num_threads(int(os.environ.get('BKDSNN_TEST_THREADS', 1)))
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('bkdsnn'):
         yield

@@ -2,9 +2,11 @@
 import multiprocessing
 import os
 import runpy
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,9 @@ import golden
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEMO = REPOSITORY / 'configs' / 'demo'
 TOOLS = multiprocessing.get_context('forkserver')
-TOOLS.set_forkserver_preload(['bkdsnn.apis.cli', 'bkdsnn.models', 'bkdsnn.datasets', 'bkdsnn.engine'])
+# What most of them load: tools, and the digits.
+TOOLS.set_forkserver_preload(['bkdsnn.apis.cli', 'bkdsnn.models', 'bkdsnn.datasets', 'bkdsnn.engine',
+                              'bkdsnn.evaluation', 'mmpretrain.engine', 'mmpretrain.evaluation', 'sklearn.datasets'])
 
 
 def tiny_student(num_classes=10, widths=(4, 8), **backbone):
@@ -94,9 +98,12 @@ def small_network(backbone, **changes):
 
 
 def demo_config(name, work_dir, teacher=None, epochs=2, **options):
-    """A demo config cut down to a few epochs, as an mmengine Config; ``teacher`` is the folder of ``small_teacher``."""
+    """A demo config cut down to a few epochs and channels; ``teacher`` is the folder of ``small_teacher``."""
     cfg = Config.fromfile(DEMO / f'{name}.py')
     cfg.work_dir = str(work_dir)
+    student = 'model.student' if 'student' in cfg.model else 'model'
+    if cfg.model.get('student', cfg.model).backbone.type == 'SEWResNet':
+        cfg.merge_from_dict({student + '.backbone.arch.widths': (4, 8, 16), student + '.head.in_channels': 16})
     cfg.merge_from_dict({'train_cfg.max_epochs': epochs, 'train_cfg.val_interval': epochs,
                          'train_dataloader.dataset.labels_per_class': 10, 'default_hooks.checkpoint.interval': 1,
                          'default_hooks.logger.interval': 1, **options})
@@ -155,17 +162,55 @@ def run_tool(*arguments, cwd=REPOSITORY, **env):
 
     The process is forked from a server that has imported what all tools import, which takes seconds.
     """
+    return _run_all(arguments, cwd, [env])[0]
+
+
+def run_tool_in_processes(number, *arguments, cwd=REPOSITORY, **env):
+    """As :func:`run_tool`, in several processes that work together as under ``tools/dist_train.sh``; returns all."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        together = dict(WORLD_SIZE=str(number), MASTER_ADDR='127.0.0.1', MASTER_PORT=str(free.getsockname()[1]))
+    return _run_all([*arguments, '--launcher', 'pytorch'], cwd,
+                    [dict(env, RANK=str(rank), LOCAL_RANK=str(rank), **together) for rank in range(number)])
+
+
+def run_in_processes(number, function, folder):
+    """Call ``function(rank, number, folder)`` in processes that are connected by gloo."""
+    processes = [TOOLS.Process(target=_run_connected, args=(function, rank, number, folder)) for rank in range(number)]
+    _wait_for(processes, function.__name__)
+    assert not any(process.exitcode for process in processes)
+
+
+def _run_connected(function, rank, number, folder):
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=number)
+    function(rank, number, folder)
+
+
+def _wait_for(processes, name):
+    for process in processes:
+        process.start()
+    deadline = time.time() + 240
+    for process in processes:
+        process.join(max(0, deadline - time.time()))
+    late = [process for process in processes if process.is_alive()]
+    for process in late:
+        process.kill()
+    if late:
+        raise TimeoutError(f'{name} takes more than 240 s.')
+
+
+def _run_all(arguments, cwd, envs):
     tool, *arguments = map(str, arguments)
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / 'stdout', Path(folder) / 'stderr'
-        process = TOOLS.Process(target=_run, args=(REPOSITORY / tool, arguments, cwd, tool_environment(**env), output))
-        process.start()
-        process.join(240)
-        if process.is_alive():
-            process.kill()
-            raise TimeoutError(f'{tool} takes more than 240 s.')
-        return subprocess.CompletedProcess([tool, *arguments], process.exitcode,
-                                           *(path.read_text(errors='replace') for path in output))
+        outputs = [(Path(folder) / f'stdout{i}', Path(folder) / f'stderr{i}') for i in range(len(envs))]
+        processes = [
+            TOOLS.Process(target=_run, args=(REPOSITORY / tool, arguments, cwd, tool_environment(**env), output))
+            for env, output in zip(envs, outputs)]
+        _wait_for(processes, tool)
+        return [subprocess.CompletedProcess([tool, *arguments], process.exitcode,
+                                            *(path.read_text(errors='replace') for path in output))
+                for process, output in zip(processes, outputs)]
 
 
 def _run(tool, arguments, cwd, env, output):

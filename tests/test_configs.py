@@ -67,6 +67,9 @@ def test_config_builds_and_its_name_says_what_is_inside(path, no_downloads):
     cfg = Config.fromfile(path)
     check_config(cfg)
     check_name(path, cfg)
+    # Over several processes, one network is validated on each sample once.
+    assert {hook.type for hook in cfg.default_hooks.values()} > {'SyncBuffersHook', 'ResumeCheckHook'}
+    assert not cfg.val_dataloader.sampler.round_up and not cfg.test_dataloader.sampler.round_up
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         for step in loader.dataset.pipeline:
             TRANSFORMS.build(step)
@@ -87,7 +90,7 @@ def test_config_builds_and_its_name_says_what_is_inside(path, no_downloads):
 
 
 def check_name(path, cfg):
-    """The rule, and that batch size, epochs and time steps are those of the name."""
+    """The rule, and that batch size, processes, epochs and time steps are those of the name."""
     folder = path.parent.name
     if re.fullmatch(ALIASES, path.stem):
         assert folder in ('snn', 'bkd')
@@ -96,6 +99,9 @@ def check_name(path, cfg):
     batch, epochs = re.search(r'xb(\d+)-(\d+)e_', path.stem).groups()
     assert cfg.train_dataloader.batch_size == int(batch)
     assert cfg.train_cfg.max_epochs == int(epochs)
+    # The learning rate belongs to the batch that the config trains with.
+    processes = re.search(r'_(\d+)xb', path.stem).group(1)
+    assert cfg.auto_scale_lr.base_batch_size == int(processes) * int(batch)
     if folder == 'ann':
         return
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
@@ -113,7 +119,9 @@ SMALL_ARCH = dict(
     Spikingformer=dict(depth=1, channels=16, num_heads=2, patch_size=4),
     Spikformer=dict(depth=1, channels=16, num_heads=2, patch_size=4),
     QKFormer=dict(depths=(1, 1, 1), channels=16, num_heads=2, patch_size=4),
-    MetaSpikeFormer=dict(channels=(8, 8, 8, 16, 16), depths=(1, ) * 5, num_heads=2))
+    MetaSpikeFormer=dict(channels=(8, 8, 8, 16, 16), depths=(1, ) * 5, num_heads=2),
+    ESpikeFormer=dict(channels=(8, 8, 8, 16, 16), depths=(1, ) * 5, num_heads=2, kind='separable'),
+    MaxFormer=dict(depths=(1, 1, 1), channels=16, num_heads=2, kernel_sizes=(None, 3), patch_size=4))
 
 
 def shrink(network):
@@ -130,10 +138,13 @@ ONE_OF_EACH = {
     'QKFormer': 'qkformer-10-384-t4{}_4xb48-310e_in1k',
     'MetaSpikeFormer': 'meta-spikeformer-8-384-t4{}_4xb48-310e_in1k',
     'Spikingformer on events': 'spikingformer-2-256-t4{}_1xb16-106e_cifar10-dvs',
+    'ESpikeFormer': 'e-spikeformer-s-t1{}_8xb256-200e_in1k',
+    'MaxFormer': 'maxformer-4-384-t4{}_1xb64-410e_cifar10',
 }
 TEACHERS = {'SEWResNet': '_resnet18', 'Spikformer': '_vit-small', 'Spikingformer': '_vit-small',
             'SEWDVSNet': '_sew-dvs-net-t16', 'QKFormer': '_vit-base', 'MetaSpikeFormer': '_vit-base',
-            'Spikingformer on events': '_spikingformer-2-256-t16'}
+            'Spikingformer on events': '_spikingformer-2-256-t16', 'ESpikeFormer': '_vit-base',
+            'MaxFormer': '_vit-small'}
 TINY_VIT = 'test_vit'  # timm's own, 160 pixels
 
 

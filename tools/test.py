@@ -12,6 +12,7 @@ from bkdsnn.apis import student_config
 from bkdsnn.apis.cli import add_common_arguments, build_runner, fail_clearly, load_config
 from bkdsnn.engine.amp import amp_dtype
 from bkdsnn.models.layers import fuse_conv_bn
+from bkdsnn.models.unfolding import set_spike_driven
 from bkdsnn.utils.checkpoint import load_weights
 
 
@@ -23,6 +24,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out-item', choices=['metrics', 'pred'], default='pred', help='what --out gets')
     parser.add_argument('--amp', action='store_true', help='test with automatic mixed precision')
     parser.add_argument('--fuse-conv-bn', action='store_true', help='join batch norms with the convolutions before')
+    parser.add_argument('--spike-driven', action='store_true',
+                        help='have neurons that emit integers emit as many binary spikes')
     add_common_arguments(parser)
     return parser.parse_args()
 
@@ -44,6 +47,9 @@ def main() -> None:
     is_wrapped = is_model_wrapper(runner.model)
     model = runner.model.module if is_wrapped else runner.model
     load_weights(model, args.checkpoint)
+    if args.spike_driven:
+        set_spike_driven(model, True)
+        model.spike_driven = True
     if args.fuse_conv_bn:
         model = fuse_conv_bn(model.eval())
         if is_wrapped:

@@ -2,6 +2,7 @@
 import argparse
 
 from bkdsnn.apis.cli import add_common_arguments, build_runner, fail_clearly, load_config
+from bkdsnn.engine.amp import amp_dtype
 from bkdsnn.utils.checkpoint import check_resumable, latest_checkpoint, resolve
 
 
@@ -12,7 +13,8 @@ def parse_args() -> argparse.Namespace:
         '--resume', nargs='?', const='auto',
         help='resume from the checkpoint given, or without a value from the latest one in the work directory')
     parser.add_argument(
-        '--amp', action='store_true', help='train in mixed precision: bfloat16, or float16 on a GPU without it')
+        '--amp', action='store_true',
+        help='train in mixed precision on any device: bfloat16, or float16 on a GPU without it')
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate during training')
     parser.add_argument(
         '--auto-scale-lr', action='store_true',
@@ -31,6 +33,8 @@ def main() -> None:
         if kind.rpartition('.')[2] not in ('OptimWrapper', 'AmpOptimWrapper'):
             raise ValueError(f'--amp takes the place of an OptimWrapper, but optim_wrapper.type={kind!r}; drop --amp.')
         cfg.optim_wrapper.type = 'bkdsnn.AmpOptimWrapper'
+        # Without one, a CPU that is slow at it would train in fp32.
+        cfg.optim_wrapper.setdefault('dtype', str(amp_dtype()).removeprefix('torch.'))
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
     if args.resume is not None:

@@ -5,6 +5,7 @@ from mmengine.config import Config
 
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.apis.launch import Training, run_all
+from bkdsnn.utils.runs import default_work_dir
 
 
 def parse_args() -> argparse.Namespace:
@@ -18,7 +19,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    work_dirs = {config: Config.fromfile(config).work_dir for config in args.configs}
+    work_dirs = {config: Config.fromfile(config).get('work_dir') or default_work_dir(config) for config in args.configs}
     if args.single:
         trainings = [Training(config, work_dirs[config], {}) for config in args.configs]
     else:

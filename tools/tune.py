@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.apis.launch import Training, run_all
-from bkdsnn.utils.runs import Run
+from bkdsnn.utils.runs import Run, default_work_dir
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,10 +41,11 @@ def main() -> None:
     args = parse_args()
     cfg = Config.fromfile(args.config)
     points = grid_points(args.grid)
+    work_dir = cfg.get('work_dir') or default_work_dir(args.config)
     trainings = []
     for point in points:
         name = '-'.join(f'{key.split(".")[-1]}{value:g}' for key, value in point.items())
-        trainings.append([Training(args.config, f'{cfg.work_dir}/tune/{name}-seed{seed}',
+        trainings.append([Training(args.config, f'{work_dir}/tune/{name}-seed{seed}',
                                    {'randomness.seed': seed, **point}) for seed in args.seeds])
     run_all(list(itertools.chain(*trainings)), args.jobs, f'Tuning {args.config}')
     scores = [[Run.open(training.work_dir).val_accuracy() for training in runs] for runs in trainings]

@@ -1,5 +1,6 @@
 """What the command-line tools share: their common arguments, the runner, and errors that help."""
 import argparse
+import logging
 import os
 import os.path as osp
 import re
@@ -11,7 +12,12 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
+from ..registry import HOOKS
 from ..utils.config_check import check_config, check_options
+from ..utils.runs import default_work_dir
+
+# What every training needs in order to be right, whatever hooks its config lists.
+ALWAYS = ('SyncBuffersHook', 'ResumeCheckHook')
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +49,7 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0])
+        cfg.work_dir = default_work_dir(args.config)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if cfg.get(name) is not None:
             cfg[name].setdefault('pin_memory', torch.cuda.is_available())
@@ -55,14 +61,24 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a log line is not about mmengine's hooks using mmengine's deprecated classes."""
+    return not str(record.msg).startswith(('"FileClient" will be deprecated', '"HardDiskBackend" is the alias'))
+
+
 def build_runner(cfg: Config) -> Runner:
     """Check the config and build the runner, on CPU processes too."""
     check_config(cfg)
-    if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
+    if cfg.get('launcher') == 'pytorch' and not torch.cuda.is_available():
         # mmengine would select a CUDA device.
         torch.distributed.init_process_group('gloo')
         cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
-    return Runner.from_cfg(cfg)
+    runner = Runner.from_cfg(cfg)
+    runner.logger.addFilter(_is_news)
+    for kind in map(HOOKS.get, ALWAYS):
+        if not any(isinstance(hook, kind) for hook in runner.hooks):
+            runner.register_hook(kind())
+    return runner
 
 
 # What bad input raises. Others keep their trace, since they are ours to mend.

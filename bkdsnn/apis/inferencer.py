@@ -18,7 +18,7 @@ from ..datasets.event_windows import cut_windows
 from ..evaluation import input_shape_of, running_scores
 from ..evaluation.spike_counter import SpikeCounter
 from ..models import Stream
-from ..models.neurons import BaseNode
+from ..models.neurons import SpikingNode
 from ..models.teachers.sources import resizing_of
 from ..registry import DATASETS
 from ..utils.colours import channel_order_of
@@ -84,7 +84,7 @@ class SpikingInferencer:
         self._said: Set[str] = set()
         meta = getattr(self.model, 'dataset_meta', None) or {}
         self.classes = classes or meta.get('classes') or _classes_of(self.config)
-        self.is_spiking = any(isinstance(module, BaseNode) for module in self.model.modules())
+        self.is_spiking = any(isinstance(module, SpikingNode) for module in self.model.modules())
         self.reader = self._make_reader(sensor_size or meta.get('sensor_size'))
 
     @property

@@ -99,7 +99,8 @@ def init_model(config: Union[str, Config, None] = None,
     """Build a network in eval mode, with its weights; of a distillation config, the student alone.
 
     Args:
-        config: Config, or path of one; ``None`` reads it from a checkpoint of ``publish_model.py``.
+        config: Config, or path of one, which is a program; ``None`` reads it from a checkpoint of
+            ``publish_model.py``, of which only registered components are built.
         checkpoint: File, URL or work directory; of a distillation run, the student's weights are taken.
         device: Where to put it.
         fuse_conv_bn: Whether to join its batch norms with the convolutions before them, see
@@ -109,20 +110,20 @@ def init_model(config: Union[str, Config, None] = None,
         The network, with ``cfg`` and, where the checkpoint says, ``dataset_meta``.
 
     Raises:
-        ValueError: If the checkpoint does not fit, holds no config where one is needed, or the network is an ANN whose
-            norms shall be joined.
+        ValueError: If the checkpoint does not fit, holds no config where one is needed or one that could run code, or
+            the network is an ANN whose norms shall be joined.
         FileNotFoundError: If a file is missing.
     """
     from ..models.layers import fuse_conv_bn as fuse  # the components are registered with it
     from ..registry import MODELS
     from ..utils.checkpoint import load_file, resolve
     if config is None:
-        # Not meta.cfg, which mmengine writes as Python: reading that would run it.
+        from ..utils.published_config import read_config
         text = load_file(resolve(checkpoint)).get('meta', {}).get('config_json')
         if not text:
             raise ValueError(f'checkpoint {checkpoint!r} was not published with its config; give the config as the '
                              'first argument.')
-        config = Config.fromstring(text, file_format='.json')
+        config = read_config(text, checkpoint)
     elif not isinstance(config, Config):
         if not osp.isfile(config):
             raise FileNotFoundError(f'config {config!r} does not exist; list_models() lists those of the package.')
@@ -164,6 +165,6 @@ def build_model(model: Union[str, Path, Config, nn.Module], pretrained: Union[bo
         raise ValueError('a config has no published weights; give a file, a URL or a work directory as pretrained.')
     if suffix == '.py':
         return init_model(model if isinstance(model, Config) else str(model), weights, device, fuse_conv_bn)
-    if suffix == '.pth':
+    if suffix in ('.pth', '.safetensors'):
         return init_model(None, str(model), device, fuse_conv_bn)
     return get_model(str(model), pretrained, device, fuse_conv_bn)

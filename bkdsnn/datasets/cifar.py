@@ -7,20 +7,20 @@ import numpy as np
 from mmpretrain.datasets import cifar
 
 from bkdsnn.registry import DATASETS
+from bkdsnn.utils.plain_data import NUMPY, plain
 
 
 class _ArrayUnpickler(pickle.Unpickler):
     """Reads arrays, text and numbers; a file that names anything else is refused before it can run."""
 
-    ALLOWED = {('_codecs', 'encode'), *((f'numpy{core}', name) for core in ('', '.core.multiarray', '._core.multiarray')
-                                        for name in ('_reconstruct', 'ndarray', 'dtype'))}
-
     def find_class(self, module: str, name: str):
-        if (module, name) not in self.ALLOWED:
+        if (module, name) == ('_codecs', 'encode'):
+            return super().find_class(module, name)
+        if f'{module}.{name}' not in NUMPY:
             raise pickle.UnpicklingError(f'it names {module}.{name}')
-        # Older NumPy's name of the module, which newer ones only keep with a warning.
-        module = module.replace('numpy.core', 'numpy._core') if hasattr(np, '_core') else module
-        return super().find_class(module, name)
+        function = NUMPY[f'{module}.{name}']
+        # A new one, since pickles may set attributes of what they are given.
+        return lambda *arguments: function(*arguments)
 
 
 class _PublishedFiles:
@@ -54,7 +54,7 @@ class _PublishedFiles:
         """RGB images (N, 3, 32, 32) and labels of one file."""
         try:
             with path.open('rb') as file:
-                batch = _ArrayUnpickler(file, encoding='latin1').load()
+                batch = plain(_ArrayUnpickler(file, encoding='latin1').load())
             images = batch['data'].reshape(-1, 3, 32, 32)
             return images, batch.get('fine_labels') or batch['labels']
         except Exception as error:  # pickle raises a different type for each kind of damage

@@ -1,6 +1,7 @@
-"""What runs around the model: hooks, mixed precision, and files that are written whole or not at all."""
+"""What runs around the model: hooks, schedules, mixed precision, and files that are written whole or not at all."""
 from .amp import AmpOptimWrapper
 from .atomic_backend import AtomicLocalBackend
 from .hooks import *  # noqa: F401,F403
+from .schedules import WarmupCosineLR
 
-__all__ = ['AmpOptimWrapper', 'AtomicLocalBackend']
+__all__ = ['AmpOptimWrapper', 'AtomicLocalBackend', 'WarmupCosineLR']

@@ -5,10 +5,19 @@ import torch
 from mmengine.device import get_device
 from mmengine.optim import AmpOptimWrapper as MMEngineAmpOptimWrapper
 from mmengine.optim import OptimWrapper
+from torch import nn
 
 from bkdsnn.registry import OPTIM_WRAPPERS
+from bkdsnn.utils.log_once import log_once
 
 HALVES = {'bfloat16': torch.bfloat16, 'float16': torch.float16}
+
+
+def cpu_computes_in_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16, as far as PyTorch knows."""
+    # Older ones do not.
+    capabilities = getattr(torch.cpu, 'get_capabilities', dict)()
+    return any(has for name, has in capabilities.items() if 'bf16' in name)
 
 
 def amp_dtype(dtype: Union[str, torch.dtype, None] = None, device: Optional[str] = None) -> torch.dtype:
@@ -46,13 +55,14 @@ class AmpOptimWrapper(MMEngineAmpOptimWrapper):
 
     Args:
         loss_scale: As in mmengine, for float16: ``'dynamic'``, a number, or arguments of ``torch.amp.GradScaler``.
-        dtype: ``'bfloat16'`` or ``'float16'`` (GPUs only); ``None`` chooses, see :func:`amp_dtype`. It becomes what
-            validation and test take under ``val_cfg=dict(fp16=True)`` too.
+        dtype: ``'bfloat16'`` or ``'float16'`` (GPUs only). ``None`` chooses, as :func:`amp_dtype` does, but fp32 on a
+            CPU that has no instructions for bfloat16, where it is many times slower; the log says what was chosen. A
+            half becomes what validation and test take under ``val_cfg=dict(fp16=True)`` too.
         use_fsdp: As in mmengine.
         **kwargs: As :class:`mmengine.optim.OptimWrapper`.
 
     Raises:
-        ValueError: If the device does not compute in the type, or a scale is given for bfloat16.
+        ValueError: If the device does not compute in the type, or a scale is given without float16.
     """
 
     def __init__(self,
@@ -61,8 +71,8 @@ class AmpOptimWrapper(MMEngineAmpOptimWrapper):
                  use_fsdp: bool = False,
                  **kwargs) -> None:
         device = get_device()
-        dtype = amp_dtype(dtype, device)
-        if dtype is torch.bfloat16:
+        dtype = self._choose(dtype, device)
+        if dtype is not torch.float16:
             if loss_scale != 'dynamic':
                 raise ValueError(f'AmpOptimWrapper: loss_scale={loss_scale!r} is for float16; bfloat16 has the range '
                                  'of fp32 and needs none. Drop optim_wrapper.loss_scale, or set .dtype=\'float16\'.')
@@ -74,4 +84,23 @@ class AmpOptimWrapper(MMEngineAmpOptimWrapper):
         else:
             super().__init__(loss_scale, dtype, use_fsdp, **kwargs)
         # For mmengine's loops, which name no type.
-        torch.set_autocast_dtype(device, dtype)
+        if dtype is not None:
+            torch.set_autocast_dtype(device, dtype)
+
+    @staticmethod
+    def _choose(dtype: Union[str, torch.dtype, None], device: str) -> Optional[torch.dtype]:
+        """What to compute in; ``None`` is fp32."""
+        fast = device != 'cpu' or cpu_computes_in_bfloat16()
+        if dtype is None and not fast:
+            log_once("Mixed precision: off, in fp32, as this CPU has no instructions for bfloat16; "
+                     "optim_wrapper.dtype='bfloat16' has it emulated, which is many times slower.")
+            return None
+        chosen = amp_dtype(dtype, device)
+        slow = '' if fast else ', which this CPU has no instructions for: training is many times slower than in fp32'
+        log_once(f'Mixed precision: {str(chosen).removeprefix("torch.")}{slow}.')
+        return chosen
+
+    def optim_context(self, model: nn.Module):
+        """As mmengine's; without autocast where mixed precision is off."""
+        kind = OptimWrapper if self.cast_dtype is None else MMEngineAmpOptimWrapper
+        return kind.optim_context(self, model)

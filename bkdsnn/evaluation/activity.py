@@ -10,7 +10,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from ..models.neurons import BaseNode
+from ..models.neurons import SpikingNode
+from ..models.unfolding import has_integers, is_spike_driven, set_spike_driven
 
 aten = torch.ops.aten
 # Where the operands stand among the arguments.
@@ -136,7 +137,8 @@ class _Watch(TorchDispatchMode):
 class ActivityCounter:
     """Counts operations and spikes of a network's forward passes inside a ``with`` block.
 
-    It sees what PyTorch computes, whatever the modules are.
+    It sees what PyTorch computes, whatever the modules are. Integers of neurons are unfolded into binary spikes while
+    it counts, see :func:`bkdsnn.models.spike_driven`.
 
     Args:
         model: Network whose first argument, or ``inputs``, is a batch (B, ...); 4-d batches are static images.
@@ -157,20 +159,29 @@ class ActivityCounter:
         self._running = ExitStack()
 
     def attach(self) -> None:
-        """Count from now on."""
+        """Count from now on.
+
+        Raises:
+            ValueError: If the network's integers cannot be unfolded.
+        """
+        self._unfolds = has_integers(self.model) and not is_spike_driven(self.model)
+        if self._unfolds:
+            set_spike_driven(self.model, True)
         self._handles = [self.model.register_forward_pre_hook(self._start, with_kwargs=True),
                          self.model.register_forward_hook(self._stop, always_call=True)]
         for path, module in self.model.named_modules():
             if path:
                 self._handles += [module.register_forward_pre_hook(lambda *_, path=path: self._path.append(path)),
                                   module.register_forward_hook(self._leave)]
-            if isinstance(module, BaseNode):
+            if isinstance(module, SpikingNode):
                 self._handles.append(module.register_forward_hook(partial(self._count_spikes, path)))
 
     def detach(self) -> None:
         """Leave the network as it was."""
         for handle in self._handles:
             handle.remove()
+        if self._unfolds:
+            set_spike_driven(self.model, False)
 
     def __enter__(self) -> 'ActivityCounter':
         self.attach()

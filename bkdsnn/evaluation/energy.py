@@ -16,6 +16,7 @@ ASSUMPTIONS = (
     'times.',
     'All other layers multiply, also where an input is 0; and so does a layer that reads a static image. What is the '
     'same in every time step, as the first convolution of a static image, is computed once and counted once.',
+    'Integers of neurons (I-LIF, SFA) are unfolded into binary spikes: as many of D steps fire as the integer says.',
     'A product of two spike tensors, as in attention, accumulates for each spike of the one that fires less.',
 )
 

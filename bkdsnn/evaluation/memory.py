@@ -18,10 +18,10 @@ from torch.utils._pytree import tree_leaves
 
 from bkdsnn.models.distillers import Distiller
 from bkdsnn.models.layers.compress import compress_spikes_in
-from bkdsnn.models.neurons import BaseNode
+from bkdsnn.models.neurons import SpikingNode
 
 from .live_storages import LiveStorages, StorageLog
-from .untrained import Shape, build_untrained, build_wrapper, norms_apart, training_shape
+from .untrained import Shape, build_untrained, build_wrapper, is_mixed, norms_apart, training_shape
 
 PARTS = ('weights', 'buffers', 'averaged weights', 'optimizer state', 'gradients', 'DDP buckets', 'batch',
          'activations', 'teacher weights', 'teacher activations', 'temporaries')
@@ -76,7 +76,7 @@ class MemoryPlanner:
         if cfg.get('optim_wrapper') is None:
             raise ValueError('the config has no optim_wrapper, so it trains nothing.')
         self.cfg, self.shape, self.gpus = cfg, shape, gpus
-        self.amp = cfg.optim_wrapper.get('type') == 'AmpOptimWrapper'
+        self.amp = is_mixed(cfg.optim_wrapper)
         with self._scope():
             self.model = build_untrained(cfg).train()
         self.can_compress = any(hasattr(module, 'compress_spikes') for module in self._student().modules())
@@ -96,7 +96,7 @@ class MemoryPlanner:
         """
         student = self._student()
         compress_spikes_in(student)
-        nodes = [module for module in student.modules() if isinstance(module, BaseNode)]
+        nodes = [module for module in student.modules() if isinstance(module, SpikingNode)]
         backends = [node.backend for node in nodes]
         for node in nodes:  # compiling would take longer than the pass
             node.backend = 'eager'

@@ -4,7 +4,7 @@ from typing import List, Optional
 import torch
 from torch import Tensor, nn
 
-from bkdsnn.models.neurons import BaseNode
+from bkdsnn.models.neurons import SpikingNode
 
 
 class SpikeCounter:
@@ -15,7 +15,7 @@ class SpikeCounter:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.nodes = [module for module in model.modules() if isinstance(module, BaseNode)]
+        self.nodes = [module for module in model.modules() if isinstance(module, SpikingNode)]
         self._handles: List[torch.utils.hooks.RemovableHandle] = []
         self._count: Optional[Tensor] = None
 
@@ -29,7 +29,11 @@ class SpikeCounter:
         self._handles, self._count = [], None
 
     def _add(self, node: nn.Module, inputs: tuple, spikes: Tensor) -> None:
-        own = torch.count_nonzero(spikes, [dim for dim in range(spikes.dim()) if dim != 1])
+        others = [dim for dim in range(spikes.dim()) if dim != 1]
+        if node.emits_integers and not node.spike_driven:  # an integer is as many spikes
+            own = node.integers(spikes).sum(others, dtype=torch.float64).long()
+        else:
+            own = torch.count_nonzero(spikes, others)
         self._count = own if self._count is None else self._count + own
 
     def take(self) -> Tensor:

@@ -44,9 +44,14 @@ def build_untrained(cfg: Config) -> nn.Module:
     return MODELS.build(model)
 
 
+def is_mixed(optim_wrapper: dict) -> bool:
+    """Whether an ``optim_wrapper`` trains in mixed precision, on a device that is made for it."""
+    return str(optim_wrapper.get('type')).rpartition('.')[2] == 'AmpOptimWrapper'
+
+
 def build_wrapper(model: nn.Module, cfg: dict) -> OptimWrapper:
     """The optimizer of a config in a plain wrapper, since this machine may lack the half precision that it asks for."""
-    if cfg.get('type') == 'AmpOptimWrapper':
+    if is_mixed(cfg):
         cfg = {key: value for key, value in cfg.items() if key not in ('loss_scale', 'dtype', 'use_fsdp')}
         cfg['type'] = 'OptimWrapper'
     return build_optim_wrapper(model, cfg)

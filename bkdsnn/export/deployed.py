@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..models.data_preprocessor import ClsDataPreprocessor, EventDataPreprocessor, ImageDataPreprocessor
-from ..models.neurons import BaseNode
+from ..models.neurons import BaseNode, SpikingNode
+from ..models.unfolding import has_integers, set_spike_driven
 
 
 class InferenceNode(nn.Module):
@@ -33,7 +34,7 @@ class InferenceNode(nn.Module):
 
     def fires(self, h: Tensor, t: int) -> Tensor:
         """Where the charged membrane ``h`` (B, ...) of step ``t`` spikes."""
-        return h >= self.node.v_threshold
+        return h > self.node.v_threshold if self.node.strict else h >= self.node.v_threshold
 
 
 class Preprocessing(nn.Module):
@@ -83,6 +84,9 @@ class Deployed(nn.Module):
         model: A :class:`bkdsnn.models.SpikingClassifier`.
         normalise: Put the preprocessor's mean, standard deviation and averaging of frames before it.
 
+    Raises:
+        ValueError: If the classifier has integer neurons that cannot be unfolded.
+
     Attributes:
         neurons: Paths of the neurons in the classifier.
     """
@@ -91,7 +95,10 @@ class Deployed(nn.Module):
         super().__init__()
         self.preprocessing = Preprocessing(model.data_preprocessor) if normalise else nn.Identity()
         self.model = copy.deepcopy(model)
-        nodes = {path: module for path, module in self.model.named_modules() if isinstance(module, BaseNode)}
+        if has_integers(model):  # unfolded into the binary spikes that a device sends
+            set_spike_driven(self.model, True)
+            self.model.spike_driven = True  # also after eval()
+        nodes = {path: module for path, module in self.model.named_modules() if isinstance(module, SpikingNode)}
         for path, node in nodes.items():
             # A neuron with steps of its own stays as it is.
             if type(node).step is BaseNode.step and type(node).forward is BaseNode.forward:

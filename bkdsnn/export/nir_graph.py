@@ -101,8 +101,10 @@ class GraphBuilder:
 
     def neuron(self, x: Signal, node: BaseNode) -> Optional[Signal]:
         """Add a neuron with hard reset; ``None`` if NIR has none of its type."""
-        # NIR fires above the threshold, we at it: its threshold is the next lower number in single precision.
-        threshold = float(np.nextafter(np.float32(node.v_threshold), np.float32(-np.inf)))
+        # NIR fires above the threshold, we at it unless strict: the next lower number in single precision is its own.
+        threshold = float(np.float32(node.v_threshold))
+        if not node.strict:
+            threshold = float(np.nextafter(np.float32(threshold), np.float32(-np.inf)))
         if type(node) is IFNode:
             made = self._integrator(x.shape, threshold, node.v_reset)
         elif type(node) in (LIFNode, ParametricLIFNode):

@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from ..models.neurons import BaseNode
+from ..models.neurons import BaseNode, SpikingNode
 from .deployed import Deployed
 from .nir_graph import GraphBuilder, Signal
 from .nir_operations import OPERATIONS, SAME, VIEWS, WORDS, NotHeldError
@@ -54,7 +54,7 @@ def trace(deployed: Deployed, shape: Tuple[int, ...], dt: float) -> Tuple[GraphB
 
 class _RecordedNeuron(nn.Module):
 
-    def __init__(self, tracer: 'Tracer', node: BaseNode) -> None:
+    def __init__(self, tracer: 'Tracer', node: SpikingNode) -> None:
         super().__init__()
         self.tracer, self.node = tracer, node
 
@@ -91,8 +91,13 @@ class Tracer(TorchFunctionMode):
         self.running.pop()
         self.graph.path = self.running[-1][0] if self.running else ''
 
-    def neuron(self, x: Signal, node: BaseNode) -> Signal:
+    def neuron(self, x: Signal, node: SpikingNode) -> Signal:
         """Add a neuron."""
+        if node.emits_integers:
+            raise NotHeldError('a neuron that sums up the currents of D steps and then sends as many spikes as the sum '
+                               'says')
+        if not isinstance(node, BaseNode):
+            raise NotHeldError(f'a neuron of the type {type(node).__name__}')
         if node.v_reset is None:
             raise NotHeldError('a soft reset; its neurons set the membrane to v_reset, none subtracts the threshold')
         signal = None if x.shape is None else self.graph.neuron(x, node)

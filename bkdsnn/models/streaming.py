@@ -4,11 +4,12 @@ from typing import Dict
 import torch
 from torch import Tensor, nn
 
-from .neurons import BaseNode
+from .neurons import SpikingNode
+from .neurons.base import State, keep_samples, states_of
 
 
 class Stream:
-    """Runs a network step by step and keeps the membranes between the steps, outside the network.
+    """Runs a network step by step and keeps the neurons' states between the steps, outside the network.
 
     The logits of the steps are those of one call with all of them. Nothing is left in the network after a step, so that
     several streams may run on it in turn, each with samples of its own.
@@ -19,21 +20,27 @@ class Stream:
     Raises:
         ValueError: If the network is in training mode, where batch norm looks at all time steps at once, or has no
             spiking neuron.
+        TypeError: If a neuron does not run step by step.
     """
 
     def __init__(self, model: nn.Module) -> None:
         if model.training:
             raise ValueError('a network runs step by step in eval mode only; call model.eval() first.')
         self.model = model
-        self.nodes = {path: module for path, module in model.named_modules() if isinstance(module, BaseNode)}
+        self.nodes = {path: module for path, module in model.named_modules() if isinstance(module, SpikingNode)}
         if not self.nodes:
             raise ValueError(f'{type(model).__name__} has no spiking neuron, so there are no time steps to run it by.')
-        self._membranes: Dict[BaseNode, Tensor] = {}
+        for path, node in self.nodes.items():
+            if not node.streams:
+                raise TypeError(f'{path} ({type(node).__name__}) does not run step by step: {node.why_no_stream()}. '
+                                'Run the network with all time steps at once.')
+        self._states: Dict[SpikingNode, State] = {}
 
     @property
     def membranes(self) -> Dict[str, Tensor]:
-        """Membrane potentials (B, ...) after the last step, by path of the neuron."""
-        return {path: self._membranes[node] for path, node in self.nodes.items() if node in self._membranes}
+        """Membrane potentials (B, ...) after the last step, by path of the neurons that have one."""
+        return {path: states_of(self._states[node])[0] for path, node in self.nodes.items()
+                if node.has_membrane and node in self._states}
 
     @torch.no_grad()
     def step(self, frame: Tensor) -> Tensor:
@@ -47,16 +54,16 @@ class Stream:
         """
         try:
             for node in self.nodes.values():
-                node._membranes = self._membranes
+                node._stored = self._states
             return self.model(frame.unsqueeze(1))[0]
         finally:
             for node in self.nodes.values():
-                del node._membranes
+                del node._stored
 
     def keep(self, chosen: Tensor) -> None:
         """Go on with some samples only; ``chosen`` are indices into the batch, or a mask (B, )."""
-        self._membranes = {node: v[chosen] for node, v in self._membranes.items()}
+        self._states = {node: keep_samples(v, chosen) for node, v in self._states.items()}
 
     def reset(self) -> None:
-        """Let all membranes rest, for the next samples."""
-        self._membranes = {}
+        """Let all neurons rest, for the next samples."""
+        self._states = {}

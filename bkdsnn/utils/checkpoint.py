@@ -1,33 +1,32 @@
 """Reading checkpoints: without running code from the file, and strictly."""
-import argparse
 import os
 import os.path as osp
+import re
 from pathlib import Path
-from typing import Dict, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
-import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
 from torch import Tensor, nn
 
+from . import tensor_files
 from .atomic import write_atomically
+from .plain_data import only_names, plain
 from .published import check_hash, download
 
 STUDENT_PREFIX = 'student.'
 
 
-def _safe_globals() -> list:
-    # What mmengine's own message hub puts beside the tensors, and the arguments that other people's tools do.
-    multiarray = np._core.multiarray if hasattr(np, '_core') else np.core.multiarray
-    dtypes = [type(np.dtype(t)) for t in (np.float32, np.float64, np.int32, np.int64)]
-    return [argparse.Namespace, HistoryBuffer, getattr, multiarray._reconstruct, multiarray.scalar, np.ndarray,
-            np.dtype, *dtypes]
-
-
-def load_file(path: str) -> dict:
-    """Load a checkpoint file (PyTorch's or ``.safetensors``) or URL onto the CPU, tensors and plain data only.
+def load_file(path: str, map_location: Any = 'cpu') -> dict:
+    """Load a checkpoint file (PyTorch's or ``.safetensors``) or URL: tensors and plain data only, whatever it says.
 
     A URL is downloaded once. A name that ends in ``-<first eight digits of the SHA-256>`` is held to it.
+
+    Args:
+        path: File or URL.
+        map_location: As for ``torch.load``; ``.safetensors`` files are always loaded onto the CPU.
+
+    Returns:
+        What the file holds; of a ``.safetensors`` file, see :func:`bkdsnn.utils.tensor_files.load`.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -40,17 +39,26 @@ def load_file(path: str) -> dict:
         raise FileNotFoundError(f'checkpoint {path!r} does not exist (looked in {os.getcwd()}).')
     check_hash(path)
     try:
-        if path.endswith('.safetensors'):
-            from safetensors.torch import load_file as load_safetensors  # comes with timm
-            return load_safetensors(path)
-        with torch.serialization.safe_globals(_safe_globals()):
-            checkpoint = torch.load(path, map_location='cpu', weights_only=True)
+        if path.endswith(tensor_files.SUFFIX):
+            return tensor_files.load(path)
+        with only_names():
+            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        checkpoint = plain(checkpoint)
     except Exception as error:  # torch raises a different type for each kind of damage
-        raise ValueError(f'checkpoint {path!r} cannot be read: {str(error).splitlines()[0]} It may be truncated or may '
-                         'come from another program; train or download it again.') from error
+        raise ValueError(f'checkpoint {path!r} cannot be read: {_reason(error)}. It may be truncated or may come from '
+                         'another program; train or download it again.') from error
     if not isinstance(checkpoint, dict):
         raise ValueError(f'checkpoint {path!r} holds a {type(checkpoint).__name__}, not a dict of weights.')
     return checkpoint
+
+
+def _reason(error: Exception) -> str:
+    """PyTorch's reason, without its advice to read the file in a way that runs its code."""
+    text = str(error) or type(error).__name__
+    if name := re.search(r'GLOBAL (\S+)', text):
+        return f'it names {name[1]}, which is neither a tensor nor plain data'
+    said = re.search(r'WeightsUnpickler error:\s*(.*)', text) or re.match(r'(?:Weights only load failed\. )?(.*)', text)
+    return re.split(r'\. |\.$', said[1])[0]
 
 
 def latest_checkpoint(work_dir: str) -> Optional[str]:
@@ -81,7 +89,7 @@ def resolve(path: str) -> str:
 
 
 def check_resumable(path: str) -> None:
-    """Check that a run can go on from a checkpoint, and that reading it runs no code; mmengine would fall back to that.
+    """Check that a run can go on from a checkpoint.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -148,6 +156,8 @@ def fit_weights(model: nn.Module, weights: Dict[str, Tensor], complaint: str, wa
         ValueError: If keys or shapes are not the model's; the message lists them.
     """
     own = model.state_dict()
+    # What neurons say of themselves, which weights of other code do not have; where it is there, it is checked.
+    weights = {**{key: value for key, value in own.items() if key.endswith('_extra_state')}, **weights}
     missing, unexpected = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     shapes = [f'{k} ({tuple(weights[k].shape)} in the file, {tuple(own[k].shape)} in the model)'
               for k in own.keys() & weights.keys() if weights[k].shape != own[k].shape]
@@ -159,5 +169,12 @@ def fit_weights(model: nn.Module, weights: Dict[str, Tensor], complaint: str, wa
 
 
 def save_file(checkpoint: dict, path: str) -> None:
-    """Write a checkpoint whole or not at all."""
-    write_atomically(path, lambda file: torch.save(checkpoint, file))
+    """Write a checkpoint whole or not at all; as ``.safetensors`` if the path ends so.
+
+    Raises:
+        ValueError: If such a file cannot hold what is beside ``state_dict`` and ``meta``.
+    """
+    if str(path).endswith(tensor_files.SUFFIX):
+        write_atomically(path, lambda file: file.write(tensor_files.to_bytes(checkpoint)))
+    else:
+        write_atomically(path, lambda file: torch.save(checkpoint, file))

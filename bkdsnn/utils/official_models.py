@@ -19,6 +19,7 @@ from .official_keys import (
     qkformer_rules,
     sew_dvs_rules,
 )
+from .official_keys_2025 import e_spikeformer_rules, max_resnet_rules, maxformer_rules
 
 Weights = Dict[str, Tensor]
 
@@ -118,7 +119,49 @@ def _meta_spikeformer(weights: Weights, args: Dict[str, Any]) -> dict:
                 neuron=lif(2.0), in_channels=weights['backbone.downsamples.0.conv.weight'].shape[1])
 
 
+def _e_spikeformer(weights: Weights, args: Dict[str, Any]) -> dict:
+    stages = _count(weights, r'backbone\.downsamples\.(\d+)\.')
+    is_large = 'backbone.stages.3.0.residual.mlp.1.weight' in weights
+    kind = 'separable' if not is_large else (
+        'factorised-conv' if 'backbone.stages.3.0.conv.norm.weight' in weights else 'factorised')
+    arch = dict(channels=tuple(weights[f'backbone.downsamples.{i}.conv.weight'].shape[0] for i in range(stages)),
+                depths=tuple(_count(weights, rf'backbone\.stages\.{i}\.(\d+)\.') for i in range(stages)),
+                num_heads=args.get('num_heads') or 8, kind=kind)  # a constant of the public code
+    neuron = dict(type='SFANode', D=4, norm=4)
+    if is_large:
+        neuron['half_up'] = True
+    return dict(type='ESpikeFormer', arch=_named_arch('ESpikeFormer', arch, ''), T=args.get('time_step') or 1,
+                neuron=neuron, in_channels=weights['backbone.downsamples.0.conv.weight'].shape[1])
+
+
+def _maxformer(weights: Weights, args: Dict[str, Any]) -> dict:
+    channels = weights['backbone.embeddings.2.shortcut.conv.weight'].shape[0]
+    is_imagenet = 'backbone.embeddings.0.units.1.conv.weight' in weights
+    mixers = (weights.get(f'backbone.stages.{i}.0.mixer.conv.weight') for i in range(2))
+    # Heads of 64 channels, or 8 heads: constants of the public code.
+    arch = dict(depths=tuple(_count(weights, rf'backbone\.stages\.{i}\.(\d+)\.') for i in range(3)), channels=channels,
+                num_heads=args.get('num_heads') or (channels // 64 if is_imagenet else 8),
+                kernel_sizes=tuple(None if mixer is None else mixer.shape[-1] for mixer in mixers),
+                patch_size=16 if is_imagenet else 4)
+    return dict(type='MaxFormer', arch=_named_arch('MaxFormer', arch, ''), T=args.get('T', 4), neuron=lif(2.0),
+                in_channels=weights['backbone.embeddings.0.stem.conv.weight'].shape[1])
+
+
+def _max_resnet(weights: Weights, args: Dict[str, Any]) -> dict:
+    stages = range(_count(weights, r'backbone\.stages\.(\d+)\.'))
+    arch = dict(layers=tuple(_count(weights, rf'backbone\.stages\.{i}\.(\d+)\.') for i in stages),
+                widths=tuple(weights[f'backbone.stages.{i}.0.units.1.conv.weight'].shape[0] for i in stages),
+                stem=weights['backbone.stem.conv.weight'].shape[0])
+    return dict(type='MaxResNet', arch=_named_arch('MaxResNet', arch, ''), T=args.get('T', 4), neuron=lif(2.0),
+                in_channels=weights['backbone.stem.conv.weight'].shape[1])
+
+
+# A checkpoint is of the first family whose marker it has.
 FAMILIES: Dict[str, Family] = {
+    'max_resnet': Family(r'fc1\.weight', max_resnet_rules, _max_resnet),
+    'maxformer': Family(r'patch_embed2\.max_embed1\.embed_conv\.weight', maxformer_rules, _maxformer),
+    'e_spikeformer': Family(r'ConvBlock1_1\.0\.(Conv\.pwconv1\.0|conv1\.0\.0)\.weight', e_spikeformer_rules,
+                            _e_spikeformer),
     'sew_resnet': Family(r'layer1\.0\.conv1\..*', lambda keys: SEW_RESNET, _sew_resnet),
     'sew_dvs_net': Family(r'conv\.0\.0\.0\.weight', sew_dvs_rules, _sew_dvs),
     'spikingformer': Family(r'block\.0\.mlp\.mlp1_conv\.weight', lambda keys: SPIKINGFORMER,
@@ -145,6 +188,13 @@ class Converted:
     weights: Weights
     model: dict
     ignored: Dict[str, str]
+
+
+def _large_head(head: dict, is_distilled: bool) -> dict:
+    """That of the large E-SpikeFormers, whose own classifier reads currents, and the one for distillation spikes."""
+    if is_distilled:
+        return dict(head, type='SpikingDistillationHead')
+    return {key: value for key, value in head.items() if key != 'neuron'}
 
 
 def find_family(keys: List[str]) -> str:
@@ -186,6 +236,10 @@ def convert_official(weights: Weights, args: Optional[Dict[str, Any]] = None, fa
         raise ValueError(f'the checkpoint is not of a {family}: {error.args[0]}.') from error
     head = dict(type='SpikingLinearHead', num_classes=ours['head.fc.weight'].shape[0],
                 in_channels=ours['head.fc.weight'].shape[1])
-    if family == 'meta_spikeformer':
+    if family in ('meta_spikeformer', 'maxformer'):
         head['neuron'] = backbone['neuron']
+    if family == 'e_spikeformer':
+        head['neuron'] = dict(backbone['neuron'], norm=1)
+        if backbone['neuron'].get('half_up'):
+            head = _large_head(head, 'head.distilled.weight' in ours)
     return Converted(family, ours, dict(type='SpikingClassifier', backbone=backbone, head=head), ignored)

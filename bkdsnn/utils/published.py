@@ -41,15 +41,19 @@ def check_hash(path: Union[str, Path]) -> None:
 def download(url: str) -> str:
     """The local copy of a URL: from PyTorch's hub folder, where the first call puts it. Later ones need no network.
 
+    Each URL has a folder of its own there, named after its hash: files of one name from two places are two files.
+
     Returns:
         Path of the file.
 
     Raises:
         OSError: If it is not there and cannot be downloaded; the message names URL and place.
-        ValueError: If what comes does not have the hash that the name says.
+        ValueError: If the URL names no file, or what comes does not have the hash that the name says.
     """
     name = PurePosixPath(unquote(urlparse(url).path)).name
-    folder = Path(torch.hub.get_dir()) / 'checkpoints'
+    if name in ('', '.', '..'):
+        raise ValueError(f'{url} names no file; give the whole address of one.')
+    folder = Path(torch.hub.get_dir()) / 'checkpoints' / hashlib.sha256(url.encode()).hexdigest()[:32]
     path = folder / name
     if path.is_file():
         return str(path)

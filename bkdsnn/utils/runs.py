@@ -80,6 +80,11 @@ class Run:
         return logged[-1] if logged else None
 
 
+def default_work_dir(config: str) -> str:
+    """Where a config without ``work_dir`` is trained: ``work_dirs/<its name>``."""
+    return str(Path('work_dirs') / Path(config).stem)
+
+
 def find_runs(path: str) -> List[Run]:
     """The run in a work directory, or all runs below a folder, in the order of their paths (seed2 before seed10).
 

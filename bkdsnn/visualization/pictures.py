@@ -17,6 +17,8 @@ def draw_recording(recording: Recording, sample: Sample, neurons: Optional[Seque
                    classes: Optional[Sequence[str]] = None) -> Dict[str, Figure]:
     """Raster, membranes and firing rates of each layer, and class activation.
 
+    Of integers that are unfolded, rasters have all binary steps.
+
     Args:
         recording: Of the sample.
         sample: For its image and label.
@@ -24,7 +26,8 @@ def draw_recording(recording: Recording, sample: Sample, neurons: Optional[Seque
         classes: Names of the classes, by index.
 
     Returns:
-        By name: ``raster_<layer>``, ``membrane_<layer>``, ``rate_<layer>`` for layers with space, and ``activation``.
+        By name: ``raster_<layer>``, ``membrane_<layer>`` for neurons that have a threshold, ``rate_<layer>`` for layers
+        with space, and ``activation``.
 
     Raises:
         ValueError: If a neuron does not exist in a layer.
@@ -36,7 +39,8 @@ def draw_recording(recording: Recording, sample: Sample, neurons: Optional[Seque
             check_neurons(neurons, layer.spikes.shape[1:], path)
         heading = f'{path}: {layer.spikes.float().mean():.3f} spikes per neuron and step\n{answer}'
         figures[f'raster_{path}'] = _raster(layer, neurons, heading)
-        figures[f'membrane_{path}'] = _membranes(layer, neurons, heading)
+        if layer.charged is not None:
+            figures[f'membrane_{path}'] = _membranes(layer, neurons, heading)
         if layer.spikes.dim() == 4:
             rate = firing_rate_map(layer.spikes).numpy()
             figures[f'rate_{path}'] = draw_rate_map(sample.image, rate, heading)

@@ -13,24 +13,26 @@ from ..models import Stream
 from ..models.distillers.distiller import views_of
 from ..models.distillers.recorder import FeatureRecorder
 from ..models.heads import SpikingLinearHead
-from ..models.neurons import BaseNode
+from ..models.neurons import BaseNode, SpikingNode
 from ..models.neurons.functional import fire_and_reset
+from ..models.neurons.integer import binary_spikes
+from ..models.unfolding import folded
 
 
 class LayerTrace(NamedTuple):
     """One layer of neurons on one sample.
 
     Attributes:
-        spikes: In {0, 1}, (T, ...).
+        spikes: In {0, 1}, (T, ...); of neurons that emit integers, the D binary steps of each step, (T * D, ...).
         charged: Membranes once the step's current has flowed in, before the reset, (T, ...): a neuron spikes where this
-            reaches the threshold.
-        threshold: Of all neurons of the layer.
+            reaches the threshold. ``None`` where there is no one threshold and reset to be drawn.
+        threshold: Of all neurons of the layer, or ``None``.
         reset: Membrane after a spike and at rest; ``None`` is soft reset, which subtracts the threshold.
     """
 
     spikes: Tensor
-    charged: Tensor
-    threshold: float
+    charged: Optional[Tensor]
+    threshold: Optional[float]
     reset: Optional[float]
 
 
@@ -84,7 +86,7 @@ def choose_layers(network: nn.Module) -> List[str]:
     """Path of the last neuron of each stage, such as ``'backbone.layer1.0.unit2.neuron'``; shortcuts do not count."""
     stages: Dict[str, str] = {}
     for path, module in network.named_modules():
-        if isinstance(module, BaseNode) and 'downsample' not in path:
+        if isinstance(module, SpikingNode) and 'downsample' not in path:
             stages['.'.join(path.split('.')[:2])] = path
     return list(stages.values())
 
@@ -98,7 +100,7 @@ def check_layers(network: nn.Module, layers: Optional[Sequence[str]]) -> List[st
     if layers is None:
         return choose_layers(network)
     FeatureRecorder(network, layers, 'the network')
-    neurons = [path for path, module in network.named_modules() if isinstance(module, BaseNode)]
+    neurons = [path for path, module in network.named_modules() if isinstance(module, SpikingNode)]
     for path in layers:
         if path not in neurons:
             inside = [neuron for neuron in neurons if neuron.startswith(f'{path}.')] or choose_layers(network)
@@ -122,6 +124,12 @@ def record(network: nn.Module, data: dict, layers: Optional[Sequence[str]] = Non
         ValueError: If the network is in training mode or does not spike, a layer is none, a class does not exist, or
             ``time_steps`` is given for event frames, which bring their own.
     """
+    with folded(network):
+        return _record(network, data, layers, label, time_steps)
+
+
+def _record(network: nn.Module, data: dict, layers: Optional[Sequence[str]], label: Optional[int],
+            time_steps: Optional[int]) -> Recording:
     stream = Stream(network)
     layers = check_layers(network, layers)
     frames = _frames(network, data, time_steps)
@@ -134,13 +142,24 @@ def record(network: nn.Module, data: dict, layers: Optional[Sequence[str]] = Non
         recorded = recorder.features
         features.append(recorded['head:input'][0])
         for path in layers:
-            spikes[path].append(recorded[path][0, 0].cpu())
-            charged[path].append(_charge(stream, path, recorded[f'{path}:input'][0], before.get(path))[0].cpu())
+            spikes[path] += binary_spikes(stream.nodes[path], recorded[path])[:, 0].cpu()  # of integers, D steps
+            if draws_membrane(stream.nodes[path]):
+                charged[path].append(_charge(stream, path, recorded[f'{path}:input'][0], before.get(path))[0].cpu())
     logits, features = torch.stack(logits), torch.stack(features)
     label = int(logits.mean(0).argmax()) if label is None else label
-    return Recording({path: LayerTrace(torch.stack(spikes[path]), torch.stack(charged[path]),
-                                       stream.nodes[path].v_threshold, stream.nodes[path].v_reset) for path in layers},
+    return Recording({path: _trace(stream.nodes[path], spikes[path], charged[path]) for path in layers},
                      logits[:, 0].cpu(), class_maps(network.head, features, label))
+
+
+def draws_membrane(node: SpikingNode) -> bool:
+    """Whether a neuron has a membrane with a threshold and a reset, to be drawn."""
+    return isinstance(node, BaseNode)
+
+
+def _trace(node: SpikingNode, spikes: List[Tensor], charged: List[Tensor]) -> LayerTrace:
+    if not draws_membrane(node):
+        return LayerTrace(torch.stack(spikes), None, None, None)
+    return LayerTrace(torch.stack(spikes), torch.stack(charged), node.v_threshold, node.v_reset)
 
 
 def _frames(network: nn.Module, data: dict, time_steps: Optional[int]) -> List[Tensor]:
@@ -166,7 +185,7 @@ def _charge(stream: Stream, path: str, x: Tensor, before: Optional[Tensor]) -> T
     node = stream.nodes[path]
     before = node.rest(x) if before is None else before
     charged = node.charge(x.to(before.dtype), before)
-    after = fire_and_reset(charged, node.v_threshold, node.v_reset, node.surrogate, node.detach_reset)[1]
+    after = fire_and_reset(charged, node.v_threshold, node.v_reset, node.surrogate, node.detach_reset, node.strict)[1]
     if not torch.allclose(after, stream.membranes[path]):
         raise ValueError(f'the membranes of {path!r} ({type(node).__name__}) cannot be drawn: charged twice with the '
                          'same current, they differ. Does it draw random numbers, or change `step`?')

@@ -7,6 +7,9 @@ default_hooks = dict(
     # Two are kept, since the older one is removed before the newer one is written.
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2, backend_args=dict(backend='atomic')),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    # Of several processes, all have the same batch norms when they validate and save.
+    sync_buffers=dict(type='SyncBuffersHook'),
+    resume_check=dict(type='ResumeCheckHook'),
     visualization=dict(type='mmpretrain.VisualizationHook', enable=False))
 custom_hooks = [dict(type='EpochSeedHook'), dict(type='LossGuardHook'), dict(type='TeacherCheckHook')]
 

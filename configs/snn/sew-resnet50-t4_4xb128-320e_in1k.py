@@ -1,4 +1,5 @@
-# SEW-ResNet-50 on ImageNet.
+# SEW-ResNet-50 on ImageNet. The authors' README has the learning rate of 0.1 for this batch too (--nproc_per_node=4 -b
+# 128 --lr 0.1), so it is not scaled.
 _base_ = [
     '../_base_/models/sew_resnet.py',
     '../_base_/datasets/imagenet_224_sew.py',
@@ -7,3 +8,4 @@ _base_ = [
 ]
 model = dict(backbone=dict(arch=50), head=dict(in_channels=2048))
 train_dataloader = dict(batch_size=128)
+auto_scale_lr = dict(base_batch_size=512)

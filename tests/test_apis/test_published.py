@@ -1,5 +1,6 @@
 """Weights by name: hashes in file names, downloads that are kept, and what get_model does with them."""
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,10 @@ def hub(tmp_path, monkeypatch):
     """PyTorch's hub folder, empty."""
     monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path / 'hub'))
     return tmp_path / 'hub' / 'checkpoints'
+
+
+def kept_in(hub):
+    return [path for path in hub.rglob('*') if path.is_file()]
 
 
 @pytest.fixture
@@ -47,7 +52,7 @@ def test_url_is_downloaded_once_and_then_needs_no_server(published, hub):
     first = bkdsnn.get_model('demo/mixed', pretrained=url)
     published.unlink()
     second = bkdsnn.get_model('demo/mixed', pretrained=url)
-    assert [path.name for path in hub.iterdir()] == [published.name]
+    assert [path.name for path in kept_in(hub)] == [published.name]
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values()))
 
 
@@ -55,14 +60,44 @@ def test_download_with_another_hash_is_an_error_and_is_not_kept(published, hub):
     wrong = published.rename(published.with_name('net-00000000.pth'))
     with pytest.raises(ValueError, match='not the file that was published'):
         download(wrong.as_uri())
-    assert not list(hub.iterdir())
+    assert not kept_in(hub)
+
+
+@pytest.mark.parametrize('place', ['{server}/{name}/net.pth', '{server}/{name}/net-{hash}.pth',
+                                   '{server}/net.pth?{name}'])
+def test_urls_with_one_last_part_are_different_files(tmp_path, hub, place, monkeypatch):
+    """Also where the first one was put there to be taken for the second."""
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', lambda url, path, _: Path(path).write_text(url))
+    urls = [place.format(server='https://example.org', name=name, hash='0a1b2c3d') for name in ('a', 'b')]
+    paths = [download(url) for url in urls]
+    assert [Path(path).read_text() for path in paths] == urls and len({Path(path).name for path in paths}) == 1
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', None)
+    assert [download(url) for url in urls] == paths  # no network is needed again
+
+
+def test_url_does_not_replace_what_pytorch_keeps(hub, published):
+    """torchvision and others read files of their names in its folder, without care."""
+    download(published.as_uri())
+    assert not [path for path in hub.iterdir() if path.is_file()]
+
+
+@pytest.mark.parametrize('url', ['https://example.org', 'https://example.org/', 'https://example.org/a%2f..'])
+def test_url_without_a_file_is_an_error(url, hub):
+    with pytest.raises(ValueError, match=f'{url} names no file'):
+        download(url)
+    assert not hub.exists()
 
 
 def test_error_without_network_names_the_url_and_where_to_put_the_file(published, hub):
     url = 'http://127.0.0.1:9/net-0a1b2c3d.pth'
     with pytest.raises(OSError) as error:
         bkdsnn.get_model('demo/mixed', pretrained=url)
-    assert url in str(error.value) and str(hub / 'net-0a1b2c3d.pth') in str(error.value)
+    assert url in str(error.value)
+    (folder, ) = hub.iterdir()
+    assert f'put it at {folder / "net-0a1b2c3d.pth"}.' in str(error.value)
+    torch.save(bkdsnn.get_model('demo/mixed').state_dict(), folder / 'net-0a1b2c3d.pth')
+    with pytest.raises(ValueError, match='net-0a1b2c3d.pth is not the file that was published'):
+        bkdsnn.get_model('demo/mixed', pretrained=url)
 
 
 def test_pretrained_model_without_published_weights_says_how_to_get_some():

@@ -10,7 +10,7 @@ from mmpretrain.structures import DataSample
 from sklearn.datasets import load_digits
 
 from bkdsnn.engine import AmpOptimWrapper
-from bkdsnn.engine.amp import amp_dtype
+from bkdsnn.engine.amp import amp_dtype, cpu_computes_in_bfloat16
 from bkdsnn.models.neurons import BaseNode
 from bkdsnn.registry import MODELS
 from bkdsnn.utils.checkpoint import load_file
@@ -102,13 +102,42 @@ def test_default_on_a_gpu_is_bfloat16_where_it_computes_in_it(monkeypatch, suppo
 
 def test_bfloat16_scales_no_loss_and_its_state_is_that_of_the_optimizer():
     parameter = torch.nn.Parameter(torch.ones(2))
-    wrapper = AmpOptimWrapper(optimizer=torch.optim.SGD([parameter], lr=1.0), accumulative_counts=2,
+    wrapper = AmpOptimWrapper(dtype='bfloat16', optimizer=torch.optim.SGD([parameter], lr=1.0), accumulative_counts=2,
                               clip_grad=dict(max_norm=100.0))
     assert not wrapper.loss_scaler.is_enabled() and wrapper.cast_dtype is torch.bfloat16
     for _ in range(2):
         wrapper.update_params((parameter * torch.tensor([1.0, 2.0])).sum())
     assert parameter.tolist() == [0.0, -1.0]
     wrapper.load_state_dict(wrapper.state_dict())
+
+
+@pytest.mark.parametrize('capabilities, found', [
+    (dict(avx2=True, avx512_bf16=False, amx_bf16=False), False), (dict(avx512_bf16=True), True),
+    (dict(neon=True, sve_bf16=True), True), (dict(), False)])
+def test_processors_that_compute_in_bfloat16_are_known(monkeypatch, capabilities, found):
+    monkeypatch.setattr('torch.cpu.get_capabilities', lambda: capabilities, raising=False)
+    assert cpu_computes_in_bfloat16() is found
+
+
+def test_a_recipe_takes_fp32_where_the_processor_has_no_bfloat16_and_says_so(monkeypatch):
+    def wrapper(**arguments):
+        made = AmpOptimWrapper(optimizer=torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=1.0), **arguments)
+        with made.optim_context(torch.nn.Linear(1, 1)):
+            return made, torch.is_autocast_enabled('cpu')
+
+    said = []
+    monkeypatch.setattr('bkdsnn.engine.amp.log_once', said.append)
+    for has, arguments, dtype, words in (
+            (True, {}, torch.bfloat16, 'Mixed precision: bfloat16.'),
+            (False, {}, None, 'Mixed precision: off, in fp32'),
+            (False, dict(dtype='bfloat16'), torch.bfloat16, 'Mixed precision: bfloat16, which this CPU has no')):
+        monkeypatch.setattr('bkdsnn.engine.amp.cpu_computes_in_bfloat16', lambda: has)  # noqa: B023
+        made, mixed = wrapper(**arguments)
+        assert made.cast_dtype is dtype and mixed is (dtype is not None)
+        assert said.pop().startswith(words) and not said
+        made.load_state_dict(made.state_dict())  # of either, so that a run may go on elsewhere
+        made.load_state_dict(wrapper(dtype='bfloat16')[0].state_dict())
+        said.clear()
 
 
 def test_losses_and_membranes_are_fp32_with_soft_labels_too():

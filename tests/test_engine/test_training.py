@@ -59,14 +59,28 @@ def test_checkpoint_holds_student_and_losses_and_nothing_else(finished):
     assert {'optimizer', 'param_schedulers', 'message_hub', 'meta'} <= set(checkpoint)
 
 
-def test_mmengine_resumes_without_falling_back_to_pickle(finished, tmp_path, capsys):
+def test_mmengine_reads_checkpoints_as_the_package_does(finished, tmp_path):
+    """It would read what it cannot read safely once more, with all that it holds."""
     from mmengine.runner.checkpoint import _load_checkpoint
-    _load_checkpoint(str(finished / f'epoch_{EPOCHS}.pth'), map_location='cpu')
-    assert 'weights_only=False' not in capsys.readouterr().out
-    # What it says where it does fall back, so that the line above can fail.
+    path = str(finished / f'epoch_{EPOCHS}.pth')
+    assert_same_checkpoint(_load_checkpoint(path, map_location='cpu'), load_file(path))
     torch.save(dict(thing=demo_config), tmp_path / 'code.pth')
-    _load_checkpoint(str(tmp_path / 'code.pth'), map_location='cpu')
-    assert 'weights_only=False' in capsys.readouterr().out
+    for name, words in ((tmp_path / 'code.pth', 'it names helpers.demo_config'), ('torchvision://net', 'no such name'),
+                        ('s3://net.pth', 'only files and'), ('petrel:s3://net.pth', 'only files and')):
+        with pytest.raises(ValueError, match=words):
+            _load_checkpoint(str(name))
+
+
+def test_names_of_zoos_are_urls_that_are_read_as_files(monkeypatch):
+    from mmengine.runner.checkpoint import _load_checkpoint
+
+    from bkdsnn.utils import mmengine_checkpoints
+    content = dict(state_dict={'backbone.x': 1, 'head.x': 2})
+    monkeypatch.setattr(mmengine_checkpoints, 'load_file', lambda url, _: content if url == 'https://a' else {})
+    for zoo in mmengine_checkpoints.ZOOS:
+        monkeypatch.setitem(mmengine_checkpoints.ZOOS, zoo, lambda: dict(net='https://a'))
+        weights = dict(x=1) if zoo == 'mmcls' else content['state_dict']
+        assert _load_checkpoint(f'{zoo}://net') == dict(state_dict=weights)
 
 
 def start(cfg, folder):

@@ -34,11 +34,15 @@ def config(**changes):
 @pytest.mark.parametrize('name, student', [('plain', 'model'), ('mixed', 'model.student'),
                                            ('events_mixed', 'model.student')])
 def test_prediction_is_near_the_measured_peak(name, student, compress_spikes, bench_memory):
-    """SEW-ResNets of the demo, plain and distilled from a CNN or, on two views of events, a spiking teacher."""
+    """SEW-ResNets of the demo, plain and distilled from a CNN or, on two views of events, a spiking teacher.
+
+    Beside 5 %, what oneDNN takes for one convolution on this processor beyond its copies may be missing.
+    """
     cfg = Config.fromfile(DEMO / f'{name}.py')
     cfg.merge_from_dict({f'{student}.compress_spikes': compress_spikes})
-    measured = bench_memory.measure(cfg, 64)['allocated']
-    assert MemoryPlanner(cfg).plan(64).peak == pytest.approx(measured, rel=0.05)
+    measured = bench_memory.measure(cfg, 64)
+    tolerance = 0.05 * measured['allocated'] + measured['convolution_error']
+    assert MemoryPlanner(cfg).plan(64).peak == pytest.approx(measured['allocated'], abs=tolerance)
 
 
 def test_prediction_of_compiled_neurons_is_near_the_measured_peak(bench_memory, monkeypatch):

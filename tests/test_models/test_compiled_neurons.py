@@ -23,6 +23,7 @@ from bkdsnn.models.neurons.compiled import merge_axes
 from bkdsnn.models.neurons.kernels import trace
 from bkdsnn.registry import MODELS, SURROGATES
 from bkdsnn.utils import log_once
+from bkdsnn.utils.out_of_memory import find_memory_error
 
 COMMON = dict(v_threshold=1.0, v_reset=0.0, detach_reset=False, surrogate=dict(type='Sigmoid', alpha=4.0))
 IF = dict(COMMON, type='IFNode')
@@ -329,7 +330,7 @@ def test_a_compiler_that_fails_where_a_lack_of_memory_was_handled():
     """As in a loop that tries again with a smaller batch."""
     error = OSError('no space left on device')
     error.__context__ = torch.OutOfMemoryError('CUDA out of memory.')
-    assert kernels.find_memory_error(error) is None
+    assert find_memory_error(error) is None
 
 
 def test_a_lack_of_memory_while_a_neuron_is_traced(monkeypatch, small_inputs_too):

@@ -125,6 +125,13 @@ def test_a_copy_elsewhere_leaves_the_teacher_to_the_others(device):
     assert_equal(run(model), want)
 
 
+def test_a_teacher_that_was_given_in_fp64_stays_so():
+    teacher = FrozenTeacher(cnn().double())
+    images = torch.randn(2, 1, 8, 8)
+    want = teacher.network(images.double())
+    assert torch.equal(teacher(images), want) and torch.equal(teacher.float()(images), want)
+
+
 def test_a_teachers_own_precision_stays_whatever_the_model_is_in():
     model = build(dtype='bfloat16').double()
     losses = run(model, torch.float64)

@@ -1,10 +1,13 @@
 """The norm in the neuron's pass, and spikes kept as bytes, against units without either."""
 import copy
+from functools import partial
 
 import pytest
 import torch
+from mmengine.model import revert_sync_batchnorm
 from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils.checkpoint import checkpoint
 
 from bkdsnn.models.layers import SpikingConvUnit, SpikingSelfAttention, compress
 from bkdsnn.models.layers.compress import PoolCompressor, SpikeCompressor
@@ -30,10 +33,10 @@ def image(layout=torch.contiguous_format, channels=5):
     return torch.randn(4 * 3, channels, 6, 9, generator=generator).to(memory_format=layout).unflatten(0, (4, 3))
 
 
-def run(module, x):
+def run(module, x, forward=None):
     """Output, all gradients, all buffers."""
     x = x.clone().requires_grad_()
-    y = module(x)
+    y = (forward or module)(x)
     y.backward(torch.randn(y.shape, generator=torch.Generator().manual_seed(2)))
     return [y.detach(), x.grad, *(p.grad for p in module.parameters()), *module.buffers()]
 
@@ -69,12 +72,34 @@ def test_the_norm_in_the_neurons_pass(joined, layout, training, norm):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12 * b.abs().max().item())
 
 
+def test_what_mmengine_makes_of_synchronised_norms_in_one_process_joins_too(joined):
+    """On a GPU its runner turns ``SyncBN`` into a class of its own."""
+    got, want = unit('compile'), unit()
+    norm = nn.SyncBatchNorm(7)
+    norm.load_state_dict(got.norm.state_dict())
+    got.norm = revert_sync_batchnorm(norm)
+    assert type(got.norm) is not nn.BatchNorm2d
+    got, want = run(got.double(), image().double()), run(want.double(), image().double())
+    assert len(joined) == 1 and joined[0] is not None
+    for a, b in zip(got, want):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12 * b.abs().max().item())
+
+
 def test_the_norm_in_passes_of_a_few_steps(joined, monkeypatch):
     monkeypatch.setattr(compiled, 'MAX_STEPS_AT_ONCE', 3)
     got, want = (run(unit(backend).double(), image().double()) for backend in ('compile', 'eager'))
     assert len(joined) == 1 and torch.equal(got[0], want[0])
     for a, b in zip(got[1:], want[1:]):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12 * b.abs().max().item())
+
+
+@pytest.mark.parametrize('use_reentrant', [True, False])
+def test_the_norm_in_the_neurons_pass_learns_once_when_it_is_recomputed(joined, use_reentrant):
+    module, plain = unit('compile').double(), unit('compile').double()
+    for got, want in zip(run(module, image().double(), partial(checkpoint, module, use_reentrant=use_reentrant)),
+                         run(plain, image().double())):
+        assert torch.equal(got, want)
+    assert module.norm.num_batches_tracked == 1 and len(joined) == 3 and None not in joined
 
 
 def test_only_the_convolutions_output_is_kept():

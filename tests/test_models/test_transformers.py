@@ -23,6 +23,14 @@ NETS = {
                                                                   patch_size=16)}),
     'meta-spikeformer': dict(type='MetaSpikeFormer', **{**SMALL, 'arch': dict(
         channels=(4, 8, 8, 16, 16), depths=(1, 1, 2, 1, 1), num_heads=2)}),
+    'e-spikeformer': dict(type='ESpikeFormer', **{**SMALL, 'arch': dict(
+        channels=(4, 8, 8, 16, 16), depths=(1, 1, 2, 1, 1), num_heads=2, kind='separable')}),
+    'e-spikeformer-large': dict(type='ESpikeFormer', **{**SMALL, 'arch': dict(
+        channels=(4, 8, 8, 16), depths=(1, 1, 1, 2), num_heads=2, kind='factorised-conv')}),
+    'maxformer-16': dict(type='MaxFormer', **{**SMALL, 'arch': dict(
+        depths=(1, 2, 1), channels=16, num_heads=2, kernel_sizes=(7, 5), patch_size=16)}),
+    'maxformer-4': dict(type='MaxFormer', **{**SMALL, 'arch': dict(
+        depths=(1, 1, 1), channels=16, num_heads=2, kernel_sizes=(None, 3), patch_size=4)}),
 }
 SEQUENTIAL = [name for name in NETS if name.startswith('spik')]
 
@@ -41,7 +49,7 @@ def build(name, **changes):
 def test_any_size_and_time_steps_for_images_and_events(name, size, time_steps):
     """Mistake 12: square inputs and T = 4 built in."""
     net = build(name, T=time_steps)
-    stride = 4 if name in SEQUENTIAL or name == 'qkformer-4' else 16
+    stride = 4 if name in SEQUENTIAL or name.endswith('-4') else 16
     shape = (time_steps, 2, 16, size[0] // stride, size[1] // stride)
     (out, ) = net(torch.randn(2, 1, *size))
     assert out.shape == shape
@@ -183,13 +191,16 @@ def test_bad_arguments_are_named(wrong, named):
     ('qkformer-4', dict(arch=dict(depths=(1, 1), channels=16, num_heads=2, patch_size=4)), 'three depths'),
     ('qkformer-4', dict(arch=dict(depths=(1, 1, 1), channels=24, num_heads=4, patch_size=4)), '6 channels.*4 heads'),
     ('meta-spikeformer', dict(arch=dict(channels=(4, ) * 4, depths=(1, ) * 5, num_heads=2)), 'five stages'),
-    ('meta-spikeformer', dict(out_indices=(5, )), 'out_indices')])
+    ('meta-spikeformer', dict(out_indices=(5, )), 'out_indices'), ('e-spikeformer', dict(arch='xl'), "'12-768'"),
+    ('e-spikeformer', dict(arch=dict(NETS['e-spikeformer']['arch'], kind='factorised')), 'five stages.*or four'),
+    ('maxformer-4', dict(arch=dict(NETS['maxformer-4']['arch'], patch_size=8)), 'patch_size of'),
+    ('maxformer-4', dict(neuron=dict(type='PSNNode', T=4, surrogate=golden.IF['surrogate'])), 'T=2, but PSNNode')])
 def test_bad_arguments_of_the_hierarchical_networks_are_named(name, wrong, named):
     with pytest.raises(ValueError, match=named):
         build(name, **wrong)
 
 
-@pytest.mark.parametrize('name', ['spikingformer-cml', 'qkformer-4'])
+@pytest.mark.parametrize('name', ['spikingformer-cml', 'qkformer-4', 'maxformer-4'])
 def test_size_that_is_no_multiple_of_the_patch_is_named(name):
     with pytest.raises(ValueError, match='10x8, which is not a multiple of patch_size=4'):
         build(name)(torch.randn(1, 1, 10, 8))

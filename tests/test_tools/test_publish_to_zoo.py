@@ -1,13 +1,17 @@
 """Weights of runs become those that get_model finds by name."""
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 import bkdsnn
 from bkdsnn.apis.evaluate import evaluate
 from bkdsnn.apis.model import published_weights
+from bkdsnn.utils.checkpoint import load_file, resolve
+from bkdsnn.utils.published import hash_in, sha256
 from helpers import DEMO, REPOSITORY
 
 
@@ -28,15 +32,17 @@ def zoo(small_teacher, tmp_path, monkeypatch):
     return tool, root / 'demo'
 
 
-def test_published_run_is_found_by_name_with_its_accuracy(zoo, small_teacher):
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_published_run_is_found_by_name_with_its_accuracy(zoo, small_teacher, suffix):
     tool, folder = zoo
     assert published_weights() == {} and bkdsnn.list_models(pretrained=True) == []
     (folder / 'weights').mkdir()
     (folder / 'weights' / 'small-00000000.pth').write_bytes(b'what was published before')
     (folder / 'weights' / 'smaller-00000000.pth').write_bytes(b'another model')
-    line = tool.publish_to_zoo('demo/small', str(small_teacher))
-    (path, ) = folder.glob('weights/small-*.pth')
-    assert path.name in line and path.name != 'small-00000000.pth' and len(list((folder / 'weights').iterdir())) == 2
+    line = tool.publish_to_zoo('demo/small', str(small_teacher), suffix)
+    (path, ) = folder.glob('weights/small-*')
+    assert path.suffix == suffix and path.name in line and path.name != 'small-00000000.pth'
+    assert len(list((folder / 'weights').iterdir())) == 2
     assert bkdsnn.list_models(pretrained=True) == ['demo/small']
     model = bkdsnn.get_model('demo/small', pretrained=True)
     (entry, ) = yaml.safe_load((folder / 'metafile.yml').read_text())['Models']
@@ -63,3 +69,27 @@ def test_url_in_the_metafile_is_taken_as_it_is(zoo):
     meta['Models'][0]['Weights'] = 'https://example.org/small-0a1b2c3d.pth'
     (folder / 'metafile.yml').write_text(yaml.safe_dump(meta))
     assert published_weights() == {'demo/small': 'https://example.org/small-0a1b2c3d.pth'}
+
+
+@pytest.mark.parametrize('name, stem, suffix', [('net', 'net', '.pth'), ('net.pth', 'net', '.pth'),
+                                                ('net.v2', 'net.v2', '.pth'),
+                                                ('net.safetensors', 'net', '.safetensors')])
+def test_published_file_needs_no_config_and_is_named_after_its_content(zoo, small_teacher, tmp_path, name, stem,
+                                                                       suffix):
+    import publish_model as tool
+    path = Path(tool.publish(str(small_teacher), str(tmp_path / name)))
+    assert path.name == f'{stem}-{hash_in(path.name)}{suffix}' and sha256(path).startswith(hash_in(path.name))
+    model = bkdsnn.init_model(None, str(path))
+    run = bkdsnn.init_model(str(small_teacher / 'small.py'), str(small_teacher))
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), run.state_dict().values()))
+    assert model.dataset_meta == run.dataset_meta and 'work_dir' not in model.cfg
+
+
+def test_custom_imports_are_not_published(zoo, small_teacher, tmp_path):
+    """Whoever opens the file would have to trust them."""
+    import publish_model as tool
+    checkpoint = load_file(resolve(str(small_teacher)))
+    cfg = tool.config_in(checkpoint, 'run')
+    cfg.custom_imports = dict(imports=['os'])
+    bkdsnn.init_model(None, tool.write_published(checkpoint, cfg, str(tmp_path / 'net.pth')))
+    assert 'custom_imports' in cfg

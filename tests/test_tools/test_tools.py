@@ -1,7 +1,9 @@
 """The command-line tools, as a user calls them."""
 import json
 import re
+import runpy
 import shutil
+import sys
 
 import pytest
 import torch
@@ -176,7 +178,8 @@ def test_amp_trains_resumes_and_tests_on_a_cpu(run):
         done = run_tool(REPOSITORY / 'tools/train.py', run / 'mixed.py', *arguments, *options, '--cfg-options',
                         f'train_cfg.max_epochs={epochs}', cwd=run)
         assert done.returncode == 0, done.stderr[-2000:]
-    assert Config.fromfile(run / 'amp' / 'mixed.py').optim_wrapper.type == 'bkdsnn.AmpOptimWrapper'
+    wrapper = Config.fromfile(run / 'amp' / 'mixed.py').optim_wrapper
+    assert wrapper.type == 'bkdsnn.AmpOptimWrapper' and wrapper.dtype == 'bfloat16'  # asked for, so on any CPU
     assert load_file(str(run / 'amp' / 'epoch_2.pth'))['optimizer']['loss_scaler'] == {}
     accuracies = []
     for options in ((), ('--amp', ), ('--fuse-conv-bn', )):
@@ -199,18 +202,35 @@ def test_checkpoint_of_another_student_is_refused(run):
     done = run_tool(REPOSITORY / 'tools/test.py', run / 'mixed.py', run / 'work', '--work-dir', run / 'test3',
                     '--cfg-options', 'model.student.head.num_classes=7', cwd=run)
     assert done.returncode != 0
-    assert 'head.fc.weight ((10, 64) in the file, (7, 64) in the model)' in done.stderr
+    assert 'head.fc.weight ((10, 16) in the file, (7, 16) in the model)' in done.stderr
 
 
 def test_tuning_searches_the_grid_and_keeps_what_is_done(run, tmp_path):
     base = run / 'plain.py'
-    demo_config('plain', tmp_path / 'plain', epochs=1).dump(str(base))
+    cfg = demo_config('plain', None, epochs=1)
+    cfg.pop('work_dir')  # as in the model zoo
+    cfg.dump(str(base))
     arguments = ('tools/tune.py', base, '--grid', 'optim_wrapper.optimizer.lr=0.3,1', '--seeds', '1')
-    first = run_tool(*arguments)
+    first = run_tool(*arguments, cwd=tmp_path)
     assert first.returncode == 0, first.stderr[-2000:]
     assert 'best' in first.stdout and 'in the config' in first.stdout and '(2 of 2)' in first.stdout
-    assert '2 of 2 runs were finished before and are kept' in run_tool(*arguments).stdout
+    assert len(list((tmp_path / 'work_dirs' / 'plain' / 'tune').glob('lr*-seed1/epoch_1.pth'))) == 2
+    assert '2 of 2 runs were finished before and are kept' in run_tool(*arguments, cwd=tmp_path).stdout
     assert 'must be key=number' in run_tool('tools/tune.py', base, '--grid', 'lr=a').stderr
+
+
+@pytest.mark.parametrize('arguments, folders', [
+    (['--seeds', '2'], ['work_dirs/{}/seed0', 'work_dirs/{}/seed1']), (['--single'], ['work_dirs/{}'])])
+def test_seeds_of_a_config_of_the_zoo_have_work_dirs(monkeypatch, arguments, folders):
+    name = 'spikformer-4-384-t4_vit-small_1xb64-310e_cifar10'
+    started = []
+    monkeypatch.setattr('bkdsnn.apis.launch.run_all', lambda trainings, jobs, what: started.extend(trainings))
+    monkeypatch.setattr(sys, 'argv', ['train_seeds.py', str(REPOSITORY / 'configs' / 'bkd' / f'{name}.py'), *arguments])
+    runpy.run_path(str(REPOSITORY / 'tools' / 'train_seeds.py'), run_name='__main__')
+    assert [training.work_dir for training in started] == [folder.format(name) for folder in folders]
+    for training in started:
+        cfg = training.merged_config()
+        assert cfg.optim_wrapper.type == 'AmpOptimWrapper' and cfg.work_dir == training.work_dir
 
 
 def test_comparison_reads_all_seeds_and_pairs_them(tmp_path, small_teacher):

@@ -11,7 +11,9 @@ from mmpretrain.structures import DataSample
 import golden
 from bkdsnn import SpikingInferencer, get_model
 from bkdsnn.models import BaseNode, Stream
+from bkdsnn.models import spike_driven as unfold
 from bkdsnn.models.distillers.recorder import FeatureRecorder
+from bkdsnn.models.unfolding import is_spike_driven
 from bkdsnn.registry import DATASETS, MODELS
 from bkdsnn.visualization.browse import event_image
 from bkdsnn.visualization.pictures import describe, draw_recording
@@ -48,6 +50,22 @@ def network(neuron=golden.IF, **backbone):
 
 def image():
     return dict(inputs=torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(1)), data_samples=[DataSample()])
+
+
+@pytest.mark.parametrize('spike_driven', [False, True])
+def test_recording_of_integers_has_their_binary_steps(spike_driven):
+    model, data = network(dict(type='ILIFNode', D=3, decay=0.25), T=2), image()
+    with FeatureRecorder(model, [NODE]) as recorder:
+        logits = model(data['inputs'])
+    model = unfold(model) if spike_driven else model
+    recording = record(model, data, [NODE])
+    spikes, charged, *_ = recording.layers[NODE]
+    assert spikes.shape[0] == 6 and set(spikes.unique().tolist()) == {0.0, 1.0} and charged is None
+    assert torch.equal(spikes.unflatten(0, (2, 3)).sum(1), recorder.features[NODE][:, 0])
+    torch.testing.assert_close(recording.logits, logits[:, 0])
+    assert is_spike_driven(model) == spike_driven
+    figures = draw_recording(recording, Sample(data, np.zeros((8, 8), np.uint8), None, 'x', None))
+    assert f'raster_{NODE}' in figures and not any(name.startswith('membrane') for name in figures)
 
 
 @pytest.mark.parametrize('neuron', [golden.IF, LIF, SOFT], ids=['if', 'lif', 'soft'])

@@ -76,19 +76,17 @@ def report(console: Console, plan: MemoryPlan, top: int, gpus: int) -> None:
 
 
 def choices(planner: MemoryPlanner) -> Iterator[str]:
-    """Bring a planner into one state after another, each with other switches that save memory; gives their names."""
+    """Bring a planner into one state after another, each with other switches that change memory; gives their names."""
     uses_amp, can_compress = planner.amp, planner.can_compress
     yield 'as configured'
-    if not uses_amp:
-        planner.amp = True
-        yield 'with --amp'
-        planner.amp = False
+    planner.amp = not uses_amp
+    yield 'in fp32' if uses_amp else 'with --amp'
+    planner.amp = uses_amp
     if can_compress:
         planner.compress_spikes()
         yield 'with compress_spikes=True in the student'
-        if not uses_amp:
-            planner.amp = True
-            yield 'with both'
+        planner.amp = not uses_amp
+        yield 'with both'
 
 
 def table_of_choices(found: List[dict], max_memory: Optional[int]) -> Table:

@@ -24,7 +24,7 @@ ARCH = 'model.backbone.arch.'
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('in_file', help='checkpoint of the other code base')
-    parser.add_argument('out_file', help='where to write (.pth)')
+    parser.add_argument('out_file', help='where to write (.pth or .safetensors)')
     parser.add_argument('--arch', choices=['auto', *FAMILIES], default='auto',
                         help='kind of network; auto recognises it by its keys')
     parser.add_argument(

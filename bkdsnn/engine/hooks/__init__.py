@@ -1,8 +1,11 @@
 """Small hooks for mmengine's Runner."""
 from .epoch_seed_hook import EpochSeedHook
 from .loss_guard_hook import LossGuardHook
+from .resume_check_hook import ResumeCheckHook
 from .spike_visualization_hook import SpikeVisualizationHook
+from .sync_buffers_hook import SyncBuffersHook
 from .synops_hook import SynOpsHook
 from .teacher_check_hook import TeacherCheckHook
 
-__all__ = ['EpochSeedHook', 'LossGuardHook', 'SpikeVisualizationHook', 'SynOpsHook', 'TeacherCheckHook']
+__all__ = ['EpochSeedHook', 'LossGuardHook', 'ResumeCheckHook', 'SpikeVisualizationHook', 'SyncBuffersHook',
+           'SynOpsHook', 'TeacherCheckHook']

@@ -19,7 +19,7 @@ class SynOpsHook(Hook):
 
     One line switches it on, ``default_hooks = dict(synops=dict(type='SynOpsHook'))``. A metric could not do it, as it
     sees predictions and not the network. Of a distillation config, the student is counted. Logged are, over the samples
-    of all processes:
+    of all processes, of which those that a sampler repeats count again (unless its ``round_up`` is ``False``):
 
     - ``firing_rate/<stage>`` and ``firing_rate/mean``: spikes per neuron and time step,
     - ``dead_neurons``: share of the neurons that never spike, in percent,

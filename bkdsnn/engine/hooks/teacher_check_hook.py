@@ -2,14 +2,13 @@
 from typing import Optional
 
 import torch
-from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from bkdsnn.models.distillers.distiller import views_of
-from bkdsnn.registry import HOOKS
+from bkdsnn.registry import HOOKS, METRICS
 
 
 @HOOKS.register_module()
@@ -60,18 +59,18 @@ class TeacherCheckHook(Hook):
 
     @staticmethod
     def measure(model: torch.nn.Module, dataloader) -> Optional[float]:
-        """Accuracy in percent of ``model.teacher`` on a data loader, over all processes, as its task counts it.
+        """Accuracy in percent of ``model.teacher`` on a data loader, over the samples of all processes, by its task.
 
         ``None`` if it answers with other classes, as where only features are distilled.
         """
-        counts = torch.zeros(2)
+        metric = METRICS.build(model.task.metric)
         classes = (getattr(dataloader.dataset, 'metainfo', None) or {}).get('classes')
         for batch in dataloader:
             data = model.data_preprocessor(batch, False)
             output = model.teacher(views_of(data['inputs'])['teacher'])
-            counted = model.task.count_right(output, data['data_samples'], classes and len(classes))
-            if counted is None:
+            answers = model.task.answers(output, data['data_samples'], classes and len(classes))
+            if answers is None:
                 return None
-            counts += torch.tensor(counted)
-        all_reduce(counts)
-        return 100 * (counts[0] / counts[1]).item()
+            metric.process(batch, answers)
+        # Which leaves out what a sampler has repeated to give all processes as many.
+        return metric.evaluate(len(dataloader.dataset))[model.task.accuracy]

@@ -29,10 +29,13 @@ def parse_arch(owner: str, arch: Union[str, int, dict], settings: Dict[Union[str
     return arch
 
 
-def check_time_steps(owner: str, T: int) -> None:
-    """Raise ValueError unless ``T`` is a positive number of time steps."""
+def check_time_steps(owner: str, T: int, neuron: dict) -> None:
+    """Raise ValueError unless ``T`` is a positive number of time steps, and that of neurons with weights for each."""
     if not isinstance(T, int) or T < 1:
         raise ValueError(f'{owner}: T={T} must be at least 1 time step (model.backbone.T).')
+    if neuron.get('T', T) != T:
+        raise ValueError(f'{owner}: T={T}, but {neuron["type"]} has weights for T={neuron["T"]} time steps '
+                         '(model.backbone.neuron.T). Make them equal; of event frames, both are their number.')
 
 
 def parse_out_indices(owner: str, indices: Optional[Sequence[int]], count: int) -> Tuple[int, ...]:

@@ -104,6 +104,7 @@ class MetaSpikeFormer(BaseModule):
         '8-768': dict(channels=(96, 192, 384, 768, 960), depths=(1, 1, 2, 6, 2), num_heads=8),
     }
     strides = (2, 2, 2, 2, 1)
+    emits_spikes = False
 
     def __init__(self,
                  arch: Union[str, dict],
@@ -117,7 +118,7 @@ class MetaSpikeFormer(BaseModule):
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         arch = parse_arch('MetaSpikeFormer', arch, self.arch_settings)
-        check_time_steps('MetaSpikeFormer', T)
+        check_time_steps('MetaSpikeFormer', T, neuron)
         channels, depths, heads = arch['channels'], arch['depths'], arch['num_heads']
         if len(channels) != 5 or len(depths) != 5 or min(*channels, *depths) < 1:
             raise ValueError(f'MetaSpikeFormer: arch={dict(arch)} needs channels and depths of five stages, all at '

@@ -113,7 +113,7 @@ class QKFormer(BaseModule):
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         arch = parse_arch('QKFormer', arch, self.arch_settings)
-        check_time_steps('QKFormer', T)
+        check_time_steps('QKFormer', T, neuron)
         channels, heads, self.patch_size = arch['channels'], arch['num_heads'], arch['patch_size']
         if self.patch_size not in self.pools or channels % 8 or len(arch['depths']) != 3:
             raise ValueError(f'QKFormer: arch={dict(arch)} needs three depths, channels that are a multiple of 8, and '

@@ -63,7 +63,7 @@ class SEWDVSNet(BaseModule):
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         widths = parse_arch('SEWDVSNet', arch, self.arch_settings)['widths']
-        check_connect('SEWDVSNet', connect)
+        check_connect('SEWDVSNet', connect, neuron)
         self.out_indices = parse_out_indices('SEWDVSNet', out_indices, len(widths))
         self.stages = []
         for i, width in enumerate(widths[:max(self.out_indices) + 1]):

@@ -10,10 +10,13 @@ from ..layers import SEW_CONNECT, SpikingConvUnit, static_or_events
 from .arguments import check_time_steps, parse_arch, parse_out_indices
 
 
-def check_connect(owner: str, connect: str) -> None:
-    """Raise ValueError unless ``connect`` names a SEW connection."""
+def check_connect(owner: str, connect: str, neuron: dict) -> None:
+    """Raise ValueError unless ``connect`` names a SEW connection that the neuron's spikes can be joined by."""
     if connect not in SEW_CONNECT:
         raise ValueError(f'{owner}: connect={connect!r} is unknown; choose from {list(SEW_CONNECT)}.')
+    if connect != 'ADD' and getattr(MODELS.get(neuron['type']), 'emits_integers', False):
+        raise ValueError(f"{owner}: connect={connect!r} joins binary spikes, and {neuron['type']} emits integers; take "
+                         "connect='ADD' or a binary neuron.")
 
 
 class SEWBlock(nn.Module):
@@ -75,6 +78,7 @@ class SEWResNet(BaseModule):
         ValueError: If an argument is out of range.
     """
 
+    emits_spikes = True
     arch_settings = {
         18: dict(layers=(2, 2, 2, 2), widths=(64, 128, 256, 512), bottleneck=False),
         34: dict(layers=(3, 4, 6, 3), widths=(64, 128, 256, 512), bottleneck=False),
@@ -99,8 +103,8 @@ class SEWResNet(BaseModule):
         layers, widths, bottleneck = arch['layers'], arch['widths'], arch.get('bottleneck', False)
         if not layers or len(layers) != len(widths) or min(*layers, *widths) < 1:
             raise ValueError(f'SEWResNet: arch={dict(arch)} needs layers and widths of one length, all at least 1.')
-        check_time_steps('SEWResNet', T)
-        check_connect('SEWResNet', connect)
+        check_time_steps('SEWResNet', T, neuron)
+        check_connect('SEWResNet', connect, neuron)
         if stem not in ('imagenet', 'small'):
             raise ValueError(f"SEWResNet: stem={stem!r} is unknown; choose 'imagenet' or 'small'.")
         self.T = T

@@ -13,4 +13,5 @@ class Spikformer(SpikingTransformer):
     """
 
     spike_first = False
+    emits_spikes = True
     plain_tokenizer = 'sps'

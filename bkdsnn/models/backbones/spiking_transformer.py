@@ -42,6 +42,7 @@ class SpikingTransformer(BaseModule):
     }
     # Set by subclasses: the order inside a unit, and the names of the tokenizer with the pool after the neuron.
     spike_first: bool
+    emits_spikes: bool
     plain_tokenizer: str
 
     def __init__(self,
@@ -59,7 +60,7 @@ class SpikingTransformer(BaseModule):
         super().__init__(init_cfg)
         name = type(self).__name__
         arch = parse_arch(name, arch, self.arch_settings)
-        check_time_steps(name, T)
+        check_time_steps(name, T, neuron)
         if tokenizer not in ('cml', self.plain_tokenizer):
             raise ValueError(f"{name}: tokenizer={tokenizer!r} is unknown; choose 'cml' or {self.plain_tokenizer!r}.")
         self.out_indices = parse_out_indices(name, out_indices, arch['depth'])

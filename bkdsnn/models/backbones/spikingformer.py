@@ -13,4 +13,5 @@ class Spikingformer(SpikingTransformer):
     """
 
     spike_first = True
+    emits_spikes = False
     plain_tokenizer = 'plain'

@@ -10,6 +10,7 @@ from bkdsnn.registry import MODELS
 from ..layers import channels_last as to_channels_last
 from ..layers import skip_zeros_in
 from ..layers.compress import compress_spikes_in
+from ..unfolding import set_spike_driven, unfoldings_of
 
 
 @MODELS.register_module()
@@ -31,9 +32,15 @@ class SpikingClassifier(ImageClassifier):
             the same; sums run in another order, so that in fp32 a membrane next to the threshold may spike or not.
         sparse_convs: On CPUs, have convolutions skip the zeros of their input
             (:class:`~bkdsnn.models.layers.SpikeConv2d`). Sums run in another order then, too.
+        spike_driven: In eval mode, have neurons that emit integers emit as many binary spikes in D steps, see
+            :func:`bkdsnn.models.spike_driven`; the logits stay the same but for the order of sums.
         init_cfg: As in mmengine.
+
+    Raises:
+        ValueError: If ``spike_driven`` is asked for and the network cannot be unfolded.
     """
 
+    spike_driven = False
     has_time = True  # see has_time_axis
 
     def __init__(self,
@@ -45,6 +52,7 @@ class SpikingClassifier(ImageClassifier):
                  compress_spikes: bool = False,
                  channels_last: bool = False,
                  sparse_convs: bool = False,
+                 spike_driven: bool = False,
                  init_cfg: Optional[dict] = None) -> None:
         # Built here, since the parent would look the names up in mmpretrain's registry.
         backbone, neck, head = (MODELS.build(cfg) if isinstance(cfg, dict) else cfg for cfg in (backbone, neck, head))
@@ -59,6 +67,15 @@ class SpikingClassifier(ImageClassifier):
             compress_spikes_in(self)
         if sparse_convs:
             skip_zeros_in(self)
+        if spike_driven:
+            unfoldings_of(self)  # or the error that says why not
+        self.spike_driven = spike_driven
+
+    def train(self, mode: bool = True) -> 'SpikingClassifier':
+        """Switch between training and inference, where spikes may be unfolded."""
+        if self.spike_driven:
+            set_spike_driven(self, not mode)
+        return super().train(mode)
 
     def init_weights(self) -> None:
         """Initialise by ``init_cfg``; a seed gives the same weights in either order of memory."""

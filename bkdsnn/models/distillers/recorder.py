@@ -106,6 +106,10 @@ class FeatureRecorder:
             return mark_time(torch.stack([value for value, _ in calls]), True)
         return mark_time(calls[0][0], has_time)
 
+    def clear(self) -> None:
+        """Drop what was recorded."""
+        self._calls = {}
+
 
 class Place(NamedTuple):
     """What a path with suffixes names.
@@ -137,10 +141,10 @@ class Place(NamedTuple):
 def unwrapped(module: nn.Module) -> nn.Module:
     """A module without what DDP or ``torch.compile`` puts around it."""
     while True:
-        if is_model_wrapper(module):
-            module = module.module
-        elif hasattr(module, '_orig_mod'):
+        if '_orig_mod' in module._modules:
             module = module._orig_mod
+        elif 'module' in module._modules and is_model_wrapper(module):
+            module = module.module
         else:
             return module
 

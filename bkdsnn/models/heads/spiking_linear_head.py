@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
-from ..layers import full_precision, time_mean
+from ..layers import Unfolding, full_precision, time_mean
 
 
 @MODELS.register_module()
@@ -33,10 +33,19 @@ class SpikingLinearHead(LinearClsHead):
         loss = MODELS.build(loss) if isinstance(loss, dict) else loss
         super().__init__(num_classes, in_channels, loss=loss, init_cfg=init_cfg, **kwargs)
         self.neuron = nn.Identity() if neuron is None else MODELS.build(neuron)
+        self.unfolding: Optional[Unfolding] = None
 
     def pre_logits(self, feats: Tuple[Tensor, ...]) -> Tensor:
         """Space mean (T, B, C) of the last feature map (T, B, C, H, W), or its spikes."""
         return self.neuron(feats[-1].mean((-2, -1)))
+
+    def forward(self, feats: Tuple[Tensor, ...]) -> Tensor:
+        """Logits (T, B, K) of the last feature map (T, B, C, H, W)."""
+        return self.classify(self.fc, self.pre_logits(feats))
+
+    def classify(self, fc: nn.Module, x: Tensor) -> Tensor:
+        """Logits (T, B, K) by a linear layer of what it reads (T, B, C), or of its unfolded spikes (T * D, B, C)."""
+        return fc(x) if self.unfolding is None else self.unfolding.read(fc, x)
 
     def _get_loss(self, cls_score: Tensor, data_samples: list, **kwargs) -> dict:
         losses = super()._get_loss(time_mean(cls_score, has_time=True), data_samples, **kwargs)

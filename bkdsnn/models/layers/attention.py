@@ -43,7 +43,7 @@ class SpikingSelfAttention(nn.Module):
     Args:
         channels: Channels of the input, a multiple of ``num_heads``.
         num_heads: Heads.
-        neuron: Config of the neurons; the one on the result has a threshold of 0.5.
+        neuron: Config of the neurons; the one on the result has a threshold of 0.5, see :func:`build_attention_neuron`.
         norm: Config of the norm layers.
         spike_first: The input are currents, which a neuron turns into spikes, and so is the output (Spikingformer);
             otherwise both are spikes (Spikformer).
@@ -66,7 +66,7 @@ class SpikingSelfAttention(nn.Module):
         self.input_neuron = MODELS.build(neuron) if spike_first else nn.Identity()
         self.query, self.key, self.value = (
             self.unit(channels, channels, 1, neuron=neuron, norm=norm, bias=qkv_bias) for _ in range(3))
-        self.compressor = None
+        self.compressor, self.unfolding = None, None
         self.attention_neuron = build_attention_neuron(neuron)
         self.project = self.unit(channels, channels, 1, neuron=None if spike_first else neuron, norm=norm,
                                  bias=project_bias)
@@ -74,7 +74,8 @@ class SpikingSelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(T, B, C, H, W) to the same shape."""
         x = self.input_neuron(x)
-        layer = partial(attend, num_heads=self.num_heads, scale=self.scale)
+        layer = partial(attend if self.unfolding is None else self.unfolding.attend, num_heads=self.num_heads,
+                        scale=self.scale)
         spikes = self.query(x), self.key(x), self.value(x)
         out = layer(*spikes) if self.compressor is None else self.compressor(layer, *spikes)
         return self.project(self.attention_neuron(out))

@@ -14,7 +14,7 @@ _kernels = {}  # by device and dtype
 class SpikeCompressor:
     """Calls layers so that what autograd keeps of their inputs is bytes, where these are whole numbers of 0 to 255.
 
-    Whether they are is read from the first input that autograd keeps; from then on it is checked without waiting for
+    Whether they are is read from the first input that needs a gradient; from then on it is checked without waiting for
     the device. Inputs of other numbers, as the sums of residual branches under stochastic depth, are kept as they are;
     so are inputs that need no gradient, which are the data: of these one batch tells nothing of the next.
 
@@ -34,32 +34,31 @@ class SpikeCompressor:
         """
         if self.takes_spikes is False or not torch.is_grad_enabled() or torch.compiler.is_compiling():
             return layer(*inputs)
-        storages = {_storage_of(x): x for x in inputs if x.requires_grad}
+        needed = [x for x in inputs if x.requires_grad]
+        if self.takes_spikes is None and needed:
+            self.takes_spikes = bool(_to_bytes(needed[0])[1])
+            if not self.takes_spikes:  # gradient checkpointing must find the same tensors when it calls again
+                return layer(*inputs)
+        storages = {_storage_of(x): x for x in needed}
 
         def pack(saved: Tensor):
             x = storages.get(_storage_of(saved))
             if x is None or saved.numel() != x.numel() or not saved.is_floating_point():
                 return saved
-            packed = self._pack(x, saved)
-            return saved if packed is None else (packed, saved.dtype)
+            return self._pack(x, saved), saved.dtype
 
         with saved_tensors_hooks(pack, lambda kept: kept if isinstance(kept, Tensor) else kept[0].to(kept[1])):
             y = layer(*inputs)
         storages.clear()  # autograd keeps pack, which would keep the inputs
         return y
 
-    def _pack(self, x: Tensor, saved: Tensor) -> Optional[Tensor]:
+    def _pack(self, x: Tensor, saved: Tensor) -> Tensor:
         # Several layers may read one input.
         layout = (x._version, saved.shape, saved.stride())
         known_layout, packed = getattr(x, '_as_bytes', (None, None))
         if known_layout == layout:
-            self.takes_spikes = True
             return packed
         packed, is_exact = _to_bytes(saved)
-        if self.takes_spikes is None:
-            self.takes_spikes = bool(is_exact)
-        if not self.takes_spikes:
-            return None
         torch._assert_async(is_exact, f'{self.name}: the input held spikes before and now holds numbers other than '
                             '0, 1, ... 255, which compress_spikes=True cannot keep. Set compress_spikes=False.')
         x._as_bytes = (layout, packed)

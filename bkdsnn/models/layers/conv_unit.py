@@ -6,11 +6,12 @@ from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
-from ..neurons import BaseNode
 from .compress import PoolCompressor, SpikeCompressor
 from .norm import build_norm, count_repeats, is_local_batch_norm
+from .recompute import learns_once
 from .sparse_conv import SpikeConv2d
 from .time import expand_time, over_time
+from .unfold import Unfolding
 
 PARTS = ('conv', 'norm', 'pool', 'neuron')
 SPIKE_FIRST = ('neuron', 'conv', 'norm', 'pool')
@@ -49,6 +50,7 @@ class SpikingConvUnit(nn.Module):
         self.neuron = None if neuron is None else MODELS.build(neuron)
         self.order = [part for part in order if getattr(self, part) is not None]
         self.compressors = {}
+        self.unfolding: Optional[Unfolding] = None
         self.neuron_follows_norm = ('norm', 'neuron') in zip(self.order, self.order[1:])
 
     def build_conv(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, bias: bool,
@@ -56,7 +58,8 @@ class SpikingConvUnit(nn.Module):
         """The convolution; subclasses may put several layers here."""
         return SpikeConv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=bias)
 
-    def forward(self, x: Tensor, time_steps: int = 1, norm_counts_repeats: bool = False) -> Tensor:
+    def forward(self, x: Tensor, time_steps: int = 1, norm_counts_repeats: bool = False, takes_spikes: bool = True
+                ) -> Tensor:
         """Run the unit.
 
         Args:
@@ -65,23 +68,28 @@ class SpikingConvUnit(nn.Module):
                 before that run once.
             norm_counts_repeats: Whether the norm's running variance shall be that of the repeated input, see
                 :func:`bkdsnn.models.layers.norm.count_repeats`.
+            takes_spikes: Whether the convolution reads spikes, and not the data or currents; unfolded integers are
+                then (T * D, B, C, H, W) up to it.
 
         Returns:
             (T, B, C', H', W').
         """
         parts = iter(self.order)
-        for part in parts:
-            if part == 'norm' and time_steps == 1 and self.norm_joins_neuron():
-                x = self.neuron(x, norm=self.norm)
-                next(parts)
-            elif part == 'neuron':
-                x, time_steps = self.neuron(expand_time(x, time_steps)), 1
-            elif part == 'norm' and norm_counts_repeats and time_steps > 1:
-                with count_repeats(self.norm, x, time_steps):
-                    x = over_time(self.norm, x)
-            else:
-                layer = partial(over_time, getattr(self, part))
-                x = self.compressors[part](layer, x) if part in self.compressors else layer(x)
+        with learns_once(self):
+            for part in parts:
+                if part == 'norm' and time_steps == 1 and self.norm_joins_neuron():
+                    x = self.neuron(x, norm=self.norm)
+                    next(parts)
+                elif part == 'neuron':
+                    x, time_steps = self.neuron(expand_time(x, time_steps)), 1
+                elif part == 'norm' and norm_counts_repeats and time_steps > 1:
+                    with count_repeats(self.norm, x, time_steps):
+                        x = over_time(self.norm, x)
+                elif part == 'conv' and takes_spikes and self.unfolding is not None:
+                    x = self.unfolding.read(self.conv, x)
+                else:
+                    layer = partial(over_time, getattr(self, part))
+                    x = self.compressors[part](layer, x) if part in self.compressors else layer(x)
         return expand_time(x, time_steps)
 
     def compress_spikes(self, name: str) -> None:
@@ -99,11 +107,20 @@ class SpikingConvUnit(nn.Module):
     def norm_joins_neuron(self) -> bool:
         """Whether the neuron may run the norm in its own pass.
 
-        It may if it follows the norm, runs as :class:`~bkdsnn.models.neurons.BaseNode` does, and nobody listens between
+        It may if it follows the norm, can do so (:class:`~bkdsnn.models.neurons.StepNode`), and nobody listens between
         them; and if the norm is a batch norm whose statistics are those of this process alone.
         """
-        return (self.neuron_follows_norm and type(self.neuron).forward is BaseNode.forward
+        return (self.neuron_follows_norm and getattr(self.neuron, 'takes_norm', False)
                 and is_local_batch_norm(self.norm) and not has_hooks(self.norm) and not has_hooks(self.neuron))
+
+
+class DepthwiseConvUnit(SpikingConvUnit):
+    """Unit whose convolution sees each channel alone; it has as many channels as its input."""
+
+    def build_conv(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, bias: bool,
+                   norm: dict) -> nn.Module:
+        return nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=in_channels,
+                         bias=bias)
 
 
 def has_hooks(module: nn.Module) -> bool:
@@ -114,5 +131,5 @@ def has_hooks(module: nn.Module) -> bool:
 def static_or_events(stem: SpikingConvUnit, x: Tensor, time_steps: int, norm_counts_repeats: bool = True) -> Tensor:
     """Run a network's first unit: once for a static image (B, C, H, W), on every frame of events (T, B, C, H, W)."""
     if x.dim() == 4:
-        return stem(x.unsqueeze(0), time_steps, norm_counts_repeats)
-    return stem(x)
+        return stem(x.unsqueeze(0), time_steps, norm_counts_repeats, takes_spikes=False)
+    return stem(x, takes_spikes=False)

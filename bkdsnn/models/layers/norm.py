@@ -5,10 +5,13 @@ from typing import Tuple
 import torch
 import torch.distributed as dist
 from mmengine.dist import get_world_size
+from mmengine.model.utils import _BatchNormXd
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
 from bkdsnn.registry import MODELS
+
+from .recompute import learns_once
 
 
 class CPUSyncBatchNorm2d(nn.BatchNorm2d):
@@ -53,11 +56,12 @@ def build_norm(cfg: dict, num_features: int) -> nn.Module:
 def is_local_batch_norm(norm: nn.Module) -> bool:
     """Whether a norm is PyTorch's batch norm with statistics of this process alone.
 
-    ``SyncBN`` is, where there is one process. Batch norms without weights, without running statistics, or with a
-    cumulative average of these count as others.
+    ``SyncBN`` is, where there is one process, and so is what mmengine's runner then makes of it on a GPU. Over several
+    processes neither ``SyncBN`` nor ``sync_bn='torch'`` is. Batch norms without weights, without running statistics, or
+    with a cumulative average of these count as others.
     """
     synchronised = (nn.SyncBatchNorm, CPUSyncBatchNorm2d) if get_world_size() == 1 else ()
-    return (type(norm) in (nn.BatchNorm2d, *synchronised)
+    return (type(norm) in (nn.BatchNorm2d, _BatchNormXd, *synchronised)
             and norm.affine and norm.track_running_stats and norm.momentum is not None)
 
 
@@ -91,7 +95,9 @@ class NormAndPad(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, H + 2, W + 2)."""
-        y, border = self.norm(x), affine_of(self.norm)[1]
+        with learns_once(self.norm):
+            y = self.norm(x)
+        border = affine_of(self.norm)[1]  # of the same running statistics when it is recomputed
         padded = border.to(y.dtype).view(1, -1, 1, 1).repeat(y.shape[0], 1, y.shape[2] + 2, y.shape[3] + 2)
         padded[..., 1:-1, 1:-1] = y
         return padded

@@ -18,8 +18,9 @@ from torch.autograd.function import once_differentiable
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from bkdsnn.utils.log_once import log_once
+from bkdsnn.utils.out_of_memory import find_memory_error
 
-from ..neurons.kernels import cpu_options, find_memory_error, why_not
+from ..neurons.kernels import cpu_options, why_not
 
 SOURCE = Path(__file__).with_suffix('.cpp')
 DTYPES = {torch.float32: 'float32', torch.float64: 'float64'}

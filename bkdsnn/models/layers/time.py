@@ -5,7 +5,7 @@ from typing import Callable, Optional, Tuple
 import torch
 from torch import Tensor, nn
 
-from ..neurons import BaseNode
+from ..neurons import SpikingNode
 
 
 def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -19,7 +19,7 @@ def has_time_axis(network: nn.Module) -> bool:
     It may say so itself, with an attribute ``has_time``; of others, those with neurons of this package do.
     """
     own = getattr(network, 'has_time', None)
-    return any(isinstance(module, BaseNode) for module in network.modules()) if own is None else own
+    return any(isinstance(module, SpikingNode) for module in network.modules()) if own is None else own
 
 
 def mark_time(x: Tensor, has_time: bool) -> Tensor:

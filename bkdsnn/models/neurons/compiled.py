@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from .base import states_of
 from .kernels import NotTraceableError, kernel_of, tensors_of
 
 # Steps are unrolled, and compiling takes the longer, the more they are; see docs/benchmarks.md.
@@ -110,7 +111,7 @@ class _Pass:
         inputs: Input current (T, B, ...) and, for the gradient, that of the spikes.
         tensors: Parameters and buffers of the node.
         affine: Views of the shape of the input: the current is ``x * scale + shift``.
-        starts: For the gradient, the membranes (B, ...) before the second and later pieces.
+        starts: For the gradient, the states (B, ...) before the second and later pieces.
     """
 
     def __init__(self, node: nn.Module, may_fall_back: bool, inputs: Sequence[Tensor], tensors: Sequence[Tensor],
@@ -129,7 +130,7 @@ class _Pass:
         self.merged = [t if t.numel() == 1 else next(views)[0] for t in tensors]
         pieces = -(-shape[0] // MAX_STEPS_AT_ONCE)
         self.lengths = [shape[0] // pieces + (i < shape[0] % pieces) for i in range(pieces)]
-        self.carries = pieces > 1
+        self.carries = node.num_states if pieces > 1 else 0
 
     def kernels(self, is_backward: bool) -> list:
         """The kernel of each piece."""
@@ -138,20 +139,20 @@ class _Pass:
                 for inputs in self._pieces(*self.inputs)]
 
     def forward(self) -> Tuple[Tensor, List[Tensor]]:
-        """Spikes (T, B, ...), and the membranes (B, ...) before the second and later pieces."""
+        """Spikes (T, B, ...), and the states (B, ...) before the second and later pieces."""
         spikes, starts = torch.empty_like(self.inputs[0]), []
-        v = [self._rest()] if self.carries else []
+        v = self._rest()
         for kernel, piece, outs in self._runs(False, spikes):
             v = kernel(*piece, *outs, *v, *self.merged)
             starts += map(self._restore_step, v)
-        return self.restore(spikes), starts[:-1]
+        return self.restore(spikes), starts[:len(starts) - self.carries]
 
     def backward(self) -> List[Optional[Tensor]]:
         """Gradients of the current (T, B, ...), and of each tensor of the node."""
-        grad_x, carried, grads = torch.empty_like(self.inputs[0]), [], [None] * len(self.tensors)
-        starts = [[self._rest()], *([v] for v in self.starts)] if self.carries else [[]]
-        if self.carries:
-            carried = [torch.zeros_like(starts[0][0])]
+        grad_x, grads = torch.empty_like(self.inputs[0]), [None] * len(self.tensors)
+        starts, n = [*self._rest(), *self.starts], self.carries
+        starts = [starts[i * n:(i + 1) * n] for i in range(len(self.lengths))]
+        carried = [torch.zeros_like(v) for v in starts[0]]
         for (kernel, piece, outs), v in reversed(list(zip(self._runs(True, grad_x), starts))):
             results = kernel(*piece, *outs, *v, *carried, *self.merged)
             carried, more = results[:len(carried)], results[len(carried):]
@@ -171,9 +172,12 @@ class _Pass:
             return grad
         return self._restore_step(grad).sum_to_size(tensor.shape)
 
-    def _rest(self) -> Tensor:
+    def _rest(self) -> List[Tensor]:
+        """The states that the first piece is given."""
+        if not self.carries:
+            return []
         x = self.inputs[0]
-        return self.node.rest(x[0].to(torch.result_type(x, self.affine[0])) if self.affine else x[0])
+        return [*states_of(self.node.rest(x[0].to(torch.result_type(x, self.affine[0])) if self.affine else x[0]))]
 
     def _restore_step(self, step: Tensor) -> Tensor:
         return self.restore(step.expand(sum(self.lengths), *step.shape))[0]

@@ -3,7 +3,6 @@
 There is no second definition: ``charge`` is traced, whatever it is, and fused by ``torch.compile`` into C++ on a CPU
 and Triton on a GPU.
 """
-import errno
 import platform
 import shlex
 import subprocess
@@ -18,6 +17,9 @@ from torch._subclasses.fake_tensor import is_fake
 from torch.func import functional_call
 from torch.utils.dlpack import from_dlpack, to_dlpack
 
+from bkdsnn.utils.out_of_memory import find_memory_error
+
+from .base import State, states_of
 from .surrogate import Surrogate
 
 # All loops are cut among the threads that there are when they run, also where the first input was small.
@@ -25,8 +27,6 @@ OPTIONS = {'cpp.min_chunk_size': 1, 'cpp.dynamic_threads': True}
 # What a step may do besides operations on each number by itself: look at the axes of time, and make constants.
 OTHER_OPERATIONS = {'unbind', 'copy_', 'detach', 'alias', 'clone', '_to_copy', 'lift_fresh_copy', 'sym_size', 'full',
                     'full_like', 'zeros_like', 'ones_like', 'scalar_tensor'}
-# How PyTorch says without a class of its own that memory ran out: allocators of CPUs, CUDA's driver and libraries.
-MEMORY_SIGNS = ('DefaultCPUAllocator', 'CUDA error: out of memory', 'STATUS_ALLOC_FAILED')
 _problems = {}  # by device type: why nothing can be compiled, or None
 _kernels = {}  # by all that the code of one depends on
 
@@ -74,18 +74,6 @@ def _compiler_has_all_instructions() -> bool:
         return int(version.split('.')[0]) >= 11
     except (OSError, subprocess.CalledProcessError, ValueError):
         return False
-
-
-def find_memory_error(error: Optional[BaseException]) -> Optional[BaseException]:
-    """The error that memory ran out, of the device or the machine, where that is what another one came from."""
-    found = None
-    while error is not None:
-        if (isinstance(error, (torch.OutOfMemoryError, MemoryError)) or getattr(error, 'errno', None) == errno.ENOMEM
-                or isinstance(error, RuntimeError) and any(sign in str(error) for sign in MEMORY_SIGNS)):
-            found = error
-        # Not its context: that may be an error which somebody has handled, by trying again with a smaller batch.
-        error = getattr(error, 'inner_exception', None) or error.__cause__
-    return found
 
 
 def only_allocates(x: Tensor) -> bool:
@@ -144,7 +132,7 @@ def tensors_of(node: nn.Module) -> Dict[str, Tensor]:
 
 
 def kernel_of(node: nn.Module, is_backward: bool, may_fall_back: bool, x: Tensor, grad: Optional[Tensor] = None,
-              affine_dtype: Optional[torch.dtype] = None, carries: bool = False) -> Kernel:
+              affine_dtype: Optional[torch.dtype] = None, carries: int = 0) -> Kernel:
     """That of all nodes of the same type and constants; sizes other than T are symbols in it. See :func:`trace`.
 
     Raises:
@@ -170,7 +158,7 @@ def kernel_of(node: nn.Module, is_backward: bool, may_fall_back: bool, x: Tensor
     return _kernels[key]
 
 
-def _allocate(number: int, is_backward: bool, carries: bool, *tensors: Tensor) -> List[Optional[Tensor]]:
+def _allocate(number: int, is_backward: bool, carries: int, *tensors: Tensor) -> List[Optional[Tensor]]:
     """What a kernel of a node with ``number`` parameters and buffers returns, without values."""
     first = len(tensors) - number - carries * (2 if is_backward else 1)
     returned = [*tensors[first:first + carries], *(tensors[len(tensors) - number:] if is_backward else ())]
@@ -195,12 +183,12 @@ class _Definition(nn.Module):
         super().__init__()
         self.node = node
 
-    def forward(self, x: Sequence[Tensor], v: Optional[Tensor] = None) -> Tuple[List[Tensor], Tensor]:
+    def forward(self, x: Sequence[Tensor], v: State = None) -> Tuple[List[Tensor], State]:
         return self.node.run_steps(x, v)
 
 
 def trace(node: nn.Module, is_backward: bool, x: Tensor, grad: Optional[Tensor] = None,
-          affine_dtype: Optional[torch.dtype] = None, carries: bool = False) -> nn.Module:
+          affine_dtype: Optional[torch.dtype] = None, carries: int = 0) -> nn.Module:
     """One direction of a node as a graph of tensor operations, unrolled over time.
 
     Args:
@@ -210,15 +198,15 @@ def trace(node: nn.Module, is_backward: bool, x: Tensor, grad: Optional[Tensor] 
         grad: Gradient of the spikes, likewise; for ``is_backward``.
         affine_dtype: If given, the neuron's current is not ``x`` but ``x * scale + shift``, with two tensors of this
             dtype and the shape of ``x``.
-        carries: Whether the membrane comes from steps before and goes on to steps after these.
+        carries: How many states, as the membrane, come from steps before and go on to steps after these.
 
     Returns:
-        ``graph(x, *affine, *outs, *carried, *tensors) -> [v]``, which writes the spikes of each step to one of
-        ``outs``; or ``graph(x, grad, *affine, *outs, *carried, *tensors) -> [grad_v, *grads]``, which writes the
+        ``graph(x, *affine, *outs, *carried, *tensors) -> [*v]``, which writes the spikes of each step to one of
+        ``outs``; or ``graph(x, grad, *affine, *outs, *carried, *tensors) -> [*grad_v, *grads]``, which writes the
         gradient of the current there and returns those of each parameter and buffer (``None`` for those that are no
-        floating point or not used). ``affine`` is ``scale, shift`` or nothing. What is carried, if anything, is the
-        membrane ``v`` before the steps and, backward, the gradient of that after them; then that after them, or the
-        gradient of that before, is returned. Of ``tensors``, those of one number are as in the node, and others have
+        floating point or not used). ``affine`` is ``scale, shift`` or nothing. What is carried, if anything, are the
+        states ``v`` before the steps and, backward, the gradients of those after them; then those after them, or the
+        gradients of those before, are returned. Of ``tensors``, those of one number are as in the node, and others have
         the shape of one step.
 
     Raises:
@@ -241,7 +229,7 @@ class _Steps:
         numbers: How many of the tensors after the inputs are affine, outs, carried and the node's.
     """
 
-    def __init__(self, node: nn.Module, is_backward: bool, time_steps: int, has_affine: bool, carries: bool) -> None:
+    def __init__(self, node: nn.Module, is_backward: bool, time_steps: int, has_affine: bool, carries: int) -> None:
         self.names = [f'node.{name}' for name in tensors_of(node)]
         self.definition, self.carries = _Definition(node), carries
         self.numbers = 2 * has_affine, time_steps, carries * (2 if is_backward else 1), len(self.names)
@@ -251,33 +239,36 @@ class _Steps:
         spikes, v = self._run(_current(x, *affine).unbind(), v, values)
         for out, spike in zip(outs, spikes):
             out.copy_(spike)
-        return [v] if self.carries else []
+        return v[:self.carries]
 
     def backward(self, x: Tensor, grad: Tensor, *values: Tensor) -> List[Optional[Tensor]]:
         affine, outs, carried, values = _split(values, self.numbers)
         current = _current(x, *affine)
         # A parameter of one number is spread, so that its gradient is summed once, at the end, and in the same pass.
         spread = [value.expand(current.shape[1:]) for value in values]
-        inputs = [value.detach() for value in (*current.unbind(), *carried[:1], *spread)]
-        numbers = len(outs), len(carried[:1]), len(values)
+        before, grads_after = carried[:self.carries], carried[self.carries:]
+        inputs = [value.detach() for value in (*current.unbind(), *before, *spread)]
+        numbers = len(outs), len(before), len(values)
         floating = [value.requires_grad_() for value in inputs if value.is_floating_point()]
         with torch.enable_grad():
             spikes, v = self._run(*_split(inputs, numbers))
-            grads = iter(torch.autograd.grad((*spikes, *[v] * self.carries), floating,
-                                             (*grad.to(spikes[0].dtype).unbind(), *carried[1:]), allow_unused=True))
+            grads = iter(torch.autograd.grad((*spikes, *v[:self.carries]), floating,
+                                             (*grad.to(spikes[0].dtype).unbind(), *grads_after), allow_unused=True))
         grads = [next(grads) if value.is_floating_point() else None for value in inputs]
         grads_x, grad_v, grads = _split(grads, numbers)
         for out, grad in zip(outs, grads_x):
             out.copy_(grad)
+        grad_v = [torch.zeros_like(state) if grad is None else grad for grad, state in zip(grad_v, before)]
         return [*grad_v, *(grad.sum().reshape(value.shape) if grad is not None and value.numel() == 1 else grad
                            for grad, value in zip(grads, values))]
 
     def _run(self, currents: Sequence[Tensor], v: Sequence[Tensor], values: Sequence[Tensor]
-             ) -> Tuple[List[Tensor], Tensor]:
-        spikes, v = functional_call(self.definition, dict(zip(self.names, values)), (currents, *v))
+             ) -> Tuple[List[Tensor], Sequence[Tensor]]:
+        before = v[0] if len(v) == 1 else tuple(v) or None
+        spikes, v = functional_call(self.definition, dict(zip(self.names, values)), (currents, before))
         if spikes[0].shape != currents[0].shape:
             raise ValueError(f'a step turns {tuple(currents[0].shape)} into {tuple(spikes[0].shape)}')
-        return spikes, v
+        return spikes, states_of(v)
 
 
 def _split(values: Sequence[Optional[Tensor]], numbers: Sequence[int]) -> List[List[Optional[Tensor]]]:

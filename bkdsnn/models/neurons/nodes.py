@@ -1,7 +1,7 @@
 """Spiking neurons as modules over the pure steps of :mod:`bkdsnn.models.neurons.functional`."""
 import math
-from contextlib import nullcontext
-from typing import Dict, List, Optional, Sequence, Tuple
+from contextlib import AbstractContextManager, nullcontext
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch._subclasses.fake_tensor import is_fake
 from bkdsnn.registry import MODELS
 from bkdsnn.utils.log_once import log_once
 
+from .base import SpikingNode, State, rest_like
 from .compiled import run_compiled
 from .functional import fire_and_reset, if_charge, lif_charge, plif_charge
 from .kernels import NotTraceableError, only_allocates, why_not
@@ -56,78 +57,43 @@ def choose_backend(asked: str, x: Tensor) -> str:
     return chosen
 
 
-class BaseNode(nn.Module):
-    """What all neurons share: threshold, reset, surrogate, and the run over time.
-
-    A call starts from rest and leaves nothing behind, so there is no state to reset, to leak between batches or to
-    save. Subclasses implement :meth:`charge`.
+class StepNode(SpikingNode):
+    """A neuron that runs one step after the other, compiled where that pays. Subclasses implement :meth:`step`.
 
     Args:
-        v_threshold: Firing threshold, above ``v_reset`` (above 0 under soft reset). A neuron spikes at
-            ``h >= v_threshold``.
-        v_reset: Potential after a spike and at rest; ``None`` selects soft reset (subtract the threshold).
-        detach_reset: Keep the gradient of the reset out of the backward pass.
-        surrogate: ``dict(type=..., alpha=...)``, see :mod:`bkdsnn.models.neurons.surrogate`.
         backend: ``'eager'``; ``'compile'`` for one fused pass over memory each way
             (:mod:`bkdsnn.models.neurons.compiled`); or ``'auto'``, which compiles where it pays and can be done.
 
-    These have no defaults but ``backend``: a recipe writes them down, so that no default can change under it.
-
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If the backend is unknown or cannot run.
     """
 
-    # Where a bkdsnn.models.Stream keeps the membrane while it runs a step; a class attribute, so never in a copy.
-    _membranes: Optional[Dict['BaseNode', Tensor]] = None
+    num_states = 1  # tensors that a step hands to the next
 
-    def __init__(self, *, v_threshold: float, v_reset: Optional[float], detach_reset: bool, surrogate: dict,
-                 backend: str = 'auto') -> None:
+    def __init__(self, *, backend: str = 'auto') -> None:
         super().__init__()
-        if not v_threshold > (v_reset or 0.0):
-            raise ValueError(f'{type(self).__name__}: v_threshold={v_threshold} must be above the resting potential '
-                             f'{v_reset or 0.0} (v_reset={v_reset}).')
-        self.v_threshold = float(v_threshold)
-        self.v_reset = None if v_reset is None else float(v_reset)
-        self.detach_reset = detach_reset
-        self.surrogate = Surrogate(**surrogate)
         check_backend(backend)
         self.backend = backend
 
-    def charge(self, x: Tensor, v: Tensor) -> Tensor:
-        """Membrane potential (B, ...) after the input current ``x`` (B, ...) has flowed in."""
-        raise NotImplementedError
+    @property
+    def takes_norm(self) -> bool:
+        """Whether :meth:`forward` can run a batch norm in the same pass: if it is none of a subclass's own."""
+        return type(self).forward is StepNode.forward
 
-    def rest(self, x: Tensor) -> Tensor:
-        """Membrane at rest for inputs like ``x``, in fp32 at least."""
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        return torch.full_like(x, self.v_reset or 0.0, dtype=dtype, memory_format=torch.preserve_format)
+    def rest(self, x: Tensor) -> State:
+        """State at rest for inputs like ``x`` (B, ...), in fp32 at least."""
+        states = tuple(rest_like(x) for _ in range(self.num_states))
+        return states[0] if self.num_states == 1 else states or None
 
-    def step(self, x: Tensor, v: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
-        """One time step, for streaming.
-
-        Args:
-            x: Input current, shape (B, ...).
-            v: Membrane potential before the step; ``None`` is the membrane at rest.
-
-        Returns:
-            Spikes in {0, 1} with the dtype of ``x``, and the membrane after reset in fp32 (fp64 for fp64 input).
-        """
-        v = self.rest(x) if v is None else v
-        # The meta device, on which operations are counted, has no autocast.
-        with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
-            h = self.charge(x.to(v.dtype), v)
-            spike, v = fire_and_reset(h, self.v_threshold, self.v_reset, self.surrogate, self.detach_reset)
-        return spike.to(x.dtype), v
-
-    def run_steps(self, x: Sequence[Tensor], v: Optional[Tensor] = None) -> Tuple[List[Tensor], Tensor]:
+    def run_steps(self, x: Sequence[Tensor], v: State = None) -> Tuple[List[Tensor], State]:
         """Steps one after the other; this is what all backends compute.
 
         Args:
             x: Input current of each step, shape (B, ...).
-            v: Membrane potential before the first step; ``None`` is the membrane at rest.
+            v: State before the first step; ``None`` is rest.
 
         Returns:
-            Spikes of each step, and the membrane after the last one; all (B, ...).
+            Spikes of each step (B, ...), and the state after the last one.
         """
         spikes = []
         for x_t in x:
@@ -152,10 +118,9 @@ class BaseNode(nn.Module):
                 parameters, buffers and constants.
             RuntimeError: If ``backend='compile'`` fails to compile.
         """
-        if x.dim() < 2 or x.shape[0] < 1:
-            raise ValueError(f'{type(self).__name__} takes (T, B, ...) with T >= 1, got shape {tuple(x.shape)}.')
+        self.check_input(x)
         backend = backend or self.backend
-        stored = self._membranes
+        stored = self._stored
         if stored is None and choose_backend(backend, x) == 'compile':
             try:
                 return run_compiled(self, x, backend == 'auto', norm)
@@ -171,8 +136,76 @@ class BaseNode(nn.Module):
         return torch.stack(spikes)
 
     def extra_repr(self) -> str:
+        return f'backend={self.backend}'
+
+
+def in_full_precision(x: Tensor) -> AbstractContextManager:
+    """Inside the block nothing is computed in half precision on the device of ``x``."""
+    # The meta device, on which operations are counted, has no autocast.
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
+
+
+class BaseNode(StepNode):
+    """What integrate-and-fire neurons share: threshold, reset and surrogate.
+
+    Subclasses implement :meth:`charge`.
+
+    Args:
+        v_threshold: Firing threshold, above ``v_reset`` (above 0 under soft reset). A neuron spikes at
+            ``h >= v_threshold``.
+        v_reset: Potential after a spike and at rest; ``None`` selects soft reset (subtract the threshold).
+        detach_reset: Keep the gradient of the reset out of the backward pass.
+        surrogate: ``dict(type=..., alpha=...)``, see :mod:`bkdsnn.models.neurons.surrogate`.
+        strict: Spike at ``h > v_threshold`` only, as in the code of TET; the surrogate must be even.
+        backend: As :class:`StepNode`.
+
+    These have no defaults but ``strict`` and ``backend``: a recipe writes them down, so that no default can change
+    under it.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(self, *, v_threshold: float, v_reset: Optional[float], detach_reset: bool, surrogate: dict,
+                 strict: bool = False, backend: str = 'auto') -> None:
+        super().__init__(backend=backend)
+        if not v_threshold > (v_reset or 0.0):
+            raise ValueError(f'{type(self).__name__}: v_threshold={v_threshold} must be above the resting potential '
+                             f'{v_reset or 0.0} (v_reset={v_reset}).')
+        self.v_threshold = float(v_threshold)
+        self.v_reset = None if v_reset is None else float(v_reset)
+        self.detach_reset = detach_reset
+        self.surrogate = Surrogate(**surrogate)
+        self.strict = strict
+
+    def charge(self, x: Tensor, v: Tensor) -> Tensor:
+        """Membrane potential (B, ...) after the input current ``x`` (B, ...) has flowed in."""
+        raise NotImplementedError
+
+    def rest(self, x: Tensor) -> Tensor:
+        """Membrane at rest for inputs like ``x``, in fp32 at least."""
+        return rest_like(x, self.v_reset or 0.0)
+
+    def step(self, x: Tensor, v: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
+        """One time step, for streaming.
+
+        Args:
+            x: Input current, shape (B, ...).
+            v: Membrane potential before the step; ``None`` is the membrane at rest.
+
+        Returns:
+            Spikes in {0, 1} with the dtype of ``x``, and the membrane after reset in fp32 (fp64 for fp64 input).
+        """
+        v = self.rest(x) if v is None else v
+        with in_full_precision(x):
+            h = self.charge(x.to(v.dtype), v)
+            spike, v = fire_and_reset(h, self.v_threshold, self.v_reset, self.surrogate, self.detach_reset, self.strict)
+        return spike.to(x.dtype), v
+
+    def extra_repr(self) -> str:
+        strict = ', strict=True' if self.strict else ''
         return (f'v_threshold={self.v_threshold:g}, v_reset={self.v_reset}, detach_reset={self.detach_reset}, '
-                f'surrogate={self.surrogate}, backend={self.backend}')
+                f'surrogate={self.surrogate}{strict}, {super().extra_repr()}')
 
 
 @MODELS.register_module()

@@ -1,5 +1,5 @@
 """One class for each sample."""
-from typing import List, Optional, Tuple
+from typing import List, Optional
 
 import torch
 from mmpretrain.structures import DataSample
@@ -15,7 +15,14 @@ class ClassificationTask:
     """All that a distiller and the teacher's check know of classification.
 
     Another task is another class with these methods, named by ``model.task``.
+
+    Attributes:
+        metric: Config of the metric that a teacher is checked by.
+        accuracy: Key of its result that ``teacher.expected_accuracy`` is about, in percent.
     """
+
+    metric = dict(type='mmpretrain.Accuracy')
+    accuracy = 'accuracy/top1'
 
     def targets(self, data_samples: List[DataSample]) -> Tensor:
         """Soft labels (B, K) where a batch augmentation made them, else labels (B,)."""
@@ -45,9 +52,9 @@ class ClassificationTask:
             raise ValueError(f'{type(self).__name__} takes a student that gives logits (T, B, K), but for one sample it '
                              f'gives {shape}. Name the task that its head is made for in model.task.')
 
-    def count_right(self, output: Tensor, data_samples: List[DataSample],
-                    classes: Optional[int] = None) -> Optional[Tuple[int, int]]:
-        """How many of a network's answers are right, and how many there are.
+    def answers(self, output: Tensor, data_samples: List[DataSample], classes: Optional[int] = None
+                ) -> Optional[List[dict]]:
+        """What the metric wants to know of a network's answers.
 
         Args:
             output: Logits (B, K), or (T, B, K).
@@ -55,10 +62,10 @@ class ClassificationTask:
             classes: How many the data have; ``None`` if they do not say.
 
         Returns:
-            Both numbers; ``None`` if the network answers with other classes.
+            One dict for each sample; ``None`` if the network answers with other classes.
         """
         logits = time_mean(output)
         if classes and logits.shape[-1] != classes:
             return None
-        labels = torch.cat([sample.gt_label for sample in data_samples])
-        return int((logits.argmax(-1) == labels).sum()), len(labels)
+        return [dict(pred_label=label, gt_label=sample.gt_label)
+                for label, sample in zip(logits.argmax(-1, keepdim=True), data_samples)]

@@ -23,7 +23,7 @@ class FrozenTeacher(nn.Module):
 
     The student's normalisation is undone and the teacher's own applied, in one affine step; then the image is resized
     where the teacher needs another size. Copying a model that holds a teacher (as EMA does) shares the teacher, which
-    goes to the device of its input and computes in its precision, in fp32 at least.
+    goes to the device of its input.
 
     Event frames (B, T, P, H, W) go to a spiking teacher as they are, with its own T. An ANN is used in one of two ways:
     as a :class:`bkdsnn.models.SpikingClassifier` whose neurons are ``dict(type='ReLU')``, which sees each frame by
@@ -43,7 +43,7 @@ class FrozenTeacher(nn.Module):
         expected_accuracy: Top-1 accuracy in percent that the teacher must reach on the validation data before training
             starts (see :class:`bkdsnn.engine.hooks.TeacherCheckHook`); ``None`` only reports it.
         dtype: ``'float32'``, ``'bfloat16'`` or ``'float16'``: what the network's weights are kept and computed in, also
-            where the student trains in mixed precision. ``None`` keeps fp32 weights and follows the student.
+            where the student trains in mixed precision. ``None`` follows the student, in fp32 at least.
         channels_last: Whether weights and maps have their channels innermost in memory, which convolutions like better.
         compile: Whether to compile the network with ``torch.compile``, or a dict of its arguments.
         has_time: Whether time is the first axis of the network's features. By default, as
@@ -104,6 +104,8 @@ class FrozenTeacher(nn.Module):
         self.dtype = dtype and getattr(torch, dtype)
         self.channels_last = channels_last
         self.network.to(self.dtype, memory_format=torch.channels_last if channels_last else None)
+        given = next((weight.dtype for weight in self.network.parameters()), torch.float32)
+        self.least_dtype = torch.promote_types(given, torch.float32)  # where there is no own one
         if channels_last and hasattr(self.network, 'channels_last'):
             self.network.channels_last = True  # a spiking one, which turns its axes first
         self.compile_options = None if compile is False else dict(compile) if isinstance(compile, dict) else {}
@@ -183,12 +185,13 @@ class FrozenTeacher(nn.Module):
             self._set_constants(self.scale.dtype, self.scale.device)
         return self
 
-    def _follow(self, images: Tensor) -> None:
-        """Have the network where the input is and in its precision: copies of a model, which share it, may differ."""
-        dtype = self.dtype or torch.promote_types(images.dtype, torch.float32)
+    def _follow(self, images: Tensor) -> Tensor:
+        """Have the network where the input is, and both in one precision: copies of a model, which share it, differ."""
+        dtype = self.dtype or torch.promote_types(images.dtype, self.least_dtype)
         weight = next(self.network.parameters(), None)
         if weight is not None and (weight.dtype, weight.device) != (dtype, images.device):
             self.network.to(images.device, dtype)
+        return images.to(dtype)
 
     def prepare(self, images: Tensor) -> Tensor:
         """The student's input (B, C, H, W) or (B, T, P, H, W) in the teacher's normalisation, order and size."""
@@ -213,11 +216,11 @@ class FrozenTeacher(nn.Module):
         images = self.prepare(images)
         if self.channels_last:
             images = to_channels_last(images)
-        self._follow(images)
+        images = self._follow(images)
         if self.dtype is None:
-            return time_mean(self._run(full_precision(images)), self.network.has_time)
+            return time_mean(self._run(images), self.network.has_time)
         with torch.autocast(images.device.type, enabled=False):
-            return full_precision(time_mean(self._run(images.to(self.dtype)), self.network.has_time))
+            return full_precision(time_mean(self._run(images), self.network.has_time))
 
     def _run(self, images: Tensor) -> Tensor:
         if not self.compiles:

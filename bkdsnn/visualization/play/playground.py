@@ -14,7 +14,7 @@ from ...datasets.event_files import read_events
 from ...datasets.events import check_events, sort_events
 from ...datasets.transforms import events_to_frames
 from ...models.layers import time_mean
-from ...models.neurons import BaseNode
+from ...models.neurons import SpikingNode
 from ...registry import DATASETS
 from .watching import Watched, watch
 
@@ -72,7 +72,7 @@ class Playground:
                           'demo-events demo-weights.') from error
         for network in networks.values():
             for module in network.modules():
-                if isinstance(module, BaseNode):
+                if isinstance(module, SpikingNode):
                     module.backend = 'eager'  # compiling would take longer than all that is asked here
         return cls(networks)
 

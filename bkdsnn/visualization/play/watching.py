@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from ...evaluation import measure_synops, running_scores
 from ...evaluation.energy import MAC_ENERGY
 from ...models.distillers.recorder import FeatureRecorder
-from ...models.neurons import BaseNode
+from ...models.neurons import SpikingNode
+from ...models.neurons.integer import binary_spikes
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,17 @@ def watch(network: nn.Module, inputs: Tensor, time_steps: Optional[int] = None) 
         time_steps: How long a spiking network is shown an image; ``None`` is the T it was trained with. Frames bring
             their own.
     """
-    nodes = [path for path, module in network.named_modules() if isinstance(module, BaseNode)]
+    nodes = {path: module for path, module in network.named_modules() if isinstance(module, SpikingNode)}
     with shown_for(network, time_steps):
-        with FeatureRecorder(network, nodes) as recorder:
+        with FeatureRecorder(network, list(nodes)) as recorder:
             logits = network(inputs)
-        spikes = {path: recorder.features[path][:, 0] for path in nodes}
+        spikes = {path: binary_spikes(node, recorder.features[path])[:, 0] for path, node in nodes.items()}
         energy = measure_synops(network, [inputs]).energy
     with shown_for(network, 1):
         macs = measure_synops(network, [inputs[:, :1] if inputs.dim() == 5 else inputs]).macs
     logits = logits if logits.dim() == 3 else logits.unsqueeze(0)
-    counts = torch.zeros(len(logits)) + sum(x.flatten(1).sum(1) for x in spikes.values())
+    # Of integers that are unfolded, all of a time step.
+    counts = torch.zeros(len(logits)) + sum(x.flatten(1).sum(1).view(len(logits), -1).sum(1) for x in spikes.values())
     return Watched(last_of_stages(spikes), counts, sum(x[0].numel() for x in spikes.values()),
                    running_scores(logits)[:, 0], energy, MAC_ENERGY * macs)
 

@@ -16,7 +16,7 @@ from ...apis.evaluate import build_loader
 from ...apis.model import init_model
 from ...models.distillers import Distiller
 from ...models.distillers.distiller import views_of
-from ...models.neurons.nodes import BaseNode
+from ...models.neurons import SpikingNode
 from ...registry import MODELS
 from ...utils.checkpoint import load_file
 from ...utils.runs import Run
@@ -93,7 +93,7 @@ def load_distiller(run: Run, device: str = 'cpu') -> Distiller:
 def uncompiled(network: nn.Module) -> nn.Module:
     """Let a network's neurons run eagerly: for a few batches, compiling them would take longer than it saves."""
     for module in network.modules():
-        if isinstance(module, BaseNode):
+        if isinstance(module, SpikingNode):
             module.backend = 'eager'
     return network
 

@@ -11,6 +11,7 @@ from ...models.distillers.recorder import FeatureRecorder
 from ...models.layers import time_mean
 from ...models.losses import BKDLoss
 from ...models.losses.bkd_loss import blur_mask
+from ...models.neurons.integer import binary_spikes
 from ..recording import choose_layers
 from .networks import inputs_of, step_logits
 
@@ -20,7 +21,7 @@ class SpikeTrace:
     """One network on the chosen images.
 
     Attributes:
-        spikes: Neuron layer to spikes (T, N, C, H, W).
+        spikes: Neuron layer to spikes (T, N, C, H, W); of integers, (T * D, N, C, H, W).
         scores: Class probabilities (T, N, K) of the mean logits of steps 1 to t.
     """
 
@@ -57,8 +58,8 @@ def trace_spikes(network: nn.Module, data: dict, chosen: List[int]) -> SpikeTrac
     with FeatureRecorder(network, layers) as recorder:
         logits = step_logits(network, data)
     # Units without space, as in attention, cannot be drawn.
-    spikes = {path.split('.')[1]: recorder.features[path][:, chosen].cpu() for path in layers
-              if recorder.features[path].dim() == 5}
+    spikes = {path.split('.')[1]: binary_spikes(network.get_submodule(path), recorder.features[path][:, chosen]).cpu()
+              for path in layers if recorder.features[path].dim() == 5}
     return SpikeTrace(spikes, running_scores(logits[:, chosen].float()).cpu())
 
 

@@ -43,7 +43,7 @@ val_dataloader = dict(
     batch_size=128,
     num_workers=4,
     dataset=dict(type=dataset_type, data_root='data/cifar10', split='test', pipeline=test_pipeline, test_mode=True),
-    sampler=dict(type='DefaultSampler', shuffle=False),
+    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     collate_fn=dict(type='default_collate'))
 val_evaluator = dict(type='mmpretrain.Accuracy')
 test_dataloader = val_dataloader

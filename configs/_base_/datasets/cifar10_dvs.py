@@ -34,7 +34,7 @@ val_dataloader = dict(
     dataset=dict(
         type=dataset_type, name='CIFAR10DVS', data_root='data', split='test', pipeline=pipeline, cache_dir='cache',
         test_mode=True),
-    sampler=dict(type='DefaultSampler', shuffle=False),
+    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     collate_fn=dict(type='default_collate'))
 val_evaluator = dict(type='mmpretrain.Accuracy')
 test_dataloader = val_dataloader

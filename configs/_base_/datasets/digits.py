@@ -15,13 +15,13 @@ val_dataloader = dict(
     batch_size=500,
     num_workers=0,
     dataset=dict(type=dataset_type, split='val', pipeline=test_pipeline, test_mode=True),
-    sampler=dict(type='DefaultSampler', shuffle=False),
+    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     collate_fn=dict(type='default_collate'))
 val_evaluator = dict(type='mmpretrain.Accuracy')
 test_dataloader = dict(
     batch_size=500,
     num_workers=0,
     dataset=dict(type=dataset_type, split='test', pipeline=test_pipeline, test_mode=True),
-    sampler=dict(type='DefaultSampler', shuffle=False),
+    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     collate_fn=dict(type='default_collate'))
 test_evaluator = val_evaluator

@@ -50,7 +50,7 @@ val_dataloader = dict(
     batch_size=48,
     num_workers=8,
     dataset=dict(type=dataset_type, data_root='data/imagenet', split='val', pipeline=test_pipeline, test_mode=True),
-    sampler=dict(type='DefaultSampler', shuffle=False),
+    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     collate_fn=dict(type='default_collate'))
 val_evaluator = dict(type='mmpretrain.Accuracy', topk=(1, 5))
 test_dataloader = val_dataloader

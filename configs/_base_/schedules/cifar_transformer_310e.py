@@ -1,10 +1,9 @@
-# Spikingformer on CIFAR: 20 epochs of warm-up, a cosine until epoch 300, 10 epochs at the lowest rate; train with
-# --amp. See imagenet_transformer_310e.py for the shape of the schedule.
+# Spikingformer on CIFAR: 20 epochs of warm-up, a cosine until epoch 300, 10 epochs at the lowest rate, in mixed
+# precision. See imagenet_transformer_310e.py for the shape of the schedule.
 optim_wrapper = dict(
+    type='AmpOptimWrapper',
     optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.06), paramwise_cfg=dict(flat_decay_mult=0.0))
-warm_up = dict(type='LinearLR', by_epoch=True, start_factor=0.02, end=21)  # from 1e-5
-decay = dict(type='CosineAnnealingLR', by_epoch=True, T_max=300, eta_min=1e-5, end=301)
-param_scheduler = [warm_up, decay]
+param_scheduler = dict(type='WarmupCosineLR', T_max=300, warmup=20, warmup_lr=1e-5, eta_min=1e-5)
 train_cfg = dict(by_epoch=True, max_epochs=310, val_interval=5)
 val_cfg = dict()
 test_cfg = dict()

@@ -1,0 +1,5 @@
+# Max-Former, which classifies the spikes of a last neuron; a config that inherits sets arch and the head's in_channels.
+_base_ = ['./spikingformer.py']
+model = dict(
+    backbone=dict(_delete_=True, type='MaxFormer', arch='10-384', T=4, neuron=_base_.neuron),
+    head=dict(neuron=_base_.neuron))
