@@ -79,7 +79,7 @@ def test_the_student_is_blurred_and_the_teacher_is_not():
     model = build(losses=dict(loss_bkd=BKD))
     seen = {}
     bkd = model.losses['loss_bkd']
-    bkd.register_forward_pre_hook(lambda _, args, kwargs: seen.update(kwargs), with_kwargs=True)
+    bkd.register_forward_pre_hook(lambda _, args: seen.update(student=args[0], teacher=args[1]))
     bkd.restore.register_forward_pre_hook(lambda _, args: seen.update(blurred=args[0]))
     inputs, samples = batch(64)
     model.train()(inputs, samples, mode='loss')

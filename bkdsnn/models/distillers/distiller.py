@@ -1,4 +1,5 @@
 """Student, teacher and losses in one trainable model."""
+from os.path import commonprefix
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
@@ -97,8 +98,8 @@ class Distiller(BaseModel):
             if self.teacher is not None:
                 request.check_paths('teacher', self.teacher.network, self.taps['teacher'])
             if soft and MODELS.get(request.cfg['type']).needs_labels:
-                raise ValueError(f'model.losses.{name} ({request.cfg["type"]}) needs labels, but {soft} makes soft ones '
-                                 'of them. Drop one of the two.')
+                raise ValueError(f'model.losses.{name} ({request.cfg["type"]}) needs labels, but {soft} makes soft '
+                                 'ones of them. Drop one of the two.')
 
     def _dry_run(self, input_shape: Union[Tuple[int, ...], Dict[str, Tuple[int, ...]], None]) -> Dict[str, Features]:
         """Features of an all-zero sample, by side and path."""
@@ -223,7 +224,10 @@ class Distiller(BaseModel):
             delivered[side] = apply(getattr(request, side), features[side].__getitem__)
         if request.teacher_part is not None:
             delivered['teacher_part'] = find_module(self.teacher.network, request.teacher_part)
-        return loss(**{need: delivered[need] for need in request.needs})
+        # Features by position, as losses of one student's and one teacher's tensor have always got them.
+        number = len(commonprefix([request.needs, ('student', 'teacher')]))
+        return loss(*(delivered[need] for need in request.needs[:number]),
+                    **{need: delivered[need] for need in request.needs[number:]})
 
     def _tell_progress(self) -> None:
         """Tell the losses that change over training how far it is."""

@@ -102,10 +102,10 @@ class Request:
         """
         cfg, arguments = dict(self.cfg), inspect.signature(MODELS.get(self.cfg['type'])).parameters
         for side in ('student', 'teacher'):
+            recorded = apply(getattr(self, side), features[side].__getitem__)
             for fact, read in (('channels', channels_of), ('shape', shape_of)):
-                if f'{side}_{fact}' in arguments and getattr(self, side) is not None:
-                    cfg.setdefault(f'{side}_{fact}', apply(getattr(self, side),
-                                                           lambda path: read(features[side][path])))
+                if f'{side}_{fact}' in arguments and recorded is not None:
+                    cfg.setdefault(f'{side}_{fact}', apply(recorded, read))
         try:
             return MODELS.build(cfg)
         except (TypeError, ValueError) as error:

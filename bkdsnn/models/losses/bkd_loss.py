@@ -42,8 +42,8 @@ class BKDLoss(DistillLoss):
         teacher: Tap or path of the teacher's feature; likewise.
         student_channels: Channels of the student's feature; the distiller fills it in.
         teacher_channels: Channels of the teacher's feature; the distiller fills it in.
-        loss_weight: :math:`\alpha`, or a schedule. It belongs to ``reduction``: a weight a for ``'sum'`` is a*C*H*W for ``'mean'``,
-            with the C, H, W of the teacher's feature.
+        loss_weight: :math:`\alpha`, or a schedule. It belongs to ``reduction``: a weight a for ``'sum'`` is a*C*H*W for
+            ``'mean'``, with the C, H, W of the teacher's feature.
         blur_ratio: :math:`\lambda` in [0, 1), the probability that a channel is zeroed; 0.15 in the paper.
         reduction: ``'sum'`` (the paper's: sum over C, H, W, mean over the batch) or ``'mean'``.
         rescale: Scale the teacher's feature by max(student) / max(teacher) over the batch (the authors'

@@ -9,7 +9,7 @@ TASK_LOSS = 'loss_cls'
 
 
 class TaskLoss(DistillLoss):
-    """A factor for the loss of the student's head; arguments as :class:`DistillLoss`, of which only the weight counts."""
+    """A factor for the loss of the student's head. Arguments as :class:`DistillLoss`; only the weight counts."""
 
     def forward(self, own: Tensor) -> Tensor:
         """The weighted loss; ``own`` is the head's."""

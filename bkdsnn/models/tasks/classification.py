@@ -49,8 +49,8 @@ class ClassificationTask:
         """
         if not isinstance(output, Tensor) or output.dim() not in (2, 3) or output.shape[-2] != 1:
             shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise ValueError(f'{type(self).__name__} takes a student that gives logits (T, B, K), but for one sample it '
-                             f'gives {shape}. Name the task that its head is made for in model.task.')
+            raise ValueError(f'{type(self).__name__} takes a student that gives logits (T, B, K), but for one sample '
+                             f'it gives {shape}. Name the task that its head is made for in model.task.')
 
     def answers(self, output: Tensor, data_samples: List[DataSample], classes: Optional[int] = None
                 ) -> Optional[List[dict]]:
