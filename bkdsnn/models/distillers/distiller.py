@@ -1,4 +1,5 @@
 """Student, teacher and losses in one trainable model."""
+import logging
 from os.path import commonprefix
 from typing import Any, Dict, List, Optional, Tuple, Union
 
@@ -85,7 +86,7 @@ class Distiller(BaseModel):
             return None
         if not asking:
             print_log('No loss asks for model.teacher, so it is not built and not run.', logger='current',
-                      level='WARNING')
+                      level=logging.WARNING)
             return None
         teacher = MODELS.build(teacher) if isinstance(teacher, dict) else teacher
         teacher.adapt_to(self.data_preprocessor)

@@ -37,7 +37,8 @@ class TeacherEnsemble(nn.Module):
         if len(teachers) < 2 or any('.' in name or name == 'average' for name in teachers):
             raise ValueError(f'TeacherEnsemble: teachers={list(teachers)} must be two or more, with names without dots '
                              "other than 'average'.")
-        self.teachers = nn.ModuleDict({name: MODELS.build(cfg) for name, cfg in teachers.items()})
+        self.teachers = nn.ModuleDict({
+            name: MODELS.build(cfg) if isinstance(cfg, dict) else cfg for name, cfg in teachers.items()})
         self.network = nn.Module()
         for name, teacher in self.teachers.items():
             self.network.add_module(name, teacher.network)
