@@ -42,7 +42,8 @@ def build_untrained(cfg: Config) -> nn.Module:
 
 def _untrained_teacher(cfg: dict) -> nn.Module:
     if 'teachers' in cfg:
-        return MODELS.build(dict(cfg, teachers={name: _untrained_teacher(one) for name, one in cfg['teachers'].items()}))
+        untrained = {name: _untrained_teacher(one) for name, one in cfg['teachers'].items()}
+        return MODELS.build(dict(cfg, teachers=untrained))
     teacher = {key: value for key, value in cfg.items() if key != 'compile'}  # there would be nothing to run
     source = find_network(teacher['model'], pretrained=False)
     found = {name: value for name, value in vars(source).items() if name != 'network' and value is not None}
