@@ -36,12 +36,18 @@ def build_untrained(cfg: Config) -> nn.Module:
     if model.get('pretrained'):
         model['pretrained'] = False
     if model.get('teacher') is not None:
-        teacher = dict(model['teacher'])
-        teacher.pop('compile', None)  # there would be nothing to run
-        source = find_network(teacher['model'], pretrained=False)
-        found = {name: value for name, value in vars(source).items() if name != 'network' and value is not None}
-        model['teacher'] = MODELS.build({**found, **teacher, 'model': source.network, 'checkpoint': None})
+        model['teacher'] = _untrained_teacher(model['teacher'])
     return MODELS.build(model)
+
+
+def _untrained_teacher(cfg: dict) -> nn.Module:
+    if 'teachers' in cfg:
+        untrained = {name: _untrained_teacher(one) for name, one in cfg['teachers'].items()}
+        return MODELS.build(dict(cfg, teachers=untrained))
+    teacher = {key: value for key, value in cfg.items() if key != 'compile'}  # there would be nothing to run
+    source = find_network(teacher['model'], pretrained=False)
+    found = {name: value for name, value in vars(source).items() if name != 'network' and value is not None}
+    return MODELS.build({**found, **teacher, 'model': source.network, 'checkpoint': None})
 
 
 def is_mixed(optim_wrapper: dict) -> bool:

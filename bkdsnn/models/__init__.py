@@ -10,5 +10,6 @@ from .layers import *  # noqa: F401,F403
 from .losses import *  # noqa: F401,F403
 from .neurons import *  # noqa: F401,F403
 from .streaming import Stream  # noqa: F401
+from .tasks import *  # noqa: F401,F403
 from .teachers import *  # noqa: F401,F403
 from .unfolding import set_spike_driven, spike_driven  # noqa: F401

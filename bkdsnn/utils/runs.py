@@ -45,7 +45,7 @@ class Run:
     @property
     def distils(self) -> bool:
         """Whether it learns from a teacher."""
-        return 'teacher' in self.config.model
+        return self.config.model.get('teacher') is not None
 
     @property
     def checkpoint(self) -> Optional[Path]:
@@ -78,6 +78,11 @@ class Run:
         """Last top-1 accuracy on the validation data, in percent."""
         logged = [line['accuracy/top1'] for line in self.scalars() if 'accuracy/top1' in line]
         return logged[-1] if logged else None
+
+
+def teacher_configs(teacher: dict) -> List[dict]:
+    """Configs of the single teachers in ``model.teacher``, which may be an ensemble."""
+    return list(teacher['teachers'].values()) if 'teachers' in teacher else [teacher]
 
 
 def default_work_dir(config: str) -> str:

@@ -244,10 +244,11 @@ def test_gradient_checkpointing_records_the_same_tensor():
     (dict(loss_wsld=dict(WSLD, tau=0.0)), ['model.losses.loss_wsld', 'tau=0.0']),
     (dict(loss_bkd=dict(BKD, student='head')), ['loss_bkd', '(2, 1, 10)']),
     (dict(bkd=BKD), ['"loss"', "'bkd'"]),
-    (dict(loss_cls=WSLD), ["rename 'loss_cls'"]),
+    (dict(loss_cls=dict(tau=2.0)), ['model.losses.loss_cls.tau', 'a loss_weight alone']),
     (dict(loss=WSLD), ["rename 'loss'"]),
     (dict(loss_kd=dict(tau=2.0)), ['model.losses.loss_kd.type is missing']),
-    (dict(loss_bkd={k: v for k, v in BKD.items() if k != 'teacher'}), ['model.losses.loss_bkd.teacher is missing']),
+    (dict(loss_bkd={k: v for k, v in BKD.items() if k != 'teacher'}),
+     ['model.losses.loss_bkd.teacher', "'feature'", "Taps of the teacher are logits='head'", 'model.taps.teacher']),
     (dict(loss_bkd={k: v for k, v in BKD.items() if k != 'loss_weight'}), ['model.losses.loss_bkd', 'loss_weight']),
     (dict(loss_kd=dict(type='KDLoss')), ['model.losses.loss_kd.type', 'KDLoss']),
 ])

@@ -7,12 +7,13 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from bkdsnn.models.distillers.distiller import views_of
 from bkdsnn.registry import HOOKS, METRICS
 
 
 @HOOKS.register_module()
 class TeacherCheckHook(Hook):
-    """Measures the teacher's top-1 accuracy on the validation data before training; does nothing without a teacher.
+    """Measures the teacher's accuracy on the validation data before training; does nothing without a teacher.
 
     Before, it tells the model whether the data are RGB or BGR, where the data preprocessor does not say.
 
@@ -58,19 +59,18 @@ class TeacherCheckHook(Hook):
 
     @staticmethod
     def measure(model: torch.nn.Module, dataloader) -> Optional[float]:
-        """Top-1 accuracy in percent of ``model.teacher`` on a data loader, over the samples of all processes.
+        """Accuracy in percent of ``model.teacher`` on a data loader, over the samples of all processes, by its task.
 
-        ``None`` if it has another number of classes, as where only features are distilled.
+        ``None`` if it answers with other classes, as where only features are distilled.
         """
-        metric = METRICS.build(dict(type='mmpretrain.Accuracy'))
+        metric = METRICS.build(model.task.metric)
         classes = (getattr(dataloader.dataset, 'metainfo', None) or {}).get('classes')
         for batch in dataloader:
             data = model.data_preprocessor(batch, False)
-            inputs = data['inputs']['teacher'] if isinstance(data['inputs'], dict) else data['inputs']
-            logits = model.teacher(inputs)
-            if classes and len(classes) != logits.shape[-1]:
+            output = model.teacher(views_of(data['inputs'])['teacher'])
+            answers = model.task.answers(output, data['data_samples'], classes and len(classes))
+            if answers is None:
                 return None
-            metric.process(batch, [dict(pred_label=label, gt_label=sample.gt_label)
-                                   for label, sample in zip(logits.argmax(-1, keepdim=True), data['data_samples'])])
+            metric.process(batch, answers)
         # Which leaves out what a sampler has repeated to give all processes as many.
-        return metric.evaluate(len(dataloader.dataset))['accuracy/top1']
+        return metric.evaluate(len(dataloader.dataset))[model.task.accuracy]

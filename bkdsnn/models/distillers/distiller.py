@@ -1,8 +1,10 @@
 """Student, teacher and losses in one trainable model."""
-import inspect
+import logging
+from os.path import commonprefix
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
+from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
@@ -11,21 +13,32 @@ from bkdsnn.registry import MODELS
 from bkdsnn.utils.colours import learn_channel_order
 
 from ..layers import full_precision, mark_time
-from .recorder import FeatureRecorder
+from ..losses.task_loss import TASK_LOSS, split_task_loss
+from .recorder import FeatureRecorder, find_module
+from .requests import DEFAULT_TAPS, Request, apply
+
+Features = Dict[str, Tensor]
 
 
 @MODELS.register_module()
 class Distiller(BaseModel):
-    """Trains a student with its own loss and losses against a frozen teacher on the same batch.
+    """Trains a student with its own loss and others, most of them against a frozen teacher on the same batch.
 
     The teacher is no submodule: it is not in the state dict, the optimizer or DDP. Trainable parts of the losses are.
-    Copies, as EMA makes one, share the teacher.
+    Copies, as EMA makes one, share the teacher. Nothing is recorded that no loss asks for.
 
     Args:
         student: Config of the student, a classifier.
-        teacher: Config of the :class:`bkdsnn.models.teachers.FrozenTeacher`.
+        teacher: Config of a :class:`bkdsnn.models.teachers.FrozenTeacher`, or of a
+            :class:`bkdsnn.models.teachers.TeacherEnsemble`; ``None`` where no loss asks for one.
         losses: Log key to config of a :class:`bkdsnn.models.losses.DistillLoss`. Keys must contain ``loss``, as
-            mmengine sums those; ``None`` drops an entry of a base config.
+            mmengine sums those; ``None`` drops an entry of a base config. ``loss_cls`` is the student's own loss:
+            with a ``type`` it is replaced, with ``loss_weight`` alone it is weighted, with ``None`` it is dropped.
+        taps: ``dict(student=dict(feature='backbone.layer4', ...), teacher=dict(feature='layer4', logits='fc', ...))``:
+            names for module paths, or for lists of them, that losses ask for. A student has ``logits`` (its ``head``)
+            and ``feature`` (the last map of its ``backbone``), a teacher ``logits`` (``head``), unless it says
+            otherwise.
+        task: Config of what the targets are, see :class:`bkdsnn.models.tasks.ClassificationTask`.
         input_shape: (C, H, W) of an image or (T, P, H, W) of event frames; ``dict(student=..., teacher=...)`` where the
             two see different views. With it, all feature shapes are checked when the model is built; without it,
             channels and class counts are, and the rest on the first batch.
@@ -33,14 +46,16 @@ class Distiller(BaseModel):
         init_cfg: As in mmengine.
 
     Raises:
-        ValueError: If a path does not exist, features do not fit, or an argument is out of range. The message names the
-            config key.
+        ValueError: If a tap or path does not exist, features do not fit, a loss needs what there is not, or an argument
+            is out of range. The message names the config key.
     """
 
     def __init__(self,
                  student: dict,
-                 teacher: dict,
-                 losses: Dict[str, dict],
+                 teacher: Optional[dict] = None,
+                 losses: Optional[Dict[str, Optional[dict]]] = None,
+                 taps: Optional[Dict[str, Dict[str, Union[str, List[str]]]]] = None,
+                 task: dict = dict(type='ClassificationTask'),
                  input_shape: Union[Tuple[int, ...], Dict[str, Tuple[int, ...]], None] = None,
                  data_preprocessor: Optional[dict] = None,
                  init_cfg: Optional[dict] = None) -> None:
@@ -49,48 +64,45 @@ class Distiller(BaseModel):
         elif data_preprocessor is not None:
             raise ValueError('model.data_preprocessor is given, but the student is built already and has its own.')
         super().__init__(data_preprocessor=student.data_preprocessor, init_cfg=init_cfg)
-        self.student = student
+        self.student, self.task = student, MODELS.build(task) if isinstance(task, dict) else task
+        self.task_loss, losses = split_task_loss(losses or {})
+        self.taps = {side: {**default, **(taps or {}).get(side, {})} for side, default in DEFAULT_TAPS.items()}
+        self.requests = {name: Request.of(name, cfg, self.taps) for name, cfg in losses.items()}
         # Past nn.Module's own registration, see above.
-        self.__dict__['teacher'] = MODELS.build(teacher) if isinstance(teacher, dict) else teacher
-        self.teacher.adapt_to(self.data_preprocessor)
-        losses = {name: cfg for name, cfg in losses.items() if cfg is not None}
-        self._check_keys(losses)
-        losses = {name: self._complete(name, cfg) for name, cfg in losses.items()}
-        shapes = self._dry_run(losses, input_shape)
-        self.losses = nn.ModuleDict({name: self._build_loss(name, cfg, shapes) for name, cfg in losses.items()})
-        self._check_fit(shapes, input_shape)
-
-    @staticmethod
-    def _complete(name: str, cfg: dict) -> dict:
-        """A loss's config with the paths that it leaves to the defaults of its class."""
-        if 'type' not in cfg:
-            raise ValueError(f'model.losses.{name}.type is missing; name the class of the loss.')
-        cls = MODELS.get(cfg['type'])
-        if cls is None:
-            raise ValueError(f'model.losses.{name}.type={cfg["type"]!r} is not registered.')
-        parameters = inspect.signature(cls).parameters
-        for side in ('student', 'teacher'):
-            if side not in cfg and side in parameters and parameters[side].default is not inspect.Parameter.empty:
-                cfg = dict(cfg, **{side: parameters[side].default})
-            if side not in cfg:
-                raise ValueError(f'model.losses.{name}.{side} is missing: the path of the {side}\'s module to compare.')
-        return cfg
-
-    @staticmethod
-    def _check_keys(losses: Dict[str, dict]) -> None:
-        if not losses:
-            raise ValueError('model.losses is empty; to train without distillation, use the student as the model.')
-        for name in losses:
-            if 'loss' not in name or '.' in name:
-                raise ValueError(f'model.losses: rename {name!r}; a key must contain "loss", since only those are '
-                                 'summed, and no dot.')
-            if name in ('loss', 'loss_cls'):
-                raise ValueError(f'model.losses: rename {name!r}; the total and the student\'s own loss are logged so.')
+        self.__dict__['teacher'] = self._build_teacher(teacher)
+        self._check_requests()
+        features = self._dry_run(input_shape)
+        self.losses = nn.ModuleDict({name: request.build(features) for name, request in self.requests.items()})
+        self._check_fit(features, input_shape)
 
     # ---- building: what the features look like, before a batch is seen ----
 
-    def _dry_run(self, losses: Dict[str, dict],
-                 input_shape: Union[Tuple[int, ...], Dict[str, Tuple[int, ...]], None]) -> Dict[str, Dict[str, Tensor]]:
+    def _build_teacher(self, teacher: Union[dict, nn.Module, None]) -> Optional[nn.Module]:
+        asking = [f'model.losses.{name}' for name, request in self.requests.items()
+                  if {'teacher', 'teacher_part'} & set(request.needs)]
+        if teacher is None:
+            if asking:
+                raise ValueError(f'{asking[0]} learns from a teacher, but model.teacher is missing.')
+            return None
+        if not asking:
+            print_log('No loss asks for model.teacher, so it is not built and not run.', logger='current',
+                      level=logging.WARNING)
+            return None
+        teacher = MODELS.build(teacher) if isinstance(teacher, dict) else teacher
+        teacher.adapt_to(self.data_preprocessor)
+        return teacher
+
+    def _check_requests(self) -> None:
+        soft = self.task.why_targets_are_soft(self.student)
+        for name, request in self.requests.items():
+            request.check_paths('student', self.student, self.taps['student'])
+            if self.teacher is not None:
+                request.check_paths('teacher', self.teacher.network, self.taps['teacher'])
+            if soft and MODELS.get(request.cfg['type']).needs_labels:
+                raise ValueError(f'model.losses.{name} ({request.cfg["type"]}) needs labels, but {soft} makes soft '
+                                 'ones of them. Drop one of the two.')
+
+    def _dry_run(self, input_shape: Union[Tuple[int, ...], Dict[str, Tuple[int, ...]], None]) -> Dict[str, Features]:
         """Features of an all-zero sample, by side and path."""
         if input_shape is None:
             first = next((m for m in self.student.modules() if isinstance(m, nn.Conv2d)), None)
@@ -102,50 +114,34 @@ class Distiller(BaseModel):
         if set(shapes) != {'student', 'teacher'}:
             raise ValueError(f'model.input_shape={dict(shapes)} must be one shape, or one for student and teacher '
                              'each.')
-        paths = {side: [cfg[side] for cfg in losses.values()] for side in ('student', 'teacher')}
         student_mode = self.student.training
         try:
             # One sample says nothing of the batches that a teacher's code is to be compiled for.
-            with torch.no_grad(), torch.compiler.set_stance('force_eager'), \
-                    FeatureRecorder(self.student.eval(), paths['student'], self._label('student', losses)) as student, \
-                    FeatureRecorder(self.teacher.network, paths['teacher'], self._label('teacher', losses)) as teacher:
-                self.student(torch.zeros(1, *shapes['student']))
-                self.teacher(torch.zeros(1, *shapes['teacher']))
+            with torch.no_grad(), torch.compiler.set_stance('force_eager'):
+                self.student.eval()
+                with self.student_recorder as recorder:
+                    self.task.check_output(self.student(torch.zeros(1, *shapes['student'])))
+                features = dict(student=recorder.features, teacher=self.teach(torch.zeros(1, *shapes['teacher'])))
         finally:
             self.student.train(student_mode)
-        features = dict(student=student.features, teacher=as_target(teacher.features))
         for side, recorded in features.items():
-            check_batch_axis(recorded, self._label(side, losses))
+            check_batch_axis(recorded, self._label(side))
         return features
 
-    @staticmethod
-    def _label(side: str, losses: Dict[str, dict]) -> str:
-        return f'the {side} ({", ".join(f"model.losses.{name}.{side}" for name in losses)})'
+    def _label(self, side: str) -> str:
+        return f'the {side} ({", ".join(f"model.losses.{name}.{side}" for name in self.requests)})'
 
-    @staticmethod
-    def _build_loss(name: str, cfg: dict, features: Dict[str, Dict[str, Tensor]]) -> nn.Module:
-        cfg = dict(cfg)
-        arguments = inspect.signature(MODELS.get(cfg['type'])).parameters
-        for side in ('student', 'teacher'):
-            if f'{side}_channels' in arguments:
-                feature = features[side][cfg[side]]
-                # Maps (B, C, H, W) end in (C, H, W), tokens and vectors in (C,).
-                is_map = feature.dim() - feature.has_time == 4
-                cfg.setdefault(f'{side}_channels', feature.shape[-3 if is_map else -1])
-        try:
-            return MODELS.build(cfg)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f'model.losses.{name}: {error}') from error
-
-    def _check_fit(self, features: Dict[str, Dict[str, Tensor]], input_shape: Union[tuple, dict, None]) -> None:
+    def _check_fit(self, features: Dict[str, Features], input_shape: Union[tuple, dict, None]) -> None:
+        """Run each loss on what the dry run has recorded."""
+        samples = [self.task.example()]
         for name, loss in self.losses.items():
-            student, teacher = features['student'][loss.student], features['teacher'][loss.teacher]
-            if input_shape is None and student.dim() - student.has_time > 2:
+            recorded = [features['student'][path] for path in self.requests[name].paths('student')]
+            if input_shape is None and any(x.dim() - x.has_time > 2 for x in recorded):
                 continue  # at a guessed input size, spatial sizes say nothing
             training = loss.training
             try:
                 with torch.no_grad():
-                    loss.eval()(student, teacher, target=torch.zeros(1, dtype=torch.long))
+                    self._run_loss(name, loss.eval(), features, samples, self.task.targets(samples))
             except ValueError as error:
                 raise ValueError(f'model.losses.{name}: {error}') from error
             finally:
@@ -156,27 +152,33 @@ class Distiller(BaseModel):
     def learn_channel_order(self, dataset: Any, scope: Optional[str] = None) -> None:
         """Tell the teacher the order of colours that a data set gives, see :func:`bkdsnn.utils.colours`."""
         learn_channel_order(self.data_preprocessor, dataset, scope)
-        self.teacher.adapt_to(self.data_preprocessor)
+        if self.teacher is not None:
+            self.teacher.adapt_to(self.data_preprocessor)
+
+    def _paths(self, side: str) -> List[str]:
+        return [path for request in self.requests.values() for path in request.paths(side)]
 
     @property
     def student_recorder(self) -> FeatureRecorder:
         """A new recorder of what the losses ask of the student."""
-        return FeatureRecorder(self.student, [loss.student for loss in self.losses.values()], 'the student',
-                               needs_grad=True)
+        return FeatureRecorder(self.student, self._paths('student'), self._label('student'), needs_grad=True)
 
     @property
     def teacher_recorder(self) -> FeatureRecorder:
         """A new recorder of what the losses ask of the teacher."""
-        return FeatureRecorder(self.teacher.network, [loss.teacher for loss in self.losses.values()], 'the teacher')
+        return FeatureRecorder(self.teacher.network, self._paths('teacher'), self._label('teacher'))
 
-    def teach(self, inputs: Tensor) -> Dict[str, Tensor]:
+    def teach(self, inputs: Tensor) -> Features:
         """What the losses ask of the teacher for its view of a batch, by path; in fp32 at least."""
+        if self.teacher is None or not self._paths('teacher'):
+            return {}
         with self.teacher_recorder as recorder:
             self.teacher(inputs)
         return as_target(recorder.features)
 
     def _apply(self, fn, recurse: bool = True) -> 'Distiller':
-        self.teacher._apply(fn, recurse)
+        if self.teacher is not None:
+            self.teacher._apply(fn, recurse)
         return super()._apply(fn, recurse)
 
     def forward(self,
@@ -194,13 +196,55 @@ class Distiller(BaseModel):
         views = views_of(inputs)
         if mode != 'loss':
             return self.student(views['student'], data_samples, mode)
+        self._tell_progress()
         with self.student_recorder as recorder:
-            losses = self.student(views['student'], data_samples, 'loss')
-        student, teacher = recorder.features, self.teach(views['teacher'])
-        target = targets_of(data_samples)
+            losses = self._task_losses(views['student'], data_samples)
+        features = dict(student=recorder.features, teacher=self.teach(views['teacher']))
+        target = self.task.targets(data_samples)
         for name, loss in self.losses.items():
-            losses[name] = loss(student[loss.student], teacher[loss.teacher], target=target)
+            if name in losses:
+                raise ValueError(f'model.losses: rename {name!r}; the student logs a loss of its own under it.')
+            losses[name] = self._run_loss(name, loss, features, data_samples, target)
         return losses
+
+    def _task_losses(self, inputs: Tensor, data_samples: List[DataSample]) -> Dict[str, Tensor]:
+        """The student's own losses; none of them where its loss is replaced or dropped."""
+        if self.task_loss is None:
+            self.student(inputs, data_samples, 'tensor')
+            return {}
+        losses = self.student(inputs, data_samples, 'loss')
+        if TASK_LOSS in losses:
+            losses[TASK_LOSS] = self.task_loss(losses[TASK_LOSS])
+        return losses
+
+    def _run_loss(self, name: str, loss: nn.Module, features: Dict[str, Features], data_samples: List[DataSample],
+                  target: Tensor) -> Tensor:
+        request = self.requests[name]
+        delivered = dict(target=target, data_samples=data_samples, progress=getattr(loss, 'progress', 0.0))
+        for side in ('student', 'teacher'):
+            delivered[side] = apply(getattr(request, side), features[side].__getitem__)
+        if request.teacher_part is not None:
+            delivered['teacher_part'] = find_module(self.teacher.network, request.teacher_part)
+        # Features by position, as losses of one student's and one teacher's tensor have always got them.
+        number = len(commonprefix([request.needs, ('student', 'teacher')]))
+        return loss(*(delivered[need] for need in request.needs[:number]),
+                    **{need: delivered[need] for need in request.needs[number:]})
+
+    def _tell_progress(self) -> None:
+        """Tell the losses that change over training how far it is."""
+        changing = [loss for loss in (self.task_loss, *self.losses.values()) if getattr(loss, 'changes', False)]
+        if changing:
+            progress = training_progress()
+            for loss in changing:
+                loss.progress, loss.epoch_progress = progress
+
+
+@torch.compiler.disable
+def training_progress() -> Tuple[float, float]:
+    """How far the run of this process is, from 0 to 1, in steps and in whole epochs; zeros outside of runs."""
+    hub = MessageHub.get_current_instance()
+    return tuple(hub.get_info(done, 0) / max(hub.get_info(planned, 1), 1)
+                 for done, planned in (('iter', 'max_iters'), ('epoch', 'max_epochs')))
 
 
 def check_batch_axis(features: Dict[str, Tensor], owner: str) -> None:
@@ -236,10 +280,3 @@ def with_preprocessor(student: dict, data_preprocessor: Optional[dict]) -> dict:
     student = {key: value for key, value in student.items() if key != 'data_preprocessor'}
     # Without the key, mmengine's runner fills in the config's own; with None it would not.
     return student if chosen is None else dict(student, data_preprocessor=chosen)
-
-
-def targets_of(data_samples: List[DataSample]) -> Tensor:
-    """Soft labels (B, K) where a batch augmentation made them, else labels (B,)."""
-    if 'gt_score' in data_samples[0]:
-        return torch.stack([sample.gt_score for sample in data_samples])
-    return torch.cat([sample.gt_label for sample in data_samples])

@@ -81,8 +81,14 @@ class FeatureRecorder:
         if silent:
             raise RuntimeError(f'the module at {silent[0]!r} did not run, so nothing was recorded. Record one that the '
                                'forward pass uses.')
-        has_time = has_time_axis(unwrapped(self.model))
-        return {path: self._feature(path, calls, has_time) for path, calls in self._calls.items()}
+        return {path: self._feature(path, calls, self._has_time(path)) for path, calls in self._calls.items()}
+
+    def _has_time(self, path: str) -> bool:
+        """Whether the features of a module have time: as the innermost network around it that says so."""
+        names = self._places[path].name.split('.')
+        around = [find_module(self.model, '.'.join(names[:end])) for end in range(len(names), 0, -1)]
+        said = [module.has_time for module in map(unwrapped, around) if hasattr(module, 'has_time')]
+        return said[0] if said else has_time_axis(unwrapped(self.model))
 
     def _feature(self, path: str, calls: List[Tuple[Tensor, Optional[int]]], has_time: bool) -> Tensor:
         which = self._places[path].calls

@@ -1,47 +1,68 @@
 """What all distillation losses share."""
-import math
-from typing import Optional, Tuple
+from inspect import signature
+from typing import Dict, List, Tuple, Union
 
 from torch import Tensor, nn
 
 from ..layers import time_mean
+from .schedule import Schedule, Scheduled
+
+# Names of taps or module paths, as a loss wants them: one, several, or several with names of its own.
+Taps = Union[str, List[str], Dict[str, str]]
 
 
 class DistillLoss(nn.Module):
-    """A loss between one recorded tensor of the student and one of the teacher.
+    """A loss on what is recorded of a student and, where it asks for one, of a teacher.
 
-    Subclasses implement ``forward(student, teacher, target)`` and return the weighted scalar. If their ``__init__``
-    takes ``student_channels`` and ``teacher_channels``, the distiller fills these in from a dry run.
+    A subclass says what it needs by the arguments of its ``forward``, which returns the weighted scalar. There are:
+
+    - ``student``, ``teacher``: what ``student=`` and ``teacher=`` of its config name, with time as the outermost axis:
+      a tensor, or a list or dict of them. Both are marked so that :func:`bkdsnn.models.layers.time_mean` makes
+      (B, ...) of them. The teacher's have no gradient. Without ``teacher`` it needs no teacher.
+    - ``target``: labels (B,) or soft labels (B, K), or what else the task's samples hold.
+    - ``data_samples``: the samples themselves.
+    - ``progress``: how far training is, from 0 to 1.
+    - ``teacher_part``: the module that ``teacher_part=`` names in the teacher, such as its classifier, frozen.
+
+    If its ``__init__`` takes ``student_channels``, ``teacher_channels``, ``student_shape`` or ``teacher_shape`` (of one
+    sample, with the axes of time and batch), the distiller fills these in from a dry run.
 
     Args:
-        student: Path of the student's module whose output is compared, such as ``'backbone.layer4'``; with the suffix
-            ``:input`` its input.
-        teacher: Likewise for the teacher.
-        loss_weight: Factor of the loss, positive.
+        student: Tap or module path of the student, such as ``'feature'`` or ``'backbone.layer4'``; with the suffix
+            ``:input`` a module's input. A list or dict of them where the loss takes several.
+        teacher: Likewise of the teacher.
+        loss_weight: Factor of the loss, positive, or a schedule, ``dict(points=[(0, 1.0), (1, 0.1)])``; see
+            :class:`bkdsnn.models.losses.Schedule`.
 
     Raises:
-        ValueError: If ``loss_weight`` is not a positive number.
+        ValueError: If ``loss_weight`` is not positive.
     """
 
-    def __init__(self, student: str, teacher: str, loss_weight: float) -> None:
+    loss_weight = Scheduled(may_vanish=True, hint=' To switch the loss off, drop its entry from model.losses.')
+    #: Tap of both networks where neither its config nor its arguments name one.
+    default_tap = 'logits'
+    #: Whether the targets must be labels and not the soft ones of mixup, cutmix or label smoothing.
+    needs_labels = False
+    #: Progress of training, and that of its first step in this epoch.
+    progress = epoch_progress = 0.0
+
+    def __init__(self, student: Taps = 'logits', teacher: Taps = 'logits',
+                 loss_weight: Union[float, dict] = 1.0) -> None:
         super().__init__()
-        if not (loss_weight > 0 and math.isfinite(loss_weight)):
-            raise ValueError(f'{type(self).__name__}: loss_weight={loss_weight} must be a positive number; to switch '
-                             'the loss off, drop its entry from model.losses.')
         self.student, self.teacher, self.loss_weight = student, teacher, loss_weight
 
-    def forward(self, student: Tensor, teacher: Tensor, target: Optional[Tensor] = None) -> Tensor:
-        """Weighted loss.
+    @property
+    def changes(self) -> bool:
+        """Whether it depends on how far training is."""
+        return 'progress' in signature(self.forward).parameters or any(
+            isinstance(value, Schedule) for value in vars(self).values())
 
-        Args:
-            student: What the student's module returned, with time as the outermost axis: (T, B, ...).
-            teacher: What the teacher's module returned: (B, ...), of a spiking teacher (T', B, ...). Both are marked so
-                that :func:`bkdsnn.models.layers.time_mean` makes (B, ...) of them.
-            target: Labels (B,) or soft labels (B, K).
+    def progress_of(self, by_epoch: bool) -> float:
+        """How far training is, from 0 to 1, in steps or in whole epochs."""
+        return self.epoch_progress if by_epoch else self.progress
 
-        Returns:
-            Scalar.
-        """
+    def forward(self, **needs) -> Tensor:
+        """Weighted loss, a scalar; see the class for what its arguments may be."""
         raise NotImplementedError
 
     def shape_error(self, student: Tensor, teacher: Tensor, reason: str) -> ValueError:
@@ -54,19 +75,20 @@ class LogitsLoss(DistillLoss):
     """A loss between logits; adds the temperature and the check of the class counts.
 
     Args:
-        tau: Temperature of the softmax, positive.
-        student: Path of the student's logits (T, B, K) or (B, K).
-        teacher: Path of the teacher's logits (B, K), or (T', B, K) of a spiking teacher.
+        tau: Temperature of the softmax, positive, or a schedule.
+        student: Tap or path of the student's logits (T, B, K) or (B, K).
+        teacher: Tap or path of the teacher's logits (B, K), or (T', B, K) of a spiking teacher.
         loss_weight: Factor of the loss.
 
     Raises:
         ValueError: If an argument is out of range.
     """
 
-    def __init__(self, tau: float, student: str = 'head', teacher: str = 'head', loss_weight: float = 1.0) -> None:
+    tau = Scheduled()
+
+    def __init__(self, tau: Union[float, dict], student: str = 'logits', teacher: str = 'logits',
+                 loss_weight: Union[float, dict] = 1.0) -> None:
         super().__init__(student, teacher, loss_weight)
-        if not (tau > 0 and math.isfinite(tau)):
-            raise ValueError(f'{type(self).__name__}: tau={tau} must be a positive number.')
         self.tau = tau
 
     def check_classes(self, student: Tensor, teacher: Tensor) -> None:

@@ -1,5 +1,5 @@
 """Blurred knowledge distillation (BKDSNN, ECCV 2024, arXiv 2407.09083)."""
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -38,12 +38,12 @@ class BKDLoss(DistillLoss):
     class token, is compared with the space mean of G's output.
 
     Args:
-        student: Path of the student's feature map, the one before its last layer.
-        teacher: Path of the teacher's feature.
+        student: Tap or path of the student's feature map, the one before its last layer; by default ``'feature'``.
+        teacher: Tap or path of the teacher's feature; likewise.
         student_channels: Channels of the student's feature; the distiller fills it in.
         teacher_channels: Channels of the teacher's feature; the distiller fills it in.
-        loss_weight: :math:`\alpha`. It belongs to ``reduction``: a weight a for ``'sum'`` is a*C*H*W for ``'mean'``,
-            with the C, H, W of the teacher's feature.
+        loss_weight: :math:`\alpha`, or a schedule. It belongs to ``reduction``: a weight a for ``'sum'`` is a*C*H*W for
+            ``'mean'``, with the C, H, W of the teacher's feature.
         blur_ratio: :math:`\lambda` in [0, 1), the probability that a channel is zeroed; 0.15 in the paper.
         reduction: ``'sum'`` (the paper's: sum over C, H, W, mean over the batch) or ``'mean'``.
         rescale: Scale the teacher's feature by max(student) / max(teacher) over the batch (the authors'
@@ -55,12 +55,14 @@ class BKDLoss(DistillLoss):
         ValueError: If an argument is out of range or the features do not fit.
     """
 
+    default_tap = 'feature'
+
     def __init__(self,
                  student: str,
                  teacher: str,
                  student_channels: int,
                  teacher_channels: int,
-                 loss_weight: float,
+                 loss_weight: Union[float, dict],
                  blur_ratio: float = 0.15,
                  reduction: str = 'sum',
                  rescale: bool = False,

@@ -6,6 +6,7 @@ from torch import nn
 
 from ...evaluation import NetworkCost, measure_synops
 from ...models.distillers import Distiller
+from ...models.teachers import FrozenTeacher
 from .networks import inputs_of
 
 
@@ -40,7 +41,7 @@ def measure_costs(students: Mapping[str, nn.Module], distiller: Optional[Distill
     costs = {name: measure(name, network, lambda data, network=network: inputs_of(network, data)['student'])
              for name, network in students.items()}
     teacher = None
-    if distiller is not None:
+    if distiller is not None and isinstance(distiller.teacher, FrozenTeacher):
         teacher = measure('the teacher', distiller.teacher.network,
                           lambda data: distiller.teacher.prepare(inputs_of(distiller, data)['teacher']))
     found = [*costs.values(), *([] if teacher is None else [teacher])]

@@ -19,7 +19,7 @@ from ...models.distillers.distiller import views_of
 from ...models.neurons import SpikingNode
 from ...registry import MODELS
 from ...utils.checkpoint import load_file
-from ...utils.runs import Run
+from ...utils.runs import Run, teacher_configs
 
 
 @dataclass
@@ -82,7 +82,8 @@ def load_distiller(run: Run, device: str = 'cpu') -> Distiller:
     # As mmengine's runner does; without it, the input would not be normalised.
     if run.config.get('data_preprocessor') is not None:
         config.setdefault('data_preprocessor', copy.deepcopy(run.config.data_preprocessor))
-    _find_teacher(config.teacher, run.folder)
+    for teacher in teacher_configs(config.teacher):
+        _find_teacher(teacher, run.folder)
     with DefaultScope.overwrite_default_scope('bkdsnn'):
         distiller = MODELS.build(config)
         distiller.learn_channel_order(run.config.test_dataloader.dataset)

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ...utils.runs import Run, find_runs
+from ...utils.runs import Run, find_runs, teacher_configs
 from .config_diff import settings_of
 from .groups import Comparison, Group, seed_of
 
@@ -86,7 +86,8 @@ def runs_of(path: Path) -> List[Run]:
         FileNotFoundError: If there is none.
     """
     runs = find_runs(str(path))
-    teachers = [Path(osp.abspath(str(run.config.model.teacher.get('checkpoint')))) for run in runs if run.distils]
+    teachers = [Path(osp.abspath(str(teacher.get('checkpoint')))) for run in runs if run.distils
+                for teacher in teacher_configs(run.config.model.teacher)]
     teachers = {teacher.parent if teacher.suffix == '.pth' else teacher for teacher in teachers}
     runs = [run for run in runs if len(runs) == 1 or run.folder.absolute() not in teachers]
     trained = [run for run in runs if run.checkpoint]
