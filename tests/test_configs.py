@@ -1,4 +1,5 @@
 """Every config of the model zoo: it builds, its name follows the rule, and one of each kind trains."""
+import json
 import re
 from functools import partial
 
@@ -13,8 +14,10 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmpretrain.structures import DataSample
 
+from bkdsnn.apis.methods import apply_method, find_pair, methods
 from bkdsnn.evaluation import measure_complexity
 from bkdsnn.models import Distiller
+from bkdsnn.models.distillers.requests import DEFAULT_TAPS, Request
 from bkdsnn.models.teachers import frozen_teacher, sources
 from bkdsnn.registry import DATASETS, MODELS, PARAM_SCHEDULERS, TRANSFORMS
 from bkdsnn.utils.config_check import check_config
@@ -64,7 +67,14 @@ BUILT = {}
 
 @pytest.mark.parametrize('path', [pytest.param(path, id=name_of(path)) for path in ZOO])
 def test_config_builds_and_its_name_says_what_is_inside(path, no_downloads):
+    """Of the methods on one pair, which differ in their losses alone, one is built."""
     cfg = Config.fromfile(path)
+    whole = CONFIGS / 'bkd' / path.name
+    if path.parent.name in ('bkd_only', 'wsld', 'kd') and whole.exists():
+        assert_differs_in_losses_alone(cfg, Config.fromfile(whole))
+        check_config(cfg)
+        check_name(path, cfg)
+        return
     check_config(cfg)
     check_name(path, cfg)
     # Over several processes, one network is validated on each sample once.
@@ -87,6 +97,15 @@ def test_config_builds_and_its_name_says_what_is_inside(path, no_downloads):
     schedulers = cfg.param_scheduler if isinstance(cfg.param_scheduler, list) else [cfg.param_scheduler]
     for scheduler in schedulers:
         PARAM_SCHEDULERS.build(dict(scheduler), default_args=dict(optimizer=wrapper, epoch_length=10))
+
+
+def assert_differs_in_losses_alone(cfg, other):
+    def rest(cfg):
+        model = {key: value for key, value in cfg.model.items() if key != 'losses'}
+        return Config({**{key: value for key, value in cfg.items() if key != 'losses'}, 'model': model}).pretty_text
+
+    assert rest(cfg) == rest(other)
+    assert {name for name, loss in cfg.model.losses.items() if loss} < {'loss_bkd', 'loss_wsld', 'loss_kd'}
 
 
 def check_name(path, cfg):
@@ -148,18 +167,15 @@ TEACHERS = {'SEWResNet': '_resnet18', 'Spikformer': '_vit-small', 'Spikingformer
 TINY_VIT = 'test_vit'  # timm's own, 160 pixels
 
 
-@pytest.mark.parametrize('method', ['snn', *METHODS])
-@pytest.mark.parametrize('kind', ONE_OF_EACH)
-def test_one_config_of_each_model_and_method_trains(kind, method, no_downloads, monkeypatch):
-    """Forward, losses and backward with a tiny network of the kind; nothing trainable is without a gradient."""
-    name = ONE_OF_EACH[kind].format(TEACHERS[kind] if method != 'snn' else '')
-    cfg = Config.fromfile(CONFIGS / method / f'{name}.py')
+def run(cfg, monkeypatch):
+    """A tiny network of a config's kind, and its losses for one batch."""
+    is_distilled = 'student' in cfg.model
     shrink(cfg.model.get('student', cfg.model))
-    if method != 'snn':
+    if is_distilled:
         shrink_teacher(cfg, monkeypatch)
     classes = cfg.data_preprocessor.num_classes
     events = 'EventDataPreprocessor' in cfg.data_preprocessor.get('type', '')
-    if method != 'snn':
+    if is_distilled:
         cfg.model.input_shape = dict(student=(4, 2, 32, 32), teacher=(16, 2, 32, 32)) if events else (3, 32, 32)
     model = MODELS.build({**cfg.model, 'data_preprocessor': cfg.data_preprocessor})
     for module in model.modules():
@@ -167,11 +183,20 @@ def test_one_config_of_each_model_and_method_trains(kind, method, no_downloads, 
             torch.nn.init.constant_(module.weight, 4.0)  # so that all layers spike
     views = dict(student=torch.rand(4, 4, 2, 32, 32), teacher=torch.rand(4, 16, 2, 32, 32)) if events else \
         torch.randint(0, 256, (4, 3, 32, 32))
-    if events and method == 'snn':
+    if events and not is_distilled:
         views = views['student']
     samples = [DataSample().set_gt_label(i % classes) for i in range(4)]
     data = model.data_preprocessor(dict(inputs=views, data_samples=samples), training=True)
-    losses = model(**data, mode='loss')
+    return model, model(**data, mode='loss')
+
+
+@pytest.mark.parametrize('method', ['snn', *METHODS])
+@pytest.mark.parametrize('kind', ONE_OF_EACH)
+def test_one_config_of_each_model_and_method_trains(kind, method, no_downloads, monkeypatch):
+    """Forward, losses and backward with a tiny network of the kind; nothing trainable is without a gradient."""
+    name = ONE_OF_EACH[kind].format(TEACHERS[kind] if method != 'snn' else '')
+    cfg = Config.fromfile(CONFIGS / method / f'{name}.py')
+    model, losses = run(cfg, monkeypatch)
     expected = {'snn': set(), 'bkd': {'loss_bkd', 'loss_wsld'}, 'bkd_only': {'loss_bkd'}, 'wsld': {'loss_wsld'},
                 'kd': {'loss_kd'}}[method]
     assert {key for key in losses if 'loss' in key} == {'loss_cls', *expected}
@@ -181,6 +206,68 @@ def test_one_config_of_each_model_and_method_trains(kind, method, no_downloads, 
     assert all(p.grad is not None for p in model.parameters())
     if isinstance(model, Distiller):
         assert all(p.grad is None for p in model.teacher.parameters())
+
+
+METHOD_OF_ONES_OWN = '''
+import torch
+from torch.nn import functional as F
+from bkdsnn.models.layers import time_mean
+from bkdsnn.models.losses import LogitsLoss
+from bkdsnn.registry import MODELS
+
+
+@MODELS.register_module(force=True)
+class StepsOfATeacherLoss(LogitsLoss):
+    """Every step of the student, against the teacher's mean."""
+
+    def forward(self, student, teacher, progress):
+        want = F.softmax(time_mean(teacher) / self.tau, -1)
+        return self.loss_weight * torch.stack([F.cross_entropy(z / self.tau, want) for z in student]).mean()
+'''
+
+
+@pytest.mark.parametrize('kind', ['SEWResNet', 'Spikformer', 'Spikingformer on events'])
+def test_a_method_of_ones_own_runs_on_every_pair(kind, no_downloads, monkeypatch, tmp_path):
+    (tmp_path / 'my_losses_of_steps.py').write_text(METHOD_OF_ONES_OWN)
+    (tmp_path / 'my_method.py').write_text("custom_imports = dict(imports=['my_losses_of_steps'])\n"
+                                           "losses = dict(loss_mine=dict(type='StepsOfATeacherLoss', tau=2.0))\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    cfg = Config.fromfile(find_pair(ONE_OF_EACH[kind].format(TEACHERS[kind])))
+    apply_method(cfg, str(tmp_path / 'my_method.py'))
+    check_config(cfg)
+    assert cfg.custom_imports.imports == ['my_losses_of_steps']
+    assert set(run(cfg, monkeypatch)[1]) == {'loss_cls', 'loss_mine'}
+
+
+@pytest.mark.parametrize('method', methods())
+def test_methods_that_come_along_name_taps_alone(method):
+    """So they run on every pair."""
+    for loss in Config.fromfile(methods()[method]).losses.values():
+        assert not {'student', 'teacher'} & set(loss)
+
+
+@pytest.mark.parametrize('config, method, words', [
+    ('bkd/spikformer_imagenet.py', 'mixd', ["did you mean 'mixed'?", 'path of a config']),
+    ('demo/plain.py', 'kd', ['model.student', 'tools/list_experiments.py']),
+    ('bkd/spikformer_imagenet.py', str(CONFIGS / 'demo' / 'plain.py'), ['has no losses = dict(...)'])])
+def test_method_that_cannot_be_is_named(config, method, words):
+    with pytest.raises(ValueError) as error:
+        apply_method(Config.fromfile(CONFIGS / config), method)
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_experiments_have_the_losses_that_they_had_before_pairs_and_methods():
+    """``experiments.json``: log key, class, modules and numbers of each experiment of version 0.1."""
+    before = json.loads((REPOSITORY / 'tests/data/experiments.json').read_text())
+    for name, losses in before.items():
+        model = Config.fromfile(CONFIGS / f'{name}.py').model
+        taps = {side: {**default, **model.taps.get(side, {})} for side, default in DEFAULT_TAPS.items()}
+        found = {}
+        for key, loss in model.losses.items():
+            if loss is not None:
+                request = Request.of(key, loss, taps)
+                found[key] = {**request.cfg, 'student': request.student, 'teacher': request.teacher}
+        assert found == losses, name
 
 
 def shrink_teacher(cfg, monkeypatch):

@@ -8,7 +8,9 @@ from bkdsnn.utils.checkpoint import check_resumable, latest_checkpoint, resolve
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Train a model')
-    parser.add_argument('config', help='train config file path')
+    parser.add_argument('config', help='train config file path, or the name of a pair; see tools/list_experiments.py')
+    parser.add_argument(
+        '--method', help='train a pair, or the pair of an experiment, with the losses of this method instead')
     parser.add_argument(
         '--resume', nargs='?', const='auto',
         help='resume from the checkpoint given, or without a value from the latest one in the work directory')

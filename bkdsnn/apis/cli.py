@@ -7,6 +7,7 @@ import re
 import sys
 import traceback
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
@@ -15,6 +16,7 @@ from mmengine.runner import Runner
 from ..registry import HOOKS
 from ..utils.config_check import check_config, check_options
 from ..utils.runs import default_work_dir
+from .methods import apply_method, find_pair
 
 # What every training needs in order to be right, whatever hooks its config lists.
 ALWAYS = ('SyncBuffersHook', 'ResumeCheckHook')
@@ -40,16 +42,21 @@ def file_to_write(path: str) -> str:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read the config and merge the common arguments into it."""
-    if not osp.isfile(args.config):
+    """Read the config, or the pair of a name, and merge the common arguments into it."""
+    path, method = find_pair(args.config), getattr(args, 'method', None)
+    if not osp.isfile(path):
         raise FileNotFoundError(f'config {args.config!r} does not exist.')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(args.config)
+    cfg = Config.fromfile(path)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = default_work_dir(args.config)
+    if method is not None:
+        apply_method(cfg, method)
+        if args.work_dir is None:  # that of the config is for its own losses
+            cfg.work_dir = f'{cfg.work_dir}_{Path(method).stem}'
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if cfg.get(name) is not None:
             cfg[name].setdefault('pin_memory', torch.cuda.is_available())

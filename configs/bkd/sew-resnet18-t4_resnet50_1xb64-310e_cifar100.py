@@ -1,12 +1,4 @@
 # SEW-ResNet-18 on CIFAR-100: cross-entropy, blurred distillation and weighted soft labels.
-_base_ = ['../snn/sew-resnet18-t4_1xb64-310e_cifar100.py', '../_base_/teachers/resnet50_cifar100.py']
-model = dict(
-    _delete_=True,
-    type='Distiller',
-    student=_base_.model,
-    teacher=_base_.teacher,
-    input_shape=(3, 32, 32),
-    losses=dict(
-        loss_bkd=dict(type='BKDLoss', student='backbone.layer4', teacher=_base_.teacher_feature, blur_ratio=0.15,
-                      loss_weight=7e-5),
-        loss_wsld=dict(type='WSLDLoss', student='head', teacher=_base_.teacher_logits, tau=2.0)))
+_base_ = ['../_base_/pairs/sew-resnet18-t4_resnet50_1xb64-310e_cifar100.py', '../_base_/methods/mixed.py']
+_base_.losses.loss_bkd.loss_weight = 7e-5
+model = dict(losses=_base_.losses)

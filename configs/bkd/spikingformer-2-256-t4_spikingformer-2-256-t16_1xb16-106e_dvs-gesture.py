@@ -1,19 +1,7 @@
 # Spikingformer 2-256 with CML on DVS128 Gesture, 4 frames: cross-entropy, blurred distillation and weighted soft
 # labels.
 _base_ = [
-    '../snn/spikingformer-2-256-t4_1xb16-106e_dvs-gesture.py',
-    '../_base_/teachers/spikingformer-2-256-t16_dvs-gesture.py'
+    '../_base_/pairs/spikingformer-2-256-t4_spikingformer-2-256-t16_1xb16-106e_dvs-gesture.py',
+    '../_base_/methods/mixed.py'
 ]
-model = dict(
-    _delete_=True,
-    type='Distiller',
-    student=_base_.model,
-    teacher=_base_.teacher,
-    input_shape=_base_.views_shape,
-    losses=dict(
-        loss_bkd=dict(type='BKDLoss', student='backbone', teacher=_base_.teacher_feature, blur_ratio=0.15,
-                      loss_weight=2e-3),
-        loss_wsld=dict(type='WSLDLoss', student='head', teacher=_base_.teacher_logits, tau=2.0)))
-train_dataloader = dict(dataset=dict(pipeline=_base_.views_train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=_base_.views_pipeline))
-test_dataloader = val_dataloader
+model = dict(losses=_base_.losses)

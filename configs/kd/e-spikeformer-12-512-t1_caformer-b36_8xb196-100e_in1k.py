@@ -1,23 +1,4 @@
 # E-SpikeFormer 12-512 on ImageNet: cross-entropy, and a classifier of its own for the teacher's hard labels (DeiT), a
 # half each. The authors start from the weights of the plain network (load_from=...).
-_base_ = ['../snn/e-spikeformer-12-512-t1_8xb128-150e_in1k.py', '../_base_/teachers/caformer-b36_in1k.py']
-student = _base_.model
-student.head.update(type='SpikingDistillationHead', neuron=dict(student.backbone.neuron, norm=1))
-student.head.loss.update(loss_weight=0.5)
-model = dict(
-    _delete_=True,
-    type='Distiller',
-    student=student,
-    teacher=_base_.teacher,
-    input_shape=(3, 224, 224),
-    losses=dict(loss_kd=dict(type='HardLogitsKDLoss', teacher=_base_.teacher_logits, loss_weight=0.5)))
-data_preprocessor = dict(
-    batch_augments=dict(augments=[dict(type='mmpretrain.Mixup', alpha=0.5), dict(type='mmpretrain.CutMix', alpha=1.0)]))
-optim_wrapper = dict(optimizer=dict(lr=6.125e-3))
-param_scheduler = [
-    dict(type='LinearLR', by_epoch=True, start_factor=1e-3, end=5, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', by_epoch=True, begin=5, end=100, eta_min=1e-6, convert_to_iter_based=True)
-]
-train_cfg = dict(max_epochs=100)
-auto_scale_lr = dict(base_batch_size=1568)
-train_dataloader = dict(batch_size=196)
+_base_ = ['../_base_/pairs/e-spikeformer-12-512-t1_caformer-b36_8xb196-100e_in1k.py', '../_base_/methods/hard_kd.py']
+model = dict(losses=_base_.losses)

@@ -1,6 +1,3 @@
 # SEW network on DVS128 Gesture, 4 frames: cross-entropy and Hinton's distillation.
-_base_ = ['../bkd/sew-dvs-net-t4_sew-dvs-net-t16_1xb16-64e_dvs-gesture.py']
-model = dict(
-    losses=dict(
-        _delete_=True,
-        loss_kd=dict(type='LogitsKDLoss', student='head', teacher=_base_.teacher_logits, tau=2.0)))
+_base_ = ['../_base_/pairs/sew-dvs-net-t4_sew-dvs-net-t16_1xb16-64e_dvs-gesture.py', '../_base_/methods/kd.py']
+model = dict(losses=_base_.losses)

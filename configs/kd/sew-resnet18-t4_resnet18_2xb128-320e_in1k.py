@@ -1,6 +1,3 @@
 # SEW-ResNet-18 on ImageNet: cross-entropy and Hinton's distillation.
-_base_ = ['../bkd/sew-resnet18-t4_resnet18_2xb128-320e_in1k.py']
-model = dict(
-    losses=dict(
-        _delete_=True,
-        loss_kd=dict(type='LogitsKDLoss', student='head', teacher=_base_.teacher_logits, tau=2.0)))
+_base_ = ['../_base_/pairs/sew-resnet18-t4_resnet18_2xb128-320e_in1k.py', '../_base_/methods/kd.py']
+model = dict(losses=_base_.losses)

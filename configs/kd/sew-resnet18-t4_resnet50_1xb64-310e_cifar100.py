@@ -1,6 +1,3 @@
 # SEW-ResNet-18 on CIFAR-100: cross-entropy and Hinton's distillation.
-_base_ = ['../bkd/sew-resnet18-t4_resnet50_1xb64-310e_cifar100.py']
-model = dict(
-    losses=dict(
-        _delete_=True,
-        loss_kd=dict(type='LogitsKDLoss', student='head', teacher=_base_.teacher_logits, tau=2.0)))
+_base_ = ['../_base_/pairs/sew-resnet18-t4_resnet50_1xb64-310e_cifar100.py', '../_base_/methods/kd.py']
+model = dict(losses=_base_.losses)

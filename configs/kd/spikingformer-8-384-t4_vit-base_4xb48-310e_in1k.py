@@ -1,6 +1,3 @@
 # Spikingformer 8-384 with CML on ImageNet: cross-entropy and Hinton's distillation.
-_base_ = ['../bkd/spikingformer-8-384-t4_vit-base_4xb48-310e_in1k.py']
-model = dict(
-    losses=dict(
-        _delete_=True,
-        loss_kd=dict(type='LogitsKDLoss', student='head', teacher=_base_.teacher_logits, tau=2.0)))
+_base_ = ['../_base_/pairs/spikingformer-8-384-t4_vit-base_4xb48-310e_in1k.py', '../_base_/methods/kd.py']
+model = dict(losses=_base_.losses)

@@ -4,4 +4,4 @@ teacher = dict(
     model='timm/caformer_b36.sail_in22k_ft_in1k',
     checkpoint='pretrained',
     expected_accuracy=86.5)
-teacher_logits = 'head.fc'
+teacher_taps = dict(logits='head.fc')

@@ -4,5 +4,4 @@ teacher = dict(
     model='resnet18_8xb16_cifar10',
     checkpoint='pretrained',
     expected_accuracy=94.82)
-teacher_feature = 'backbone.layer4'
-teacher_logits = 'head.fc'
+teacher_taps = dict(feature='backbone.layer4', logits='head.fc')

@@ -4,5 +4,4 @@ teacher = dict(
     model='resnet50_8xb16_cifar100',
     checkpoint='pretrained',
     expected_accuracy=79.9)
-teacher_feature = 'backbone.layer4'
-teacher_logits = 'head.fc'
+teacher_taps = dict(feature='backbone.layer4', logits='head.fc')

@@ -4,5 +4,4 @@ teacher = dict(
     model='torchvision/resnet50.IMAGENET1K_V1',
     checkpoint='pretrained',
     expected_accuracy=76.13)
-teacher_feature = 'layer4'
-teacher_logits = 'fc'
+teacher_taps = dict(feature='layer4', logits='fc')

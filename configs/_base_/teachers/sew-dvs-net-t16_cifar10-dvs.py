@@ -4,5 +4,4 @@ teacher = dict(
     model='{{ fileDirname }}/../../snn/sew-dvs-net-t16_1xb16-64e_cifar10-dvs.py',
     checkpoint='work_dirs/sew-dvs-net-t16_1xb16-64e_cifar10-dvs',
     expected_accuracy=None)
-teacher_feature = 'backbone.stage5.widen'
-teacher_logits = 'head'
+teacher_taps = dict(feature='backbone.stage5.widen', logits='head')

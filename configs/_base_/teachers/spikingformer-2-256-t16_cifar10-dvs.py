@@ -4,5 +4,4 @@ teacher = dict(
     model='{{ fileDirname }}/../../snn/spikingformer-2-256-t16_1xb16-106e_cifar10-dvs.py',
     checkpoint='work_dirs/spikingformer-2-256-t16_1xb16-106e_cifar10-dvs',
     expected_accuracy=None)
-teacher_feature = 'backbone'
-teacher_logits = 'head'
+teacher_taps = dict(feature='backbone', logits='head')

@@ -5,5 +5,4 @@ teacher = dict(
     model='timm/vit_base_patch16_224.orig_in21k_ft_in1k',
     checkpoint='pretrained',
     expected_accuracy=81.0)
-teacher_feature = 'head:input'
-teacher_logits = 'head'
+teacher_taps = dict(feature='head:input', logits='head')

@@ -1,0 +1,2 @@
+# The teacher's hard labels for a classifier of their own (DeiT).
+losses = dict(loss_kd=dict(type='HardLogitsKDLoss', loss_weight=0.5))

@@ -1,0 +1,2 @@
+# Hinton's distillation of the logits.
+losses = dict(loss_kd=dict(type='LogitsKDLoss', tau=2.0))

@@ -1,0 +1,4 @@
+# The whole method: blurred distillation of the last feature map, and weighted soft labels.
+losses = dict(
+    loss_bkd=dict(type='BKDLoss', blur_ratio=0.15, loss_weight=2e-3),
+    loss_wsld=dict(type='WSLDLoss', tau=2.0))

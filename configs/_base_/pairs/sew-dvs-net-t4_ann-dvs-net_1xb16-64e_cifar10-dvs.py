@@ -1,0 +1,12 @@
+# SEW network on CIFAR10-DVS, 4 frames, from an ANN: student and teacher.
+_base_ = ['../../snn/sew-dvs-net-t4_1xb16-64e_cifar10-dvs.py', '../teachers/ann-dvs-net_cifar10-dvs.py']
+model = dict(
+    _delete_=True,
+    type='Distiller',
+    student=_base_.model,
+    teacher=_base_.teacher,
+    taps=dict(student=dict(feature='backbone.stage5.widen'), teacher=_base_.teacher_taps),
+    input_shape=_base_.views_shape)
+train_dataloader = dict(dataset=dict(pipeline=_base_.views_train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=_base_.views_pipeline))
+test_dataloader = val_dataloader

@@ -1,0 +1,9 @@
+# SEW-ResNet-18 on CIFAR-100: student and teacher.
+_base_ = ['../../snn/sew-resnet18-t4_1xb64-310e_cifar100.py', '../teachers/resnet50_cifar100.py']
+model = dict(
+    _delete_=True,
+    type='Distiller',
+    student=_base_.model,
+    teacher=_base_.teacher,
+    taps=dict(student=dict(feature='backbone.layer4'), teacher=_base_.teacher_taps),
+    input_shape=(3, 32, 32))

@@ -1,0 +1,9 @@
+# SEW-ResNet-50 on ImageNet: student and teacher.
+_base_ = ['../../snn/sew-resnet50-t4_4xb128-320e_in1k.py', '../teachers/resnet50_in1k.py']
+model = dict(
+    _delete_=True,
+    type='Distiller',
+    student=_base_.model,
+    teacher=_base_.teacher,
+    taps=dict(student=dict(feature='backbone.layer4'), teacher=_base_.teacher_taps),
+    input_shape=(3, 224, 224))

@@ -1,0 +1,15 @@
+# Spikingformer 2-256 with CML on DVS128 Gesture, 4 frames: student and teacher.
+_base_ = [
+    '../../snn/spikingformer-2-256-t4_1xb16-106e_dvs-gesture.py',
+    '../teachers/spikingformer-2-256-t16_dvs-gesture.py'
+]
+model = dict(
+    _delete_=True,
+    type='Distiller',
+    student=_base_.model,
+    teacher=_base_.teacher,
+    taps=dict(teacher=_base_.teacher_taps),
+    input_shape=_base_.views_shape)
+train_dataloader = dict(dataset=dict(pipeline=_base_.views_train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=_base_.views_pipeline))
+test_dataloader = val_dataloader
