@@ -15,13 +15,13 @@ class HardLogitsKDLoss(LogitsLoss):
     """Cross-entropy of the student's time-mean logits with the class that the teacher is surest of.
 
     Args:
-        student: Path of the student's logits; the classifier for distillation of
+        student: Tap or path of the student's logits; the classifier for distillation of
             :class:`bkdsnn.models.heads.SpikingDistillationHead`.
-        teacher: Path of the teacher's logits.
+        teacher: Tap or path of the teacher's logits.
         loss_weight: Factor of the loss. DeiT weighs it and the task's own loss by a half each.
     """
 
-    def __init__(self, student: str = 'head.distilled', teacher: str = 'head', loss_weight: float = 1.0) -> None:
+    def __init__(self, student: str = 'head.distilled', teacher: str = 'logits', loss_weight: float = 1.0) -> None:
         super().__init__(tau=1.0, student=student, teacher=teacher, loss_weight=loss_weight)
 
     def forward(self, student: Tensor, teacher: Tensor, target: Optional[Tensor] = None) -> Tensor:
