@@ -44,7 +44,8 @@ def code(mark):
 @pytest.fixture(scope='module')
 def runner(tmp_path_factory):
     """A runner that has trained for one epoch, so that it has all that a checkpoint is read into."""
-    cfg = demo_config('plain', tmp_path_factory.mktemp('run'), epochs=1)
+    cfg = demo_config('plain', tmp_path_factory.mktemp('run'), epochs=1,  # as large as the one of the package
+                      **{'model.backbone.arch.widths': (16, 32, 64), 'model.head.in_channels': 64})
     cfg.model.backbone.neuron.backend = 'eager'
     runner = Runner.from_cfg(cfg)
     runner.train()

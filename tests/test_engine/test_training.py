@@ -20,7 +20,7 @@ from bkdsnn.utils.checkpoint import load_file
 from helpers import REPOSITORY, assert_same_checkpoint, demo_config, run_tool
 
 # Enough that a run is still going when its first checkpoint is seen.
-EPOCHS = 20
+EPOCHS = 12
 
 
 def train(cfg):

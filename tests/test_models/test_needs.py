@@ -33,7 +33,7 @@ class StepwiseLoss(LogitsLoss):
 
 
 @MODELS.register_module()
-class EveryStepLoss(DistillLoss):
+class StepsCrossEntropyLoss(DistillLoss):
     """Cross-entropy of every time step: no teacher."""
 
     def forward(self, student, target):
@@ -122,7 +122,7 @@ def test_taps_are_names_for_the_paths_that_losses_take():
 
 
 def test_nothing_is_recorded_that_no_loss_asks_for():
-    model = build(dict(loss_cls=dict(type='EveryStepLoss', loss_weight=1.0)), teacher=None)
+    model = build(dict(loss_cls=dict(type='StepsCrossEntropyLoss', loss_weight=1.0)), teacher=None)
     assert model.student_recorder.paths == ['head'] and model.teach(torch.zeros(1)) == {}
     assert build(dict(loss_kd=dict(type='LogitsKDLoss', tau=1.0))).teacher_recorder.paths == ['fc']
 
@@ -164,7 +164,7 @@ def test_the_students_own_loss_is_one_of_the_losses():
     half = reported(build(dict(kd, loss_cls=dict(loss_weight=0.5))))
     torch.testing.assert_close(half['loss_cls'], own['loss_cls'] / 2)
     assert set(reported(build(dict(kd, loss_cls=None)))) == {'loss_kd'}
-    replaced = reported(build(dict(kd, loss_cls=dict(type='EveryStepLoss'))))
+    replaced = reported(build(dict(kd, loss_cls=dict(type='StepsCrossEntropyLoss'))))
     assert list(replaced) == ['loss_kd', 'loss_cls'] and replaced['loss_cls'] != own['loss_cls']
     assert replaced['loss_kd'] == own['loss_kd']
 
@@ -242,7 +242,7 @@ def test_forward_that_asks_for_more_than_there_is_is_named():
 
 
 def test_teacher_that_no_loss_uses_is_not_built():
-    model = build(dict(loss_cls=dict(type='EveryStepLoss')), teacher=dict(type='no such teacher'))
+    model = build(dict(loss_cls=dict(type='StepsCrossEntropyLoss')), teacher=dict(type='no such teacher'))
     assert model.teacher is None and set(reported(model)) == {'loss_cls'}
 
 
@@ -250,14 +250,14 @@ def test_student_of_another_task_is_named():
     MODELS.register_module('MapHead', force=True, module=lambda **_: torch.nn.Identity())
     student = dict(tiny_student(), head=dict(type='MapHead'))
     with pytest.raises(ValueError, match='takes a student that gives logits.*model.task'):
-        Distiller(student, None, dict(loss_cls=dict(type='EveryStepLoss')), input_shape=(1, 8, 8))
+        Distiller(student, None, dict(loss_cls=dict(type='StepsCrossEntropyLoss')), input_shape=(1, 8, 8))
 
 
 def test_teacher_free_run_trains_saves_and_resumes_its_schedule(tmp_path):
     def run(folder, **options):
         cfg = demo_config('plain', tmp_path / folder, epochs=2, **options)
         cfg.model = dict(type='Distiller', student=cfg.model, losses=dict(loss_cls=dict(
-            type='EveryStepLoss', loss_weight=dict(points=[(0, 1.0), (1, 0.1)]))))
+            type='StepsCrossEntropyLoss', loss_weight=dict(points=[(0, 1.0), (1, 0.1)]))))
         runner = Runner.from_cfg(cfg)
         runner.train()
         return runner.model.state_dict()

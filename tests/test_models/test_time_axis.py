@@ -50,7 +50,7 @@ class SeenLoss(DistillLoss):
 
 
 @MODELS.register_module()
-class CosineLoss(DistillLoss):
+class TokenCosineLoss(DistillLoss):
     """That of the README."""
 
     def forward(self, student, teacher, target=None):
@@ -190,7 +190,7 @@ def test_bkd_of_all_kinds_of_teachers():
 
 
 def test_the_readmes_loss_works_for_ann_teachers():
-    model = build(TokenTeacher(), dict(loss_cosine=dict(type='CosineLoss', student='head', teacher='fc',
+    model = build(TokenTeacher(), dict(loss_cosine=dict(type='TokenCosineLoss', student='head', teacher='fc',
                                                         loss_weight=1.0)))
     student, teacher = model.student(x := torch.randn(B, 1, 8, 8)).mean(0), model.teacher(x)
     got = model(x, [DataSample().set_gt_label(i) for i in range(B)], mode='loss')['loss_cosine']

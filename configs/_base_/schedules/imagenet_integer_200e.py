@@ -1,6 +1,7 @@
-# E-SpikeFormer and Max-Former on ImageNet: 5 epochs of warm-up, a cosine until epoch 200; train with --amp. The rate is
-# E-SpikeFormer's, 6e-4 for 256 images, for eight processes of 256.
+# E-SpikeFormer and Max-Former on ImageNet: 5 epochs of warm-up, a cosine until epoch 200, in mixed precision. The rate
+# is E-SpikeFormer's, 6e-4 for 256 images, for eight processes of 256.
 optim_wrapper = dict(
+    type='AmpOptimWrapper',
     optimizer=dict(type='AdamW', lr=4.8e-3, weight_decay=0.05), paramwise_cfg=dict(flat_decay_mult=0.0))
 param_scheduler = [
     dict(type='LinearLR', by_epoch=True, start_factor=1e-3, end=5, convert_to_iter_based=True),
