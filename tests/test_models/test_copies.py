@@ -23,9 +23,18 @@ LOSSES = dict(loss_bkd=dict(type='BKDLoss', student='backbone.layer2', teacher='
               loss_wsld=dict(type='WSLDLoss', student='head', teacher='fc', tau=2.0))
 
 
+class Chain(nn.Sequential):
+    """With a forward of its own, since older PyTorch compiles none of nn's."""
+
+    def forward(self, x):
+        for module in self:
+            x = module(x)
+        return x
+
+
 def cnn():
     """A teacher that can be pickled."""
-    return nn.Sequential(OrderedDict(
+    return Chain(OrderedDict(
         stage1=nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU()),
         stage2=nn.Sequential(nn.Conv2d(6, 12, 3, stride=2, padding=1), nn.BatchNorm2d(12), nn.ReLU()),
         pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), fc=nn.Linear(12, 10)))

@@ -23,7 +23,9 @@ def feature_distance(restored: Tensor, teacher: Tensor, reduction: str) -> Tenso
         Scalar: for ``'sum'`` the sum over all but the batch, averaged over the batch (the paper's form); for ``'mean'``
         the mean over everything, which is the former divided by C*H*W.
     """
-    distance = F.mse_loss(full_precision(restored), full_precision(teacher), reduction=reduction)
+    restored = full_precision(restored)
+    # A teacher may compute in less than an fp64 student; older PyTorch takes no gradient of a mixture.
+    distance = F.mse_loss(restored, teacher.to(restored.dtype), reduction=reduction)
     return distance / restored.shape[0] if reduction == 'sum' else distance
 
 
