@@ -217,6 +217,8 @@ def test_losses_see_the_progress_of_training(progress):
     (dict(losses=dict(loss_kd=dict(type='LogitsKDLoss', tau=dict(points=[(0, 1), (1, float('nan'))])))),
      ['tau', 'finite']),
     (dict(losses=dict(loss_cls=None)), ['model.losses is empty']),
+    (dict(losses=dict(loss_bkd=BKD), taps=dict(teachr=dict(logits='fc'))), ['model.taps.teachr']),
+    (dict(losses=dict(loss_bkd=BKD), taps=dict(teacher=dict(logits=''))), ["model.taps.teacher.logits=''"]),
 ])
 def test_bad_input_is_named_when_the_model_is_built(change, words):
     with pytest.raises(ValueError) as error:
@@ -228,7 +230,7 @@ def test_labels_and_mixup_exclude_each_other():
     student = dict(tiny_student(), train_cfg=dict(augments=dict(type='Mixup', alpha=0.8)),
                    data_preprocessor=dict(num_classes=10))
     with pytest.raises(ValueError, match='loss_laf.*needs labels.*train_cfg.augments'):
-        Distiller(student, FrozenTeacher(tiny_cnn()), dict(loss_laf=dict(type='ClassifierLoss')), TAPS)
+        Distiller(student, FrozenTeacher(tiny_cnn()), dict(loss_laf=dict(type='ClassifierLoss')), taps=TAPS)
 
 
 def test_forward_that_asks_for_more_than_there_is_is_named():

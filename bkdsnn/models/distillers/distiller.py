@@ -15,7 +15,7 @@ from bkdsnn.utils.colours import learn_channel_order
 from ..layers import full_precision, mark_time
 from ..losses.task_loss import TASK_LOSS, split_task_loss
 from .recorder import FeatureRecorder, find_module
-from .requests import DEFAULT_TAPS, Request, apply
+from .requests import Request, apply, with_default_taps
 
 Features = Dict[str, Tensor]
 
@@ -34,16 +34,16 @@ class Distiller(BaseModel):
         losses: Log key to config of a :class:`bkdsnn.models.losses.DistillLoss`. Keys must contain ``loss``, as
             mmengine sums those; ``None`` drops an entry of a base config. ``loss_cls`` is the student's own loss:
             with a ``type`` it is replaced, with ``loss_weight`` alone it is weighted, with ``None`` it is dropped.
-        taps: ``dict(student=dict(feature='backbone.layer4', ...), teacher=dict(feature='layer4', logits='fc', ...))``:
-            names for module paths, or for lists of them, that losses ask for. A student has ``logits`` (its ``head``)
-            and ``feature`` (the last map of its ``backbone``), a teacher ``logits`` (``head``), unless it says
-            otherwise.
-        task: Config of what the targets are, see :class:`bkdsnn.models.tasks.ClassificationTask`.
         input_shape: (C, H, W) of an image or (T, P, H, W) of event frames; ``dict(student=..., teacher=...)`` where the
             two see different views. With it, all feature shapes are checked when the model is built; without it,
             channels and class counts are, and the rest on the first batch.
         data_preprocessor: The student's, where the student's config has none.
         init_cfg: As in mmengine.
+        taps: ``dict(student=dict(feature='backbone.layer4', ...), teacher=dict(feature='layer4', logits='fc', ...))``:
+            names for module paths, or for lists of them, that losses ask for. A student has ``logits`` (its ``head``)
+            and ``feature`` (the last map of its ``backbone``), a teacher ``logits`` (``head``), unless it says
+            otherwise.
+        task: Config of what the targets are, see :class:`bkdsnn.models.tasks.ClassificationTask`.
 
     Raises:
         ValueError: If a tap or path does not exist, features do not fit, a loss needs what there is not, or an argument
@@ -54,11 +54,11 @@ class Distiller(BaseModel):
                  student: dict,
                  teacher: Optional[dict] = None,
                  losses: Optional[Dict[str, Optional[dict]]] = None,
-                 taps: Optional[Dict[str, Dict[str, Union[str, List[str]]]]] = None,
-                 task: dict = dict(type='ClassificationTask'),
                  input_shape: Union[Tuple[int, ...], Dict[str, Tuple[int, ...]], None] = None,
                  data_preprocessor: Optional[dict] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+                 init_cfg: Optional[dict] = None,
+                 taps: Optional[Dict[str, Dict[str, Union[str, List[str]]]]] = None,
+                 task: dict = dict(type='ClassificationTask')) -> None:
         if isinstance(student, dict):
             student = MODELS.build(with_preprocessor(student, data_preprocessor))
         elif data_preprocessor is not None:
@@ -66,7 +66,7 @@ class Distiller(BaseModel):
         super().__init__(data_preprocessor=student.data_preprocessor, init_cfg=init_cfg)
         self.student, self.task = student, MODELS.build(task) if isinstance(task, dict) else task
         self.task_loss, losses = split_task_loss(losses or {})
-        self.taps = {side: {**default, **(taps or {}).get(side, {})} for side, default in DEFAULT_TAPS.items()}
+        self.taps = with_default_taps(taps or {})
         self.requests = {name: Request.of(name, cfg, self.taps) for name, cfg in losses.items()}
         # Past nn.Module's own registration, see above.
         self.__dict__['teacher'] = self._build_teacher(teacher)

@@ -112,6 +112,21 @@ class Request:
             raise type(error)(f'model.losses.{self.name}: {error}') from error
 
 
+def with_default_taps(taps: Dict[str, Dict[str, Union[str, list]]]) -> Dict[str, Dict[str, Union[str, list]]]:
+    """A pair's taps of student and teacher, and those that networks have unless it says otherwise.
+
+    Raises:
+        ValueError: If they are of another network, or no module path or list of these.
+    """
+    for side, places in taps.items():
+        if side not in DEFAULT_TAPS:
+            raise ValueError(f'model.taps.{side}: taps are those of the student and of the teacher.')
+        for name, place in places.items():
+            if not place or not all(isinstance(path, str) for path in ([place] if isinstance(place, str) else place)):
+                raise ValueError(f'model.taps.{side}.{name}={place!r} must be a module path or a list of them.')
+    return {side: {**default, **taps.get(side, {})} for side, default in DEFAULT_TAPS.items()}
+
+
 def resolve(tap: Union[str, list, dict], taps: Dict[str, Union[str, list]], key: str) -> Paths:
     """Module paths of a tap; a name that is no tap is a path itself.
 
