@@ -10,8 +10,9 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 import bkdsnn  # noqa: F401
+from bkdsnn.models.neurons import nodes
 from generated_runs import train_comparison
-from helpers import demo_config
+from helpers import NEVER, demo_config
 
 # Below tests/: whole runs, tools and exports, and what has to be compiled.
 SLOW = ('test_apis/test_demos.py', 'test_apis/test_package.py', 'test_benchmarks.py', 'test_docs.py', 'test_engine/',
@@ -31,10 +32,12 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True)
-def quiet_and_reproducible():
+def quiet_and_reproducible(monkeypatch):
     """Our scope, a fixed seed and one thread (small tensors gain nothing from two) unless it is said otherwise."""
     torch.set_num_threads(int(os.environ.get('BKDSNN_TEST_THREADS', 1)))
     torch.manual_seed(0)
+    # Compiling takes longer than all else; what is about it asks for it.
+    monkeypatch.setattr(nodes, 'MIN_NUMBERS_TO_COMPILE', NEVER)
     with DefaultScope.overwrite_default_scope('bkdsnn'):
         yield
 

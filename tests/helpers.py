@@ -15,9 +15,12 @@ from mmengine.config import Config
 from PIL import Image, ImageDraw
 
 import golden
+from bkdsnn.models.neurons import nodes
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEMO = REPOSITORY / 'configs' / 'demo'
+# As MIN_NUMBERS_TO_COMPILE: no neuron is compiled that does not ask for it.
+NEVER = 2**62
 TOOLS = multiprocessing.get_context('forkserver')
 # What most of them load: tools, and the digits.
 TOOLS.set_forkserver_preload(['bkdsnn.apis.cli', 'bkdsnn.models', 'bkdsnn.datasets', 'bkdsnn.engine',
@@ -220,6 +223,7 @@ def _run(tool, arguments, cwd, env, output):
     os.environ.clear()
     os.environ.update(env)
     torch.set_num_threads(1)  # it was imported before it could read the environment
+    nodes.MIN_NUMBERS_TO_COMPILE = NEVER
     sys.argv = [str(tool), *arguments]
     sys.path[:0] = [str(tool.parent), *filter(None, env.get('PYTHONPATH', '').split(os.pathsep))]
     runpy.run_path(str(tool), run_name='__main__')
