@@ -15,7 +15,7 @@ STAMP := $(STAMP_DIR)/.bkdsnn-installed
 TESTS_STAMP := $(STAMP_DIR)/.bkdsnn-tests-installed
 DOCS_STAMP := $(STAMP_DIR)/.bkdsnn-docs-installed
 PIP := $(PY) -m pip install --disable-pip-version-check -q
-PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist worksteal --durations=15
 DEMO := work_dirs/demo
 FORMER := configs/demo/spikingformer
 EVENTS := configs/demo/events
