@@ -233,7 +233,8 @@ def small_inputs_too(monkeypatch):
     monkeypatch.setattr(nodes, 'MIN_NUMBERS_TO_COMPILE', 10)
 
 
-def test_auto_compiles_large_inputs_only(messages):
+def test_auto_compiles_large_inputs_only(messages, monkeypatch):
+    monkeypatch.setattr(nodes, 'MIN_NUMBERS_TO_COMPILE', 2**18)
     node = build(LIF, 'auto')
     node(torch.zeros(2, 3))
     assert messages == [
