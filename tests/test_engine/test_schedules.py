@@ -119,6 +119,8 @@ def test_a_resumed_run_goes_on_with_the_curve(tmp_path):
         cfg = demo_config('plain', tmp_path / folder, epochs=5, **options)
         cfg.param_scheduler = dict(type='WarmupCosineLR', T_max=4, warmup=2, warmup_lr=0.01, eta_min=0.02)
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        # Runs of one name that start in the same second would share their log.
+        cfg.experiment_name = f'{tmp_path.name}_{folder}'
         Runner.from_cfg(cfg).train()
         (log, ) = (tmp_path / folder).glob('*/vis_data/scalars.json')
         return [line['lr'] for line in map(json.loads, log.read_text().splitlines())]

@@ -1,6 +1,7 @@
 """Blurred knowledge distillation (BKDSNN, ECCV 2024, arXiv 2407.09083)."""
 from typing import Optional, Tuple, Union
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,9 +24,10 @@ def feature_distance(restored: Tensor, teacher: Tensor, reduction: str) -> Tenso
         Scalar: for ``'sum'`` the sum over all but the batch, averaged over the batch (the paper's form); for ``'mean'``
         the mean over everything, which is the former divided by C*H*W.
     """
-    restored = full_precision(restored)
-    # A teacher may compute in less than an fp64 student; older PyTorch takes no gradient of a mixture.
-    distance = F.mse_loss(restored, teacher.to(restored.dtype), reduction=reduction)
+    restored, teacher = full_precision(restored), full_precision(teacher)
+    # One may be more precise than the other; older PyTorch takes no gradient of a mixture.
+    dtype = torch.promote_types(restored.dtype, teacher.dtype)
+    distance = F.mse_loss(restored.to(dtype), teacher.to(dtype), reduction=reduction)
     return distance / restored.shape[0] if reduction == 'sum' else distance
 
 
