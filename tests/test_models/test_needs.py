@@ -284,6 +284,10 @@ def test_losses_of_one_students_and_one_teachers_tensor_keep_their_arguments():
 
     reported(build(dict(loss_old=dict(type='OldLoss', student='head', teacher='stage2'))))
     assert seen[-1] == ((2, 6, 10), (6, 12, 4, 4), (6, ))
+    student = dict(tiny_student(), train_cfg=dict(augments=dict(type='Mixup', alpha=0.8)),
+                   data_preprocessor=dict(num_classes=10))  # of which such a class says nothing
+    assert Distiller(student, FrozenTeacher(tiny_cnn()), dict(loss_old=dict(
+        type='OldLoss', student='head', teacher='stage2')), input_shape=(1, 8, 8)).losses
 
 
 def test_paper_losses_still_take_what_they_took():

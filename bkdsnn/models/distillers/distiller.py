@@ -98,7 +98,7 @@ class Distiller(BaseModel):
             request.check_paths('student', self.student, self.taps['student'])
             if self.teacher is not None:
                 request.check_paths('teacher', self.teacher.network, self.taps['teacher'])
-            if soft and MODELS.get(request.cfg['type']).needs_labels:
+            if soft and getattr(MODELS.get(request.cfg['type']), 'needs_labels', False):
                 raise ValueError(f'model.losses.{name} ({request.cfg["type"]}) needs labels, but {soft} makes soft '
                                  'ones of them. Drop one of the two.')
 
