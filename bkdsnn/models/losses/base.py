@@ -4,7 +4,7 @@ from typing import Dict, List, Tuple, Union
 
 from torch import Tensor, nn
 
-from ..layers import time_mean
+from ..layers import full_precision, time_mean
 from .schedule import Schedule, Scheduled
 
 # Names of taps or module paths, as a loss wants them: one, several, or several with names of its own.
@@ -72,13 +72,15 @@ class DistillLoss(nn.Module):
 
 
 class LogitsLoss(DistillLoss):
-    """A loss between logits; adds the temperature and the check of the class counts.
+    """A loss between logits; adds the temperature, their standardisation and the check of the class counts.
 
     Args:
         tau: Temperature of the softmax, positive, or a schedule.
         student: Tap or path of the student's logits (T, B, K) or (B, K).
         teacher: Tap or path of the teacher's logits (B, K), or (T', B, K) of a spiking teacher.
         loss_weight: Factor of the loss.
+        standardise: Whether both sides' logits are standardised over the classes first (Sun et al., CVPR 2024, arXiv
+            2403.01427), so that only their shape is compared.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -87,9 +89,9 @@ class LogitsLoss(DistillLoss):
     tau = Scheduled()
 
     def __init__(self, tau: Union[float, dict], student: str = 'logits', teacher: str = 'logits',
-                 loss_weight: Union[float, dict] = 1.0) -> None:
+                 loss_weight: Union[float, dict] = 1.0, standardise: bool = False) -> None:
         super().__init__(student, teacher, loss_weight)
-        self.tau = tau
+        self.tau, self.standardise = tau, standardise
 
     def check_classes(self, student: Tensor, teacher: Tensor) -> None:
         """Raise ValueError if student and teacher do not have the same number of classes."""
@@ -98,15 +100,40 @@ class LogitsLoss(DistillLoss):
                                    'Use a teacher trained on the same classes.')
 
     def mean_logits(self, student: Tensor, teacher: Tensor) -> Tuple[Tensor, Tensor]:
-        """Time means (B, K) of both; the teacher's without a gradient.
+        """Time means (B, K) of both, standardised where that is asked for; the teacher's without a gradient.
 
         Raises:
             ValueError: If they are no logits of the same samples and classes.
         """
+        self.check_logits(student, teacher)
+        return self.prepare(time_mean(student)), self.prepare(time_mean(teacher).detach())
+
+    def step_logits(self, student: Tensor, teacher: Tensor) -> Tuple[Tensor, Tensor]:
+        """Logits (T, B, K) of each of the student's steps, and the teacher's mean (B, K), as in :meth:`mean_logits`.
+
+        Raises:
+            ValueError: If they are no logits of the same samples and classes, or the student's have no time.
+        """
+        self.check_logits(student, teacher)
+        if student.dim() != 3:
+            raise self.shape_error(student, teacher, 'each time step is compared, which takes logits (T, B, K).')
+        return self.prepare(student), self.prepare(time_mean(teacher).detach())
+
+    def prepare(self, logits: Tensor) -> Tensor:
+        """Logits in full precision, standardised where that is asked for."""
+        logits = full_precision(logits)
+        return standardised(logits) if self.standardise else logits
+
+    def check_logits(self, student: Tensor, teacher: Tensor) -> None:
+        """Raise ValueError if they are no logits of the same samples and classes."""
         self.check_classes(student, teacher)
-        means = time_mean(student), time_mean(teacher).detach()
+        means = time_mean(student), time_mean(teacher)
         if any(mean.dim() != 2 for mean in means) or len(means[0]) != len(means[1]):
             raise self.shape_error(student, teacher, 'logits are (B, K), with time (T, B, K). Hook the classifier, not '
                                    'tokens before it; if the first axis of what the teacher gives is time, set '
                                    'model.teacher.has_time=True.')
-        return means
+
+
+def standardised(logits: Tensor) -> Tensor:
+    """Logits (..., K) less their mean over the classes and divided by their unbiased deviation plus 1e-7."""
+    return (logits - logits.mean(-1, keepdim=True)) / (1e-7 + logits.std(-1, keepdim=True))

@@ -10,3 +10,4 @@ model = dict(
         in_channels=192,
         neuron=dict(neuron, norm=1),
         init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02)))
+student_taps = dict(stages=['backbone.stages.1', 'backbone.stages.2', 'backbone'])

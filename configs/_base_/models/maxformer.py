@@ -3,3 +3,4 @@ _base_ = ['./spikingformer.py']
 model = dict(
     backbone=dict(_delete_=True, type='MaxFormer', arch='10-384', T=4, neuron=_base_.neuron),
     head=dict(neuron=_base_.neuron))
+student_taps = dict(stages=['backbone.stages.0', 'backbone.stages.1', 'backbone'])

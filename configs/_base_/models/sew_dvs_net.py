@@ -12,3 +12,6 @@ model = dict(
     type='SpikingClassifier',
     backbone=dict(type='SEWDVSNet', arch='cifar10-dvs', neuron=neuron, connect='ADD'),
     head=dict(type='SpikingLinearHead', num_classes=10, in_channels=128))
+student_taps = dict(
+    feature='backbone.stage5.widen',
+    stages=['backbone.stage3.widen', 'backbone.stage4.widen', 'backbone.stage5.widen'])

@@ -10,3 +10,5 @@ model = dict(
     type='SpikingClassifier',
     backbone=dict(type='SEWResNet', arch=18, T=4, neuron=neuron, connect='ADD'),
     head=dict(type='SpikingLinearHead', num_classes=1000, in_channels=512))
+student_taps = dict(
+    feature='backbone.layer4', stages=['backbone.layer2', 'backbone.layer3', 'backbone.layer4'])

@@ -17,3 +17,5 @@ model = dict(
         in_channels=1,
         stem='small'),
     head=dict(type='SpikingLinearHead', num_classes=10, in_channels=64))
+student_taps = dict(
+    feature='backbone.layer3', stages=['backbone.layer1', 'backbone.layer2', 'backbone.layer3'])

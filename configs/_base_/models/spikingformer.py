@@ -18,3 +18,4 @@ model = dict(
         num_classes=1000,
         in_channels=384,
         init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02)))
+student_taps = dict(stages=['backbone.tokenizer', 'backbone.blocks.0', 'backbone'])

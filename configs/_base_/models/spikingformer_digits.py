@@ -18,3 +18,4 @@ model = dict(
         tokenizer='cml',
         in_channels=1),
     head=dict(type='SpikingLinearHead', num_classes=10, in_channels=64))
+student_taps = dict(stages=['backbone.tokenizer', 'backbone.blocks.0', 'backbone'])

@@ -8,7 +8,7 @@ model = dict(
     type='Distiller',
     student=student,
     teacher=_base_.teacher,
-    taps=dict(teacher=_base_.teacher_taps),
+    taps=dict(student=_base_.student_taps, teacher=_base_.teacher_taps),
     input_shape=(3, 224, 224))
 data_preprocessor = dict(
     batch_augments=dict(augments=[dict(type='mmpretrain.Mixup', alpha=0.5), dict(type='mmpretrain.CutMix', alpha=1.0)]))

@@ -5,5 +5,5 @@ model = dict(
     type='Distiller',
     student=_base_.model,
     teacher=_base_.teacher,
-    taps=dict(teacher=_base_.teacher_taps),
+    taps=dict(student=_base_.student_taps, teacher=_base_.teacher_taps),
     input_shape=(3, 224, 224))

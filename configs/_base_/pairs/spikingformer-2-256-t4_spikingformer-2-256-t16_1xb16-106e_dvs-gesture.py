@@ -8,7 +8,7 @@ model = dict(
     type='Distiller',
     student=_base_.model,
     teacher=_base_.teacher,
-    taps=dict(teacher=_base_.teacher_taps),
+    taps=dict(student=_base_.student_taps, teacher=_base_.teacher_taps),
     input_shape=_base_.views_shape)
 train_dataloader = dict(dataset=dict(pipeline=_base_.views_train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=_base_.views_pipeline))

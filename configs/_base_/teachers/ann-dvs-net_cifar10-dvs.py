@@ -4,4 +4,8 @@ teacher = dict(
     model='{{ fileDirname }}/../../ann/ann-dvs-net_1xb16-64e_cifar10-dvs.py',
     checkpoint='work_dirs/ann-dvs-net_1xb16-64e_cifar10-dvs',
     expected_accuracy=None)
-teacher_taps = dict(feature='backbone.stage5.widen', logits='head')
+teacher_taps = dict(
+    feature='backbone.stage5.widen',
+    stages=['backbone.stage3.widen', 'backbone.stage4.widen', 'backbone.stage5.widen'],
+    logits='head',
+    classifier='head.fc')

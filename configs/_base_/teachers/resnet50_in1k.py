@@ -4,4 +4,8 @@ teacher = dict(
     model='torchvision/resnet50.IMAGENET1K_V1',
     checkpoint='pretrained',
     expected_accuracy=76.13)
-teacher_taps = dict(feature='layer4', logits='fc')
+teacher_taps = dict(
+    feature='layer4',
+    stages=['layer2', 'layer3', 'layer4'],
+    logits='fc',
+    classifier='fc')

@@ -4,4 +4,8 @@ teacher = dict(
     model='{{ fileDirname }}/../../snn/sew-dvs-net-t16_1xb16-64e_dvs-gesture.py',
     checkpoint='work_dirs/sew-dvs-net-t16_1xb16-64e_dvs-gesture',
     expected_accuracy=None)
-teacher_taps = dict(feature='backbone.stage5.widen', logits='head')
+teacher_taps = dict(
+    feature='backbone.stage5.widen',
+    stages=['backbone.stage3.widen', 'backbone.stage4.widen', 'backbone.stage5.widen'],
+    logits='head',
+    classifier='head.fc')

@@ -4,4 +4,8 @@ teacher = dict(
     model='{{ fileDirname }}/../../snn/spikingformer-2-256-t16_1xb16-106e_dvs-gesture.py',
     checkpoint='work_dirs/spikingformer-2-256-t16_1xb16-106e_dvs-gesture',
     expected_accuracy=None)
-teacher_taps = dict(feature='backbone', logits='head')
+teacher_taps = dict(
+    feature='backbone',
+    stages=['backbone.tokenizer', 'backbone.blocks.0', 'backbone'],
+    logits='head',
+    classifier='head.fc')

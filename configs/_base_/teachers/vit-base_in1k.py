@@ -5,4 +5,8 @@ teacher = dict(
     model='timm/vit_base_patch16_224.orig_in21k_ft_in1k',
     checkpoint='pretrained',
     expected_accuracy=81.0)
-teacher_taps = dict(feature='head:input', logits='head')
+teacher_taps = dict(
+    feature='head:input',
+    stages=['blocks.3', 'blocks.7', 'norm'],
+    logits='head',
+    classifier='head')

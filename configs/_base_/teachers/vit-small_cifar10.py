@@ -5,4 +5,8 @@ teacher = dict(
     model='{{ fileDirname }}/../../ann/vit-small-p16_8xb64-50e_cifar10-224px.py',
     checkpoint='work_dirs/vit-small-p16_8xb64-50e_cifar10-224px',
     expected_accuracy=96.75)
-teacher_taps = dict(feature='model.head:input', logits='model.head')
+teacher_taps = dict(
+    feature='model.head:input',
+    stages=['model.blocks.3', 'model.blocks.7', 'model.norm'],
+    logits='model.head',
+    classifier='model.head')
