@@ -1,8 +1,6 @@
 # Hinton's distillation of the logits.
-_base_ = ['./mixed.py']
-model = dict(
-    losses=dict(
-        _delete_=True,
-        loss_kd=dict(type='LogitsKDLoss', student='head', teacher='head', tau=8.0)))
+_base_ = ['../_base_/pairs/sew-resnet-t2_resnet_digits.py', '../_base_/methods/kd.py']
+_base_.losses.loss_kd.tau = 8.0
+model = dict(losses=_base_.losses)
 optim_wrapper = dict(optimizer=dict(lr=0.3))
 work_dir = 'work_dirs/demo/kd'

@@ -1,8 +1,5 @@
 # Weighted soft labels alone.
-_base_ = ['./mixed.py']
-model = dict(
-    losses=dict(
-        _delete_=True,
-        loss_wsld=dict(type='WSLDLoss', student='head', teacher='head', tau=8.0)))
-optim_wrapper = dict(optimizer=dict(lr=0.1))
+_base_ = ['../_base_/pairs/sew-resnet-t2_resnet_digits.py', '../_base_/methods/wsld.py']
+_base_.losses.loss_wsld.tau = 8.0
+model = dict(losses=_base_.losses)
 work_dir = 'work_dirs/demo/wsld'
