@@ -1,11 +1,12 @@
 """BKDSNN: train spiking neural networks by distilling them from ordinary networks."""
-from . import apis
+from . import apis, moved
 from .apis import get_model, init_model, list_models
 from .version import __version__
 
 __all__ = [
     '__version__', 'SpikingInferencer', 'get_model', 'inference_model', 'init_model', 'list_models'
 ]
+moved.install()
 
 
 def __getattr__(name: str):

@@ -8,7 +8,7 @@ from mmengine import registry as mmengine
 from mmengine.registry import Registry
 from mmpretrain import registry as mmpretrain
 
-from .utils import mmengine_checkpoints  # noqa: F401  whatever is built reads files by it
+from .checkpoints import mmengine_loading  # noqa: F401  whatever is built reads files by it
 
 
 def _child(parent: Registry, *locations: str) -> Registry:

@@ -25,13 +25,13 @@ def main() -> None:
         import gradio  # noqa: F401
     except ImportError:
         sys.exit('Error: the page needs gradio, which is not installed: pip install gradio')
-    from bkdsnn.visualization.play import page
-    from bkdsnn.visualization.play.playground import DigitPlayground, EventPlayground
-    page.check_address(args.host, args.port)
+    from bkdsnn.play import server
+    from bkdsnn.play.playground import DigitPlayground, EventPlayground
+    server.check_address(args.host, args.port)
     # On networks this small, more threads are slower.
     torch.set_num_threads(1)
     print('Loading six networks and their test data ...', flush=True)
-    page.serve(page.build_page(DigitPlayground.load(), EventPlayground.load()), args.host, args.port)
+    server.serve(server.build_page(DigitPlayground.load(), EventPlayground.load()), args.host, args.port)
 
 
 if __name__ == '__main__':

@@ -149,6 +149,6 @@ def write(name: str, content: dict, folder: Path, code: str) -> str:
 
 def write_published(config: dict, weights: dict, path: Path) -> str:
     """A file as ``publish_model.py`` writes them, with a config of one's own."""
-    from bkdsnn.utils.checkpoint import save_file
+    from bkdsnn.checkpoints.files import save_file
     save_file(dict(state_dict=weights, meta=dict(config_json=json.dumps(config), dataset_meta={})), path)
     return str(path)

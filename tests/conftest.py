@@ -17,7 +17,8 @@ from helpers import NEVER, demo_config
 # Below tests/: whole runs, tools and exports, and what has to be compiled.
 SLOW = ('test_apis/test_demos.py', 'test_apis/test_package.py', 'test_benchmarks.py', 'test_docs.py', 'test_engine/',
         'test_export/', 'test_models/test_compiled_neurons.py', 'test_models/test_eval_state.py',
-        'test_models/test_fused_norm_and_compression.py', 'test_tools/', 'test_visualization/')
+        'test_models/test_fused_norm_and_compression.py', 'test_play/', 'test_report/', 'test_tools/',
+        'test_visualization/')
 # Below tests/: recorded numbers, sums next to thresholds, and what a back end allocates.
 ANY_CPU = ('test_evaluation/test_memory.py', 'test_models/test_golden', 'test_models/test_sparse_conv.py')
 
@@ -66,7 +67,7 @@ def small_comparison(tmp_path_factory, small_teacher):
 @pytest.fixture(scope='session')
 def small_report(tmp_path_factory, small_comparison):
     """Page and picture about :func:`small_comparison`, measured on 30 samples."""
-    from bkdsnn.visualization.report import write_report  # most tests need not wait for it
+    from bkdsnn.report import write_report  # most tests need not wait for it
     folder = tmp_path_factory.mktemp('report') / 'new'
     with DefaultScope.overwrite_default_scope('bkdsnn'):
         page = write_report(str(small_comparison), out=str(folder / 'report.html'), picture=str(folder / 'picture.png'),

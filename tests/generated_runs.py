@@ -6,8 +6,8 @@ import torch
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from bkdsnn.utils.checkpoint import load_file, weights_of
-from bkdsnn.utils.runs import Run
+from bkdsnn.checkpoints.files import load_file, weights_of
+from bkdsnn.runs.folders import Run
 from helpers import demo_config
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bkdsnn.checkpoints.official import keys as official_keys
 from bkdsnn.models import SpikingClassifier
 from bkdsnn.models.neurons import SpikingNode
-from bkdsnn.utils import official_keys
 
 ROOTS = [Path(__file__).parent / 'data' / name for name in ('golden', 'golden2')]
 

@@ -18,12 +18,12 @@ from mmengine.runner.checkpoint import get_torch_safe_globals, load_checkpoint
 
 import attacks
 from bkdsnn import SpikingInferencer
+from bkdsnn.checkpoints.files import check_resumable, load_file, load_weights
+from bkdsnn.config.text import parse_config
 from bkdsnn.datasets import CIFAR10, EventFolder
 from bkdsnn.datasets.sample_cache import SampleCache
 from bkdsnn.export.command import load_student
 from bkdsnn.models import FrozenTeacher
-from bkdsnn.utils.checkpoint import check_resumable, load_file, load_weights
-from bkdsnn.utils.config_text import parse_config
 from helpers import DEMO, demo_config, run_tool
 
 RECONSTRUCT = np.zeros(1).__reduce__()[0]

@@ -14,13 +14,13 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmpretrain.structures import DataSample
 
-from bkdsnn.apis.methods import apply_method, find_pair, methods
+from bkdsnn.config.check import check_config
+from bkdsnn.config.methods import apply_method, find_pair, methods
 from bkdsnn.evaluation import measure_complexity
 from bkdsnn.models import Distiller
 from bkdsnn.models.distillers.requests import DEFAULT_TAPS, Request
 from bkdsnn.models.teachers import frozen_teacher, sources
 from bkdsnn.registry import DATASETS, MODELS, PARAM_SCHEDULERS, TRANSFORMS
-from bkdsnn.utils.config_check import check_config
 from helpers import REPOSITORY
 
 CONFIGS = REPOSITORY / 'configs'

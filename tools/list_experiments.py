@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bkdsnn.apis.cli import fail_clearly
-from bkdsnn.apis.methods import methods, pairs
 from bkdsnn.apis.model import config_root
+from bkdsnn.config.methods import methods, pairs
 
 
 def parse_args() -> argparse.Namespace:

@@ -10,10 +10,10 @@ from mmengine.model import is_model_wrapper
 
 from bkdsnn.apis import student_config
 from bkdsnn.apis.cli import add_common_arguments, build_runner, fail_clearly, load_config
+from bkdsnn.checkpoints.files import load_weights
 from bkdsnn.engine.amp import amp_dtype
 from bkdsnn.models.layers import fuse_conv_bn
 from bkdsnn.models.unfolding import set_spike_driven
-from bkdsnn.utils.checkpoint import load_weights
 
 
 def parse_args() -> argparse.Namespace:

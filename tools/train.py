@@ -2,8 +2,8 @@
 import argparse
 
 from bkdsnn.apis.cli import add_common_arguments, build_runner, fail_clearly, load_config
+from bkdsnn.checkpoints.files import check_resumable, latest_checkpoint, resolve
 from bkdsnn.engine.amp import amp_dtype
-from bkdsnn.utils.checkpoint import check_resumable, latest_checkpoint, resolve
 
 
 def parse_args() -> argparse.Namespace:

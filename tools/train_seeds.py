@@ -5,7 +5,7 @@ from mmengine.config import Config
 
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.apis.launch import Training, run_all
-from bkdsnn.utils.runs import default_work_dir
+from bkdsnn.runs.folders import default_work_dir
 
 
 def parse_args() -> argparse.Namespace:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.apis.launch import Training, run_all
-from bkdsnn.utils.runs import Run, default_work_dir
+from bkdsnn.runs.folders import Run, default_work_dir
 
 
 def parse_args() -> argparse.Namespace:

@@ -9,6 +9,6 @@ __all__ = [
 def __getattr__(name: str):
     """Load the inferencer when it is asked for, as it brings all models and data sets with it."""
     if name in ('SpikingInferencer', 'inference_model'):
-        from . import inferencer
+        from . import inferencer  # heavy
         return getattr(inferencer, name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -13,10 +13,10 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
+from ..config.check import check_config, check_options
+from ..config.methods import apply_method, find_pair
 from ..registry import HOOKS
-from ..utils.config_check import check_config, check_options
-from ..utils.runs import default_work_dir
-from .methods import apply_method, find_pair
+from ..runs.folders import default_work_dir
 
 # What every training needs in order to be right, whatever hooks its config lists.
 ALWAYS = ('SyncBuffersHook', 'ResumeCheckHook')

@@ -14,6 +14,8 @@ from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from torch import nn
 
+from ..config.data import datasets_in
+from ..datasets import pipelines
 from ..datasets.event_windows import cut_windows
 from ..evaluation import input_shape_of, running_scores
 from ..evaluation.spike_counter import SpikeCounter
@@ -24,7 +26,6 @@ from ..registry import DATASETS
 from ..utils.colours import channel_order_of
 from ..utils.progress import track_if_long
 from ..visualization.predictions import PredictionDrawer
-from . import pipelines
 from .model import build_model
 from .readers import EventReader, ImageReader, Item, Reader, list_items
 from .running import run_at_once, run_until_sure
@@ -308,7 +309,7 @@ def inference_model(model: Union[str, Path, Config, nn.Module], inputs: Any, **k
 
 def _classes_of(cfg: Config) -> Optional[Sequence[str]]:
     """Names of the classes of a data set that always has the same."""
-    kind = cfg.test_dataloader.dataset.get('type')
+    kind = datasets_in(cfg.test_dataloader.dataset)[0].get('type')
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'bkdsnn')):
         return getattr(kind and DATASETS.get(kind), 'METAINFO', {}).get('classes')
 

@@ -12,8 +12,8 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ..utils.checkpoint import latest_checkpoint
-from ..utils.runs import Run, same_config
+from ..checkpoints.files import latest_checkpoint
+from ..runs.folders import Run, same_config
 from .model import config_root
 
 EPOCH = re.compile(rb'Epoch\(train\)\s+\[(\d+)\]')

@@ -1,7 +1,7 @@
 """Models by config or by name."""
-import copy
 import fnmatch
 import os.path as osp
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Dict, List, Optional, Union
 
@@ -11,24 +11,9 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from ..utils.checkpoint import load_weights, some_of
-
-
-def config_root() -> Path:
-    """The folder ``configs``: in the repository, or inside the installed package."""
-    package = Path(__file__).resolve().parents[1]
-    for root in (package.parent / 'configs', package / '.mim' / 'configs'):
-        if (root / '_base_').is_dir():
-            return root
-    raise FileNotFoundError(f'the configs folder is neither beside nor inside {package}; reinstall the package.')
-
-
-def student_config(model: dict) -> dict:
-    """The student's config in a model config; a model config without a teacher is returned as it is."""
-    if 'student' not in model:
-        return model
-    from ..models.distillers.distiller import with_preprocessor
-    return with_preprocessor(model['student'], model.get('data_preprocessor'))
+from ..checkpoints.files import load_file, load_weights, resolve, some_of
+from ..config.networks import model_config, student_config
+from ..config.roots import config_root
 
 
 def _model_files() -> Dict[str, Path]:
@@ -79,7 +64,6 @@ def get_model(name: str,
     """
     files = _model_files()
     if name not in files:
-        from difflib import get_close_matches
         near = get_close_matches(name, files, n=3, cutoff=0.3) or list(files)[:3]
         raise ValueError(f'there is no model {name!r}; the nearest are {", ".join(near)}. list_models() lists all.')
     if pretrained is True:
@@ -115,10 +99,9 @@ def init_model(config: Union[str, Config, None] = None,
         FileNotFoundError: If a file is missing.
     """
     from ..models.layers import fuse_conv_bn as fuse  # the components are registered with it
-    from ..registry import MODELS
-    from ..utils.checkpoint import load_file, resolve
+    from ..registry import MODELS  # heavy, like the models: listing them needs neither
     if config is None:
-        from ..utils.published_config import read_config
+        from ..checkpoints.published_config import read_config  # brings the registries
         text = load_file(resolve(checkpoint)).get('meta', {}).get('config_json')
         if not text:
             raise ValueError(f'checkpoint {checkpoint!r} was not published with its config; give the config as the '
@@ -129,11 +112,7 @@ def init_model(config: Union[str, Config, None] = None,
             raise FileNotFoundError(f'config {config!r} does not exist; list_models() lists those of the package.')
         config = Config.fromfile(config)
     with DefaultScope.overwrite_default_scope('bkdsnn'):
-        model_config = student_config(copy.deepcopy(config.model))
-        # As mmengine's runner does.
-        if model_config.get('data_preprocessor') is None and config.get('data_preprocessor') is not None:
-            model_config = dict(model_config, data_preprocessor=config.data_preprocessor)
-        model = MODELS.build(model_config)
+        model = MODELS.build(student_config(model_config(config)))
     if checkpoint is not None:
         loaded = load_weights(model, checkpoint)
         model.dataset_meta = loaded.get('meta', {}).get('dataset_meta')
@@ -156,7 +135,7 @@ def build_model(model: Union[str, Path, Config, nn.Module], pretrained: Union[bo
             load_weights(model, weights)
         model = (model if device is None else model.to(device)).eval()
         if fuse_conv_bn:
-            from ..models.layers import fuse_conv_bn as fuse
+            from ..models.layers import fuse_conv_bn as fuse  # heavy
             return fuse(model)
         return model
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')

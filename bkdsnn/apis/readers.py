@@ -10,10 +10,10 @@ import numpy as np
 from mmengine.logging import print_log
 from PIL import Image, UnidentifiedImageError
 
+from ..checkpoints.files import some_of
 from ..datasets import event_files
 from ..datasets.events import check_events, sort_events
 from ..datasets.transforms import events_to_frames
-from ..utils.checkpoint import some_of
 from ..visualization.browse import event_image
 
 IMAGE_EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.tif', '.tiff', '.webp')

@@ -6,8 +6,8 @@ from typing import List
 import numpy as np
 from mmpretrain.datasets import cifar
 
+from bkdsnn.checkpoints.plain_data import NUMPY, plain
 from bkdsnn.registry import DATASETS
-from bkdsnn.utils.plain_data import NUMPY, plain
 
 
 class _ArrayUnpickler(pickle.Unpickler):

@@ -36,7 +36,7 @@ class Digits(BaseDataset):
 
     def load_data_list(self) -> List[dict]:
         """One dict per image: ``img``, ``gt_label`` and ``digit_id``, its index in scikit-learn's set."""
-        from sklearn.datasets import load_digits
+        from sklearn.datasets import load_digits  # heavy, and only needed here
         splits = json.loads(SPLITS.read_text())
         if self.split not in splits:
             raise ValueError(f'Digits: split={self.split!r} is unknown; choose from {sorted(splits)}.')

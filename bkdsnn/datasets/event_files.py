@@ -90,7 +90,7 @@ def _check_description(path: Path) -> None:
 
 def _has_packets(path: Path) -> bool:
     """Whether a valid AEDAT4 file has packets in the stream that tonic reads."""
-    from aedat import Decoder
+    from aedat import Decoder  # only needed for such files
     decoder = Decoder(str(path))
     stream = min(number for number, stream in decoder.id_to_stream().items() if stream['type'] == 'events')
     return any(packet['stream_id'] == stream for packet in decoder)
@@ -104,7 +104,7 @@ def _read_npy(path: Path) -> np.ndarray:
 
 
 def _read_bin(path: Path) -> np.ndarray:
-    from tonic.io import read_mnist_file
+    from tonic.io import read_mnist_file  # heavy, as above
     size = path.stat().st_size
     if size % BYTES_PER_EVENT:  # tonic would drop the rest
         raise ValueError(f'its {size} bytes are no multiple of the {BYTES_PER_EVENT} of an event')

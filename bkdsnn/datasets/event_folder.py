@@ -4,8 +4,8 @@ from typing import List, Optional, Sequence
 
 import numpy as np
 
+from bkdsnn.checkpoints.files import some_of
 from bkdsnn.registry import DATASETS
-from bkdsnn.utils.checkpoint import some_of
 
 from .event_dataset import EventDataset
 from .event_files import EXTENSIONS, read_events

@@ -6,8 +6,8 @@ from mmengine.logging import print_log
 from mmpretrain import datasets
 from mmpretrain.datasets.custom import find_folders, get_samples
 
+from bkdsnn.checkpoints.files import some_of
 from bkdsnn.registry import DATASETS
-from bkdsnn.utils.checkpoint import some_of
 
 from .cached_images import CachedImages
 

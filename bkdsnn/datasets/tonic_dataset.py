@@ -8,8 +8,8 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 from mmengine.logging import print_log
 
+from bkdsnn.checkpoints.files import some_of
 from bkdsnn.registry import DATASETS
-from bkdsnn.utils.checkpoint import some_of
 
 from .archives import Archive, unpack_once
 from .event_dataset import EventDataset

@@ -7,7 +7,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch.utils.flop_counter import FlopCounterMode
 
-from bkdsnn.apis import student_config
+from bkdsnn.config.data import pipeline_in
+from bkdsnn.config.networks import model_config, student_config
 from bkdsnn.models.teachers.sources import resizing_of
 from bkdsnn.registry import MODELS
 
@@ -36,7 +37,7 @@ def input_shape_of(cfg: Config) -> Optional[Tuple[int, ...]]:
     shape = cfg.model.get('input_shape') or cfg.get('views_shape') or cfg.get('image_shape')
     if shape is not None:
         return tuple(shape['student'] if isinstance(shape, dict) else shape)
-    size, _ = resizing_of(cfg.test_dataloader.dataset.pipeline)
+    size, _ = resizing_of(pipeline_in(cfg.test_dataloader.dataset))
     return None if size is None else (3, *size)
 
 
@@ -47,10 +48,9 @@ def measure_complexity(cfg: Config, shape: Sequence[int]) -> Complexity:
         cfg: Config with a ``model``.
         shape: Of one sample, (C, H, W) or (T, P, H, W).
     """
-    model_cfg = dict(student_config(cfg.model))
+    model_cfg = dict(student_config(model_config(cfg)))
     if model_cfg.get('pretrained'):
         model_cfg['pretrained'] = False
-    model_cfg.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
     # On the meta device tensors have shapes and no values.
     with DefaultScope.overwrite_default_scope('bkdsnn'), FlopCounterMode(display=False) as counter:
         try:

@@ -7,6 +7,8 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from bkdsnn.config.data import pipeline_in
+from bkdsnn.config.networks import model_config
 from bkdsnn.models.layers.norm import CPUSyncBatchNorm2d
 from bkdsnn.models.teachers.sources import find_network
 from bkdsnn.registry import MODELS
@@ -22,17 +24,14 @@ def training_shape(cfg: Config) -> Union[Shape, Dict[str, Shape], None]:
     if isinstance(views, dict):
         return {name: tuple(shape) for name, shape in views.items()}
     shape = input_shape_of(cfg)
-    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
-    while 'dataset' in dataset:  # wrappers
-        dataset = dataset['dataset']
-    frames = [step['time_steps'] for step in dataset.get('pipeline') or [] if step.get('type') == 'EventsToFrames']
+    steps = pipeline_in((cfg.get('train_dataloader') or {}).get('dataset') or {})
+    frames = [step['time_steps'] for step in steps if step.get('type') == 'EventsToFrames']
     return (frames[0], *shape[1:]) if frames and shape is not None and len(shape) == 4 else shape
 
 
 def build_untrained(cfg: Config) -> nn.Module:
     """The model that a config trains, with random weights; of a distillation config, the teacher's are random too."""
-    model = dict(cfg.model)
-    model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
+    model = model_config(cfg)
     if model.get('pretrained'):
         model['pretrained'] = False
     if model.get('teacher') is not None:

@@ -10,9 +10,9 @@ from torch import nn
 
 from ..apis import init_model
 from ..apis.cli import file_to_write
+from ..config.check import check_options
 from ..evaluation import input_shape_of
 from ..utils.atomic import write_atomically
-from ..utils.config_check import check_options
 from .check import Runner, check
 from .deployed import Deployed
 from .samples import check_inputs, read_test_inputs

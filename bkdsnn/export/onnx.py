@@ -76,7 +76,7 @@ def _session(content: bytes):
 
 def _spikes(content: bytes, inputs: Tensor, like: Dict[str, Tensor]) -> Dict[str, Tensor]:
     """Of each neuron what its comparisons with the threshold give, which stand in the order of neurons and steps."""
-    import onnx
+    import onnx  # optional
     model = onnx.load_model_from_string(content)
     names = [node.output[0] for node in model.graph.node if node.op_type == 'GreaterOrEqual']
     if len(names) != sum(map(len, like.values())):

@@ -1,11 +1,12 @@
 """RGB or BGR: what data sets give, and what a network gets of it."""
 import logging
-from typing import Any, List, Optional
+from typing import Any, Optional
 
 from mmengine.logging import print_log
 from mmpretrain.datasets import CIFAR10
 from torch import nn
 
+from bkdsnn.config.data import datasets_in
 from bkdsnn.registry import DATASETS
 
 ORDERS = ('bgr', 'rgb')
@@ -24,20 +25,11 @@ def channel_order_of(dataset: Any, scope: Optional[str] = None) -> Optional[str]
     Raises:
         ValueError: If several data sets in one give different orders.
     """
-    orders = {_order_of(part, scope) for part in _parts(dataset)} - {None}
+    orders = {_order_of(part, scope) for part in datasets_in(dataset)} - {None}
     if len(orders) > 1:
         raise ValueError('some of the data sets that are used together give RGB, others BGR; a network cannot tell '
                          'which. Of CIFAR, take type=\'bkdsnn.CIFAR10\', which gives BGR as data read from files.')
     return next(iter(orders), None)
-
-
-def _parts(dataset: Any) -> List[Any]:
-    """The data sets inside wrappers and lists."""
-    if isinstance(dataset, (list, tuple)):
-        return [inner for part in dataset for inner in _parts(part)]
-    get = dataset.get if isinstance(dataset, dict) else lambda key: getattr(dataset, key, None)
-    wrapped = get('dataset') if get('datasets') is None else get('datasets')
-    return [dataset] if wrapped is None else _parts(wrapped)
 
 
 def _order_of(dataset: Any, scope: Optional[str]) -> Optional[str]:

@@ -1,17 +1,14 @@
 """One sample of a data set, or of a file, as a network gets it and as it is drawn."""
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import Optional
 
 import numpy as np
 from mmengine.dataset import BaseDataset, pseudo_collate
 
-from ..apis import pipelines
+from ..datasets import pipelines
 from ..utils.colours import channel_order_of
 from .browse import event_image, step_of
-
-if TYPE_CHECKING:  # it imports pictures of predictions from here
-    from ..apis import SpikingInferencer
 
 
 @dataclass(frozen=True)
@@ -45,8 +42,8 @@ def take_sample(dataset: BaseDataset, idx: int) -> Sample:
     return _pack(dataset[idx], f'sample {idx}', channel_order_of(dataset) == 'rgb')
 
 
-def read_sample(inferencer: 'SpikingInferencer', path: str) -> Sample:
-    """An image or a recording from a file, as an inferencer reads it for its network.
+def read_sample(inferencer, path: str) -> Sample:
+    """An image or a recording from a file, as a :class:`bkdsnn.SpikingInferencer` reads it for its network.
 
     Raises:
         OSError: If the file does not exist or cannot be read.

@@ -10,8 +10,8 @@ import bkdsnn
 from bkdsnn.apis import student_config
 from bkdsnn.apis.evaluate import evaluate
 from bkdsnn.apis.model import published_weights
+from bkdsnn.checkpoints.published import hash_in, sha256
 from bkdsnn.models.neurons import BaseNode
-from bkdsnn.utils.published import hash_in, sha256
 from helpers import DEMO
 
 SHIPPED = {f'demo/{entry["Name"]}': entry for entry in yaml.safe_load((DEMO / 'metafile.yml').read_text())['Models']}

@@ -15,9 +15,9 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from bkdsnn.config.check import check_config
 from bkdsnn.datasets import ImageFolder, cached_pipeline, sample_cache
 from bkdsnn.registry import TRANSFORMS
-from bkdsnn.utils.config_check import check_config
 from helpers import REPOSITORY
 
 LOAD = dict(type='mmpretrain.LoadImageFromFile')

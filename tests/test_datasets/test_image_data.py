@@ -17,10 +17,10 @@ from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
 import golden
+from bkdsnn.config.check import check_config, check_options
 from bkdsnn.datasets import CIFAR10, CIFAR100, ImageFolder, ImageNet
 from bkdsnn.models import FrozenTeacher
 from bkdsnn.registry import MODELS, PARAM_SCHEDULERS, TRANSFORMS
-from bkdsnn.utils.config_check import check_config, check_options
 from helpers import REPOSITORY, run_tool, tiny_cnn, tiny_student
 
 BASE = REPOSITORY / 'configs' / '_base_'

@@ -5,12 +5,12 @@ from mmengine.runner import Runner
 
 from bkdsnn import init_model
 from bkdsnn.apis.evaluate import build_loader, predict_steps
+from bkdsnn.checkpoints.files import load_file
 from bkdsnn.engine.hooks import SynOpsHook, synops_hook
 from bkdsnn.engine.hooks.synops_hook import cost_over_processes
 from bkdsnn.evaluation import accuracy_over_time, measure_synops, running_scores
 from bkdsnn.evaluation.activity import ActivityCounter
-from bkdsnn.utils.checkpoint import load_file
-from bkdsnn.utils.runs import Run
+from bkdsnn.runs.folders import Run
 from helpers import demo_config, lively
 
 EVALUATOR = [dict(type='mmpretrain.Accuracy'), dict(type='AccuracyOverTime')]

@@ -9,11 +9,11 @@ from mmengine.runner.amp import autocast
 from mmpretrain.structures import DataSample
 from sklearn.datasets import load_digits
 
+from bkdsnn.checkpoints.files import load_file
 from bkdsnn.engine import AmpOptimWrapper
 from bkdsnn.engine.amp import amp_dtype, cpu_computes_in_bfloat16
 from bkdsnn.models.neurons import BaseNode
 from bkdsnn.registry import MODELS
-from bkdsnn.utils.checkpoint import load_file
 from helpers import assert_same_checkpoint, demo_config, small_network, tiny_cnn, tiny_student
 
 AMP = {'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.dtype': 'bfloat16'}

@@ -8,10 +8,10 @@ from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 
 import golden
+from bkdsnn.config.check import check_config
 from bkdsnn.engine.hooks import TeacherCheckHook
 from bkdsnn.models import Distiller, FrozenTeacher
 from bkdsnn.registry import MODELS
-from bkdsnn.utils.config_check import check_config
 from generated_events import write_cifar10_dvs
 from helpers import REPOSITORY, tiny_cnn
 

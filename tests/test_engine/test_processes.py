@@ -7,8 +7,8 @@ import pytest
 from mmengine.runner import Runner
 
 from bkdsnn.apis.cli import build_runner
+from bkdsnn.checkpoints.files import load_file
 from bkdsnn.engine.hooks import ResumeCheckHook, SyncBuffersHook, TeacherCheckHook
-from bkdsnn.utils.checkpoint import load_file
 from helpers import assert_same_checkpoint, demo_config, run_tool, run_tool_in_processes
 
 SAMPLES = 21  # which two processes cannot share evenly

@@ -14,9 +14,9 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from bkdsnn import init_model
+from bkdsnn.checkpoints.files import load_file
 from bkdsnn.engine.hooks import EpochSeedHook
 from bkdsnn.registry import MODELS
-from bkdsnn.utils.checkpoint import load_file
 from helpers import REPOSITORY, assert_same_checkpoint, demo_config, run_tool
 
 # Enough that a run is still going when its first checkpoint is seen.
@@ -74,11 +74,11 @@ def test_mmengine_reads_checkpoints_as_the_package_does(finished, tmp_path):
 def test_names_of_zoos_are_urls_that_are_read_as_files(monkeypatch):
     from mmengine.runner.checkpoint import _load_checkpoint
 
-    from bkdsnn.utils import mmengine_checkpoints
+    from bkdsnn.checkpoints import mmengine_loading
     content = dict(state_dict={'backbone.x': 1, 'head.x': 2})
-    monkeypatch.setattr(mmengine_checkpoints, 'load_file', lambda url, _: content if url == 'https://a' else {})
-    for zoo in mmengine_checkpoints.ZOOS:
-        monkeypatch.setitem(mmengine_checkpoints.ZOOS, zoo, lambda: dict(net='https://a'))
+    monkeypatch.setattr(mmengine_loading, 'load_file', lambda url, _: content if url == 'https://a' else {})
+    for zoo in mmengine_loading.ZOOS:
+        monkeypatch.setitem(mmengine_loading.ZOOS, zoo, lambda: dict(net='https://a'))
         weights = dict(x=1) if zoo == 'mmcls' else content['state_dict']
         assert _load_checkpoint(f'{zoo}://net') == dict(state_dict=weights)
 

@@ -18,10 +18,10 @@ from bkdsnn.apis.evaluate import init_teacher
 from bkdsnn.datasets import CIFAR10
 from bkdsnn.models import FrozenTeacher
 from bkdsnn.registry import DATASETS, MODELS
+from bkdsnn.report.samples import reads_bgr
+from bkdsnn.runs.folders import Run
 from bkdsnn.utils.colours import channel_order_of, gives_rgb, learn_channel_order
-from bkdsnn.utils.runs import Run
 from bkdsnn.visualization.browse import sample_steps
-from bkdsnn.visualization.report.pictures import reads_bgr
 from bkdsnn.visualization.samples import read_sample, take_sample
 from helpers import REPOSITORY, tiny_cnn, tiny_student
 

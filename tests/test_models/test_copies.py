@@ -13,10 +13,10 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from bkdsnn import init_model
+from bkdsnn.checkpoints.files import load_file
 from bkdsnn.models import Distiller, FeatureRecorder, FrozenTeacher
 from bkdsnn.models.distillers.recorder import find_module
 from bkdsnn.registry import MODELS
-from bkdsnn.utils.checkpoint import load_file
 from helpers import assert_same_checkpoint, demo_config, tiny_student
 
 LOSSES = dict(loss_bkd=dict(type='BKDLoss', student='backbone.layer2', teacher='stage2', loss_weight=1e-2),

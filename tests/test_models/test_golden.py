@@ -6,13 +6,13 @@ import torchvision
 from torch.nn import functional as F
 
 import golden
+from bkdsnn.checkpoints.official import keys as official_keys
+from bkdsnn.checkpoints.official.models import FAMILIES, convert_official
 from bkdsnn.models import BKDLoss, FeatureRecorder, FrozenTeacher, SEWResNet, SpikingClassifier, Spikingformer, WSLDLoss
 from bkdsnn.models.backbones.sew_resnet import SEWBlock
 from bkdsnn.models.layers import time_mean
 from bkdsnn.models.neurons import Surrogate
 from bkdsnn.registry import MODELS
-from bkdsnn.utils import official_keys
-from bkdsnn.utils.official_models import FAMILIES, convert_official
 
 NEURONS = dict(IF='IFNode', LIF='LIFNode', PLIF='ParametricLIFNode')
 TRANSFORMER_RULES = dict(Spikingformer=official_keys.SPIKINGFORMER, Spikformer=official_keys.SPIKFORMER)

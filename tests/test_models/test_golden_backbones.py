@@ -4,11 +4,11 @@ import pytest
 import torch
 
 import golden
+from bkdsnn.checkpoints.files import fit_weights
+from bkdsnn.checkpoints.official import keys as official_keys
+from bkdsnn.checkpoints.official.models import FAMILIES, convert_official
 from bkdsnn.models import ESpikeFormer, FeatureRecorder, MaxFormer, MaxResNet, time_mean
 from bkdsnn.registry import MODELS
-from bkdsnn.utils import official_keys
-from bkdsnn.utils.checkpoint import fit_weights
-from bkdsnn.utils.official_models import FAMILIES, convert_official
 
 NETS = ['espikeformer_tiny', 'maxformer_imagenet_tiny', 'maxformer_cifar_tiny']
 # Our place of the recorded outputs.

@@ -2,13 +2,13 @@
 import pytest
 import torch
 
-from bkdsnn.models.layers import expand_time, random, uniform_per_sample
+from bkdsnn.models.layers import expand_time, random_draws, uniform_per_sample
 
 
 def test_processes_with_one_seed_share_the_numbers_of_the_whole_batch(monkeypatch):
     """As mmengine's sampler deals samples out: process r of w gets the samples r, r + w, ..."""
     def draw(samples, rank, world):
-        monkeypatch.setattr(random, 'get_dist_info', lambda: (rank, world))
+        monkeypatch.setattr(random_draws, 'get_dist_info', lambda: (rank, world))
         torch.manual_seed(3)
         return uniform_per_sample(samples, 5, 1, device=torch.device('cpu'))
 

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 
 import golden
 from bkdsnn import init_model
-from bkdsnn.utils.official_keys import canonical
-from bkdsnn.utils.official_models import FAMILIES, find_family
+from bkdsnn.checkpoints.official.keys import canonical
+from bkdsnn.checkpoints.official.models import FAMILIES, find_family
 from helpers import REPOSITORY, run_tool
 
 CONVERTER = 'tools/model_converters/convert_official.py'

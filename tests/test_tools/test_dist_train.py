@@ -5,8 +5,8 @@ import subprocess
 import pytest
 import torch
 
+from bkdsnn.checkpoints.files import load_file
 from bkdsnn.models.layers import sync_batch_norm
-from bkdsnn.utils.checkpoint import load_file
 from helpers import REPOSITORY, demo_config, run_tool, tool_environment
 
 

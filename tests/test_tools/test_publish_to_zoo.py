@@ -10,8 +10,8 @@ import yaml
 import bkdsnn
 from bkdsnn.apis.evaluate import evaluate
 from bkdsnn.apis.model import published_weights
-from bkdsnn.utils.checkpoint import load_file, resolve
-from bkdsnn.utils.published import hash_in, sha256
+from bkdsnn.checkpoints.files import load_file, resolve
+from bkdsnn.checkpoints.published import hash_in, sha256
 from helpers import DEMO, REPOSITORY
 
 

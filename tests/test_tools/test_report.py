@@ -8,14 +8,14 @@ import torch
 
 from bkdsnn.apis.evaluate import build_loader, evaluate
 from bkdsnn.apis.model import init_model
-from bkdsnn.utils.runs import Run
-from bkdsnn.visualization.report import Report, write_report
-from bkdsnn.visualization.report.bench import Bench
-from bkdsnn.visualization.report.measure import ask
-from bkdsnn.visualization.report.networks import inputs_of, load_distiller, step_logits
-from bkdsnn.visualization.report.page import take_accuracies
-from bkdsnn.visualization.report.reading import read_comparison
-from bkdsnn.visualization.report.traces import trace_features
+from bkdsnn.report import Report, write_report
+from bkdsnn.report.bench import Bench
+from bkdsnn.report.measure import ask
+from bkdsnn.report.networks import inputs_of, load_distiller, step_logits
+from bkdsnn.report.page import take_accuracies
+from bkdsnn.report.reading import read_comparison
+from bkdsnn.report.traces import trace_features
+from bkdsnn.runs.folders import Run
 from generated_runs import derive_run, write_summary
 from helpers import run_tool
 

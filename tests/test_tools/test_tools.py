@@ -11,8 +11,8 @@ from mmengine.config import Config
 
 import bkdsnn
 from bkdsnn.apis.evaluate import evaluate
-from bkdsnn.utils.checkpoint import load_file
-from bkdsnn.utils.config_check import check_config
+from bkdsnn.checkpoints.files import load_file
+from bkdsnn.config.check import check_config
 from helpers import DEMO, REPOSITORY, demo_config, run_tool
 
 COMPONENTS = '''

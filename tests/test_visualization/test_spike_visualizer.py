@@ -11,8 +11,8 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend
 
+from bkdsnn.checkpoints.files import load_file
 from bkdsnn.engine.hooks import SpikeVisualizationHook
-from bkdsnn.utils.checkpoint import load_file
 from bkdsnn.visualization import SpikeVisualizer
 from bkdsnn.visualization.spikes import draw_raster, figure_image
 from helpers import demo_config

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bkdsnn.apis.cli import fail_clearly
-from bkdsnn.utils.logs import LogSummary, loss_keys, series, step_times
-from bkdsnn.utils.runs import Run, find_runs
+from bkdsnn.runs.folders import Run, find_runs
+from bkdsnn.runs.logs import LogSummary, loss_keys, series, step_times
 from bkdsnn.visualization.figures import RC, looks_of
 from bkdsnn.visualization.terminal import duration, sparkline
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from bkdsnn import init_model
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.apis.evaluate import evaluate
-from bkdsnn.utils.runs import Run
+from bkdsnn.runs.folders import Run
 
 # The order of the table; others follow.
 METHODS = ('plain', 'kd', 'wsld', 'bkd', 'mixed')

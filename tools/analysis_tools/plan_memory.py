@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bkdsnn.apis.cli import fail_clearly, file_to_write
+from bkdsnn.config.check import check_config, check_options
 from bkdsnn.evaluation import MemoryPlan, MemoryPlanner, largest_batch
 from bkdsnn.utils.atomic import write_json
-from bkdsnn.utils.config_check import check_config, check_options
 
 UNITS = dict(K=2**10, M=2**20, G=2**30, T=2**40)
 BAR = 24  # characters

@@ -4,7 +4,7 @@ import argparse
 from mmengine.logging import MMLogger
 
 from bkdsnn.apis.cli import fail_clearly
-from bkdsnn.visualization.report import write_report
+from bkdsnn.report import write_report
 
 
 def parse_args() -> argparse.Namespace:

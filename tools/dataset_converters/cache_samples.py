@@ -10,9 +10,9 @@ from mmengine.utils import track_iter_progress
 from torch.utils.data import DataLoader
 
 from bkdsnn.apis.cli import fail_clearly
+from bkdsnn.config.check import check_config
 from bkdsnn.datasets.cached_pipeline import CachedPipeline
 from bkdsnn.registry import DATASETS
-from bkdsnn.utils.config_check import check_config
 
 
 def parse_args() -> argparse.Namespace:

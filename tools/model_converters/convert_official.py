@@ -14,9 +14,9 @@ from mmengine.registry import DefaultScope
 
 import bkdsnn
 from bkdsnn.apis.cli import fail_clearly
+from bkdsnn.checkpoints.files import fit_weights, load_file, save_file, some_of, weights_of
+from bkdsnn.checkpoints.official.models import FAMILIES, convert_official
 from bkdsnn.registry import MODELS
-from bkdsnn.utils.checkpoint import fit_weights, load_file, save_file, some_of, weights_of
-from bkdsnn.utils.official_models import FAMILIES, convert_official
 
 ARCH = 'model.backbone.arch.'
 

@@ -14,9 +14,9 @@ from mmengine.config import Config
 import bkdsnn
 from bkdsnn.apis import student_config
 from bkdsnn.apis.cli import fail_clearly
-from bkdsnn.utils.checkpoint import load_file, resolve, save_file, weights_of
-from bkdsnn.utils.config_text import parse_config
-from bkdsnn.utils.published import sha256
+from bkdsnn.checkpoints.files import load_file, resolve, save_file, weights_of
+from bkdsnn.checkpoints.published import sha256
+from bkdsnn.config.text import parse_config
 
 SUFFIXES = ('.pth', '.safetensors')
 

@@ -15,8 +15,8 @@ from publish_model import SUFFIXES, config_in, write_published
 from bkdsnn.apis import config_root, init_model, student_config
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.apis.evaluate import evaluate
+from bkdsnn.checkpoints.files import load_file, resolve
 from bkdsnn.utils.atomic import write_atomically
-from bkdsnn.utils.checkpoint import load_file, resolve
 
 TRAINED = 'Top 1 Accuracy, trained here'
 

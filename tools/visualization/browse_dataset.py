@@ -11,8 +11,8 @@ from mmengine.runner import set_random_seed
 from mmengine.utils import track_iter_progress
 
 from bkdsnn.apis.cli import fail_clearly
+from bkdsnn.config.check import check_config
 from bkdsnn.registry import DATASETS
-from bkdsnn.utils.config_check import check_config
 from bkdsnn.visualization.browse import FORMATS, save_sample
 
 

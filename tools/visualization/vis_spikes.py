@@ -13,8 +13,8 @@ from torch import nn
 
 from bkdsnn import SpikingInferencer, init_model
 from bkdsnn.apis.cli import fail_clearly
+from bkdsnn.config.check import check_config
 from bkdsnn.registry import DATASETS
-from bkdsnn.utils.config_check import check_config
 from bkdsnn.visualization.pictures import describe, draw_recording
 from bkdsnn.visualization.recording import record
 from bkdsnn.visualization.samples import Sample, read_sample, take_sample

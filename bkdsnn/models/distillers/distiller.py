@@ -9,6 +9,7 @@ from mmengine.model import BaseModel
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from bkdsnn.config.networks import with_preprocessor
 from bkdsnn.registry import MODELS
 from bkdsnn.utils.colours import learn_channel_order
 
@@ -264,19 +265,3 @@ def as_target(features: Dict[str, Tensor]) -> Dict[str, Tensor]:
 def views_of(inputs) -> dict:
     """What student and teacher see: two views where ``inputs`` is a dict, else the same."""
     return inputs if isinstance(inputs, dict) else dict(student=inputs, teacher=inputs)
-
-
-def with_preprocessor(student: dict, data_preprocessor: Optional[dict]) -> dict:
-    """A copy of the student's config with the data preprocessor that stands above it.
-
-    Raises:
-        ValueError: If both are given and differ.
-    """
-    own = student.get('data_preprocessor')
-    if own is not None and data_preprocessor is not None and dict(own) != dict(data_preprocessor):
-        raise ValueError(f'two data preprocessors are given and differ: model.student.data_preprocessor={dict(own)} '
-                         f'and model.data_preprocessor={dict(data_preprocessor)} (or the config\'s own). Drop one.')
-    chosen = data_preprocessor if own is None else own
-    student = {key: value for key, value in student.items() if key != 'data_preprocessor'}
-    # Without the key, mmengine's runner fills in the config's own; with None it would not.
-    return student if chosen is None else dict(student, data_preprocessor=chosen)

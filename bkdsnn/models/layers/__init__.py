@@ -13,11 +13,11 @@ from .conv_unit import PARTS, SPIKE_FIRST, DepthwiseConvUnit, SpikingConvUnit, s
 from .fuse import fuse_conv_bn
 from .norm import NormAndPad, build_norm, count_repeats, sync_batch_norm
 from .precision import full_precision
-from .random import uniform_per_sample
+from .random_draws import uniform_per_sample
 from .recompute import is_recomputing, learns_once
 from .residual import LayerScale, ResidualBlock
 from .sparse_conv import SpikeConv2d, skip_zeros_in
-from .time import channels_last, expand_time, has_time_axis, mark_time, over_time, time_mean
+from .time_axis import channels_last, expand_time, has_time_axis, mark_time, over_time, time_mean
 from .tokenizer import SpikingTokenizer
 from .unfold import Unfolding, unfold_layers
 

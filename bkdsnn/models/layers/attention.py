@@ -8,7 +8,7 @@ from bkdsnn.registry import MODELS
 
 from .compress import SpikeCompressor
 from .conv_unit import SpikingConvUnit
-from .random import uniform_per_sample
+from .random_draws import uniform_per_sample
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, num_heads: int, scale: float) -> Tensor:

@@ -10,7 +10,7 @@ from .compress import PoolCompressor, SpikeCompressor
 from .norm import build_norm, count_repeats, is_local_batch_norm
 from .recompute import learns_once
 from .sparse_conv import SpikeConv2d
-from .time import expand_time, over_time
+from .time_axis import expand_time, over_time
 from .unfold import Unfolding
 
 PARTS = ('conv', 'norm', 'pool', 'neuron')

@@ -168,8 +168,8 @@ def _library() -> ctypes.CDLL:
     Raises:
         RuntimeError: If it cannot be compiled.
     """
-    from torch._inductor import config
-    from torch._inductor.codecache import CppCodeCache
+    from torch._inductor import config  # heavy, and only needed to compile
+    from torch._inductor.codecache import CppCodeCache  # likewise
     start, reason = time.perf_counter(), why_not('cpu')
     try:
         if not reason:

@@ -44,13 +44,13 @@ def why_not(device: str) -> Optional[str]:
 
 def _missing_compiler(device: str) -> Optional[str]:
     if device == 'cpu':
-        from torch._inductor import cpp_builder, exc
+        from torch._inductor import cpp_builder, exc  # heavy, and only needed to compile
         try:
             cpp_builder.get_cpp_compiler()
         except exc.InvalidCxxCompiler:
             return 'there is no C++ compiler; install g++ or clang, or name one in the environment variable CXX'
         return None
-    from torch.utils._triton import has_triton
+    from torch.utils._triton import has_triton  # likewise
     return None if has_triton() else f'Triton does not work here for the device type {device!r}'
 
 
@@ -67,7 +67,7 @@ def cpu_options() -> Dict[str, object]:
 def _compiler_has_all_instructions() -> bool:
     if platform.machine() != 'x86_64':
         return False
-    from torch._inductor import cpp_builder
+    from torch._inductor import cpp_builder  # heavy, and only needed to compile
     command = [*shlex.split(cpp_builder.get_cpp_compiler()), '-dumpversion']
     try:
         version = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -80,7 +80,7 @@ def only_allocates(x: Tensor) -> bool:
     """Whether ``x`` is a fake tensor and no graph is traced from it: kernels then allocate their outputs, no more."""
     if not is_fake(x):
         return False
-    from torch.fx.experimental.proxy_tensor import get_proxy_mode
+    from torch.fx.experimental.proxy_tensor import get_proxy_mode  # heavy, and only needed in exports
     return get_proxy_mode() is None
 
 
@@ -212,7 +212,7 @@ def trace(node: nn.Module, is_backward: bool, x: Tensor, grad: Optional[Tensor] 
     Raises:
         NotTraceableError: If a step does more than operations on each number by itself.
     """
-    from torch.fx.experimental.proxy_tensor import make_fx
+    from torch.fx.experimental.proxy_tensor import make_fx  # heavy, and only needed to compile
     steps = _Steps(node, is_backward, x.shape[0], affine_dtype is not None, carries)
     with torch.no_grad():
         graph = make_fx(steps.backward if is_backward else steps.forward, tracing_mode='symbolic')(

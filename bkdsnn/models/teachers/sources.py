@@ -8,8 +8,9 @@ from typing import Optional, Sequence, Tuple, Union
 from mmengine.config import Config
 from torch import nn
 
+from bkdsnn.checkpoints.files import load_weights
+from bkdsnn.config.data import pipeline_in
 from bkdsnn.registry import MODELS
-from bkdsnn.utils.checkpoint import load_weights
 from bkdsnn.utils.colours import channel_order_of
 
 LIBRARY_WEIGHTS = 'pretrained'
@@ -99,9 +100,7 @@ def _preprocessing(cfg: Config) -> dict:
     preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
     dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}
     order = preprocessor.get('channel_order') or channel_order_of(dataset, cfg.get('default_scope'))
-    while 'dataset' in dataset:  # wrappers
-        dataset = dataset['dataset']
-    input_size, interpolation = resizing_of(dataset.get('pipeline') or [])
+    input_size, interpolation = resizing_of(pipeline_in(dataset))
     return dict(mean=preprocessor.get('mean'), std=preprocessor.get('std'),
                 to_rgb=(order == 'rgb') != preprocessor.get('to_rgb', False), input_size=input_size,
                 interpolation=interpolation)
@@ -122,7 +121,7 @@ def resizing_of(pipeline: Sequence[dict]) -> Tuple[Optional[Tuple[int, int]], Op
 
 
 def _from_mmpretrain(name: str, pretrained: bool) -> TeacherSource:
-    import mmpretrain
+    import mmpretrain  # heavy, and only for such a teacher
     if not mmpretrain.list_models(name):
         raise ValueError(f"FrozenTeacher: model={name!r} is neither a config file (.py), nor 'timm/NAME', "
                          "'torchvision/NAME', 'package.module:factory', nor a model of mmpretrain "
@@ -133,7 +132,7 @@ def _from_mmpretrain(name: str, pretrained: bool) -> TeacherSource:
 
 
 def _from_timm(name: str, pretrained: bool) -> TeacherSource:
-    import timm
+    import timm  # likewise
     network = timm.create_model(name, pretrained=pretrained)
     network._has_library_weights = pretrained
     cfg = timm.data.resolve_model_data_config(network)
@@ -142,7 +141,7 @@ def _from_timm(name: str, pretrained: bool) -> TeacherSource:
 
 
 def _from_torchvision(name: str, pretrained: bool) -> TeacherSource:
-    import torchvision
+    import torchvision  # likewise
     name, _, tag = name.partition('.')
     entries = torchvision.models.get_model_weights(name)
     if tag and tag not in entries.__members__:

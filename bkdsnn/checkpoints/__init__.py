@@ -1,0 +1,1 @@
+"""Files of weights: reading them safely, finding, publishing and converting them."""

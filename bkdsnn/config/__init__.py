@@ -1,0 +1,1 @@
+"""Reading configs: checks, roots, and the parts that several readers want."""

@@ -1,0 +1,1 @@
+"""Work directories of training runs, and their logs."""
