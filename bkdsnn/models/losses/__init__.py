@@ -3,10 +3,9 @@ from .at_loss import ATLoss, at_loss
 from .base import DistillLoss, LogitsLoss
 from .bkd_loss import BKDLoss, blur_mask, feature_distance
 from .dist_loss import DISTLoss, dist_loss
-from .divergence import kd_loss
 from .dkd_loss import DKDLoss, dkd_loss
 from .hard_kd_loss import HardLogitsKDLoss
-from .kd_loss import LogitsKDLoss
+from .kd_loss import LogitsKDLoss, kd_loss
 from .maps import spatial_map
 from .reviewkd_loss import ReviewKDLoss, hcl_loss
 from .rkd_loss import RKDLoss, rkd_loss
