@@ -8,8 +8,8 @@ from bkdsnn.registry import MODELS
 
 from ..layers import full_precision
 from .base import DistillLoss, Taps
-from .maps import stage_maps
 from .schedule import Scheduled
+from .stages import stage_maps
 
 
 def attention(x: Tensor, p: float) -> Tensor:
@@ -50,9 +50,6 @@ class ATLoss(DistillLoss):
         teacher: Likewise of the teacher's, as many; tokens of a vision transformer become maps, see
             :func:`bkdsnn.models.losses.spatial_map`.
         loss_weight: Factor of the loss.
-
-    Raises:
-        ValueError: If an argument is out of range.
     """
 
     default_tap = 'stages'

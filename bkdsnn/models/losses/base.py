@@ -65,12 +65,6 @@ class DistillLoss(nn.Module):
         """Weighted loss, a scalar; see the class for what its arguments may be."""
         raise NotImplementedError
 
-    def check_labels(self, target: Tensor, samples: int) -> None:
-        """Raise ValueError if the targets are not a label for each of the samples."""
-        if target.shape != (samples, ) or target.is_floating_point():
-            raise ValueError(f'{type(self).__name__} takes labels ({samples},), but the targets are {target.dtype} of '
-                             f'shape {tuple(target.shape)}. Soft ones, as of mixup, have no right class.')
-
     def shape_error(self, student: Tensor, teacher: Tensor, reason: str) -> ValueError:
         """An error that names both features and their shapes."""
         return ValueError(f'{type(self).__name__}: student feature {self.student!r} has shape {tuple(student.shape)} '

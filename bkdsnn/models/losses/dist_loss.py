@@ -52,19 +52,14 @@ class DISTLoss(LogitsLoss):
         tau: Temperature.
         beta: Weight of the classes' term, or a schedule; may be 0.
         gamma: Weight of the samples' term; likewise.
-        student: Tap or path of the student's logits.
-        teacher: Tap or path of the teacher's logits.
-        **kwargs: ``loss_weight`` and ``standardise`` of :class:`LogitsLoss`.
-
-    Raises:
-        ValueError: If an argument is out of range.
+        **kwargs: As :class:`LogitsLoss`.
     """
 
     beta, gamma = Scheduled(may_be_zero=True), Scheduled(may_be_zero=True)
 
     def __init__(self, tau: Union[float, dict] = 1.0, beta: Union[float, dict] = 1.0, gamma: Union[float, dict] = 1.0,
-                 student: str = 'logits', teacher: str = 'logits', **kwargs) -> None:
-        super().__init__(tau, student, teacher, **kwargs)
+                 **kwargs) -> None:
+        super().__init__(tau, **kwargs)
         self.beta, self.gamma = beta, gamma
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:

@@ -1,5 +1,5 @@
 """Decoupled knowledge distillation (Zhao et al., CVPR 2022, arXiv 2203.08679)."""
-from typing import Union
+from typing import Tuple, Union
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from bkdsnn.registry import MODELS
 
 from ..layers import full_precision
 from .base import LogitsLoss
-from .divergence import kd_loss
+from .functional import check_labels, kd_loss
 from .schedule import Scheduled
 
 
@@ -36,15 +36,15 @@ def dkd_loss(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, alp
     rank = torch.arange(student_logits.shape[1] - 1, device=labels.device)
     others = rank + (rank >= labels[:, None])  # (B, K - 1): all classes but the right one
 
-    def split(logits: Tensor) -> tuple:
-        """The other classes' logits (B, K - 1); those of 'right' and 'any other' (B, 2)."""
+    def split(logits: Tensor) -> Tuple[Tensor, Tensor]:
+        """Logits (B, 2) of the right class and of any other, and (B, K - 1) of the others."""
         logits = full_precision(logits)
         wrong = logits.gather(1, others)
         any_other = tau * torch.logsumexp(wrong / tau, 1, keepdim=True)
-        return wrong, torch.cat([logits.gather(1, labels[:, None]), any_other], 1)
+        return torch.cat([logits.gather(1, labels[:, None]), any_other], 1), wrong
 
-    (student_others, student_pair), (teacher_others, teacher_pair) = split(student_logits), split(teacher_logits)
-    return alpha * kd_loss(student_pair, teacher_pair, tau) + beta * kd_loss(student_others, teacher_others, tau)
+    tckd, nckd = (kd_loss(s, t, tau) for s, t in zip(split(student_logits), split(teacher_logits)))
+    return alpha * tckd + beta * nckd
 
 
 @MODELS.register_module()
@@ -60,24 +60,18 @@ class DKDLoss(LogitsLoss):
         tau: Temperature.
         alpha: Weight of the right class's term, or a schedule; may be 0.
         beta: Weight of the other classes' term; likewise.
-        student: Tap or path of the student's logits.
-        teacher: Tap or path of the teacher's logits.
-        **kwargs: ``loss_weight`` and ``standardise`` of :class:`LogitsLoss`.
-
-    Raises:
-        ValueError: If an argument is out of range.
+        **kwargs: As :class:`LogitsLoss`.
     """
 
     needs_labels = True
     alpha, beta = Scheduled(may_be_zero=True), Scheduled(may_be_zero=True)
 
     def __init__(self, tau: Union[float, dict] = 4.0, alpha: Union[float, dict] = 1.0, beta: Union[float, dict] = 8.0,
-                 student: str = 'logits', teacher: str = 'logits', **kwargs) -> None:
-        super().__init__(tau, student, teacher, **kwargs)
+                 **kwargs) -> None:
+        super().__init__(tau, **kwargs)
         self.alpha, self.beta = alpha, beta
 
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
         """Weighted loss from logits (T, B, K) or (B, K) of both, and labels (B,)."""
         student, teacher = self.mean_logits(student, teacher)
-        self.check_labels(target, len(student))
-        return self.loss_weight * dkd_loss(student, teacher, target, self.alpha, self.beta, self.tau)
+        return self.loss_weight * dkd_loss(student, teacher, check_labels(target), self.alpha, self.beta, self.tau)

@@ -6,7 +6,7 @@ from torch import Tensor
 from bkdsnn.registry import MODELS
 
 from .base import LogitsLoss
-from .divergence import kd_loss
+from .functional import kd_loss
 
 
 @MODELS.register_module()

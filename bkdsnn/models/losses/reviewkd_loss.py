@@ -9,7 +9,7 @@ from bkdsnn.registry import MODELS
 
 from ..layers import full_precision
 from .base import DistillLoss, Taps
-from .maps import as_list, stage_maps
+from .stages import as_list, stage_maps
 
 POOLED_SIZES = (4, 2, 1)
 

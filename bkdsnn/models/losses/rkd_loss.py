@@ -33,16 +33,8 @@ def rkd_loss(student: Tensor, teacher: Tensor, distance_weight: float, angle_wei
     .. math:: w_d\,\mathrm{mean}_{ij}\,h(d_{ij}, d^A_{ij}) + w_a\,\mathrm{mean}_{ijk}\,h(\cos_{ijk}, \cos^A_{ijk})
 
     with smooth L1 as h, distances d in units of their mean over all pairs of samples, and the angle at i between j and
-    k; entries of a sample with itself are 0 on both sides and count.
-
-    Args:
-        student: Features (B, D).
-        teacher: Features (B, D').
-        distance_weight: :math:`w_d`.
-        angle_weight: :math:`w_a`.
-
-    Returns:
-        Scalar; 0 for one sample, which is no shape.
+    k; entries of a sample with itself are 0 on both sides and count. Of features (B, D) and (B, D') to a scalar, which
+    for a batch of one sample is 0.
     """
     student, teacher = full_precision(student), full_precision(teacher)
     if len(student) < 2:
@@ -57,25 +49,22 @@ class RKDLoss(DistillLoss):
     """Relations of a batch's samples, of the features' means over time and space, see :func:`rkd_loss`.
 
     Weights as in megvii-research/mdistiller @ a08d46f1. Where two samples' features are equal, as those of a silent
-    student, the gradient of that function is up to 1e12; here such a pair has no direction and no gradient.
+    student, the gradient of that function is some 1e11; here such a pair has no direction and no gradient.
 
     Args:
         distance_weight: Weight of the distances, or a schedule; may be 0.
         angle_weight: Weight of the angles; likewise.
-        student: Tap or path of the student's feature; by default ``'feature'``.
+        student: Tap or path of the student's feature, a map or a vector.
         teacher: Likewise of the teacher's.
-        loss_weight: Factor of the loss.
-
-    Raises:
-        ValueError: If an argument is out of range.
+        **kwargs: As :class:`DistillLoss`.
     """
 
     default_tap = 'feature'
     distance_weight, angle_weight = Scheduled(may_be_zero=True), Scheduled(may_be_zero=True)
 
     def __init__(self, distance_weight: Union[float, dict] = 25.0, angle_weight: Union[float, dict] = 50.0,
-                 student: str = 'feature', teacher: str = 'feature', loss_weight: Union[float, dict] = 1.0) -> None:
-        super().__init__(student, teacher, loss_weight)
+                 student: str = 'feature', teacher: str = 'feature', **kwargs) -> None:
+        super().__init__(student, teacher, **kwargs)
         self.distance_weight, self.angle_weight = distance_weight, angle_weight
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:

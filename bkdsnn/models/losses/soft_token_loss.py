@@ -6,7 +6,7 @@ from torch import Tensor
 from bkdsnn.registry import MODELS
 
 from .base import LogitsLoss
-from .divergence import kd_loss
+from .functional import kd_loss
 
 
 @MODELS.register_module()
@@ -15,8 +15,8 @@ class SoftTokenKDLoss(LogitsLoss):
 
     Args:
         tau: Temperature.
-        mean_over_classes: Whether the divergence is divided by K too, as in facebookresearch/deit @ 0ed02778 and by
-            the authors of E-SpikeFormer: K times weaker. By default it is the paper's, a mean over the batch alone.
+        reduction: ``'batchmean'``, the paper's mean over the batch, or ``'mean'`` over the classes, too, as in
+            facebookresearch/deit @ 0ed02778 and by the authors of E-SpikeFormer: K times weaker.
         student: Tap or path of the student's logits; the classifier for distillation of
             :class:`bkdsnn.models.heads.SpikingDistillationHead`.
         teacher: Tap or path of the teacher's logits.
@@ -26,13 +26,13 @@ class SoftTokenKDLoss(LogitsLoss):
         ValueError: If an argument is out of range.
     """
 
-    def __init__(self, tau: Union[float, dict] = 1.0, mean_over_classes: bool = False, student: str = 'head.distilled',
+    def __init__(self, tau: Union[float, dict] = 1.0, reduction: str = 'batchmean', student: str = 'head.distilled',
                  teacher: str = 'logits', **kwargs) -> None:
         super().__init__(tau, student, teacher, **kwargs)
-        self.mean_over_classes = mean_over_classes
+        if reduction not in ('batchmean', 'mean'):
+            raise ValueError(f"SoftTokenKDLoss: reduction={reduction!r} is unknown; choose 'batchmean' or 'mean'.")
+        self.reduction = reduction
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Weighted loss from logits (T, B, K) or (B, K) of both."""
-        student, teacher = self.mean_logits(student, teacher)
-        loss = kd_loss(student, teacher, self.tau)
-        return self.loss_weight * (loss / student.shape[-1] if self.mean_over_classes else loss)
+        return self.loss_weight * kd_loss(*self.mean_logits(student, teacher), self.tau, self.reduction)
