@@ -84,8 +84,8 @@ class ReviewKDLoss(DistillLoss):
 
     with :func:`hcl_loss` and :class:`AttentionFusion`, on time means of the student's maps. The fusions are parts of
     the loss, trained with the student and thrown away afterwards. As in megvii-research/mdistiller @ a08d46f1, where
-    the weight of 1 grows in the first epochs, which is a schedule of ``loss_weight`` here; the maps are before their
-    activations there, and have to be square.
+    the weight of 1 grows in the first epochs, which is a schedule of ``loss_weight`` here; there the teacher's maps are
+    those before their activations, and maps have to be square.
 
     Args:
         student_channels: Channels of the student's stages, shallow to deep; the distiller fills them in.
