@@ -24,7 +24,9 @@ def relations(x: Tensor) -> Tuple[Tensor, Tensor]:
     # Through an infinite length no gradient flows, which otherwise would be huge.
     edges = edges / lengths.masked_fill(squared < MIN_SQUARED_DISTANCE, math.inf)[..., None]
     lengths = lengths.masked_fill(torch.eye(len(x), dtype=torch.bool, device=x.device), 0.0)
-    return lengths / (lengths.sum() / (len(x) * (len(x) - 1))), edges @ edges.mT
+    with torch.autocast(x.device.type, enabled=False):
+        cosines = edges @ edges.mT
+    return lengths / (lengths.sum() / (len(x) * (len(x) - 1))), cosines
 
 
 def rkd_loss(student: Tensor, teacher: Tensor, distance_weight: float, angle_weight: float) -> Tensor:
