@@ -10,8 +10,8 @@ from torch.utils._pytree import tree_leaves
 from bkdsnn.engine.hooks import LossGuardHook
 from bkdsnn.models import Distiller, FrozenTeacher
 from bkdsnn.models.layers import full_precision
+from bkdsnn.models.losses import at_loss, dist_loss, dkd_loss, hcl_loss, kd_loss, rkd_loss
 from bkdsnn.models.losses.bkd_loss import feature_distance
-from bkdsnn.models.losses.kd_loss import kd_loss
 from bkdsnn.models.losses.wsld_loss import wsld_loss
 from bkdsnn.registry import MODELS
 from helpers import LIF, tiny_cnn, tiny_student
@@ -86,7 +86,10 @@ def test_pure_losses_keep_the_wider_precision_and_widen_halves():
     student, teacher, labels = torch.randn(5, 7), torch.randn(5, 7), torch.arange(5)
     scores = torch.rand(5, 7).softmax(-1)
     losses = [lambda s, t: kd_loss(s, t, 2.0), lambda s, t: wsld_loss(s, t, labels, 2.0),
-              lambda s, t: wsld_loss(s, t, scores, 2.0), lambda s, t: feature_distance(s, t, 'sum')]
+              lambda s, t: wsld_loss(s, t, scores, 2.0), lambda s, t: feature_distance(s, t, 'sum'),
+              lambda s, t: dkd_loss(s, t, labels, 1.0, 8.0, 2.0), lambda s, t: dist_loss(s, t, 1.0, 1.0, 2.0),
+              lambda s, t: rkd_loss(s, t, 25.0, 50.0),
+              lambda s, t: at_loss(s[..., None, None], t[..., None, None], 2) + hcl_loss(s[None, None], t[None, None])]
     for loss in losses:
         exact = loss(student.double(), teacher.double())
         assert exact.dtype == torch.float64

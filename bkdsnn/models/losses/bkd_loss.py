@@ -31,6 +31,11 @@ def feature_distance(restored: Tensor, teacher: Tensor, reduction: str) -> Tenso
     return distance / restored.shape[0] if reduction == 'sum' else distance
 
 
+def scale_gradient(x: Tensor, factor: float) -> Tensor:
+    """``x`` to the last bit, whose gradient is multiplied by ``factor`` on its way back."""
+    return torch.lerp(x.detach(), x, factor)
+
+
 @MODELS.register_module()
 class BKDLoss(DistillLoss):
     r"""Blur the student's feature, restore it with a small block, and make it imitate the teacher's.
@@ -41,19 +46,26 @@ class BKDLoss(DistillLoss):
     alignment, a 1x1 convolution where the channels differ. A teacher feature (B, C) without space, such as a ViT's
     class token, is compared with the space mean of G's output.
 
+    Under SGD the steps of align and G grow with :math:`\alpha`, and so does their share of a clipped gradient's norm.
+    In the decoupled form, ``decouple=True``, both learn from the mean-form distance as it is, and :math:`\alpha` scales
+    only the gradient that leaves the align layer for the student. The align layer is on G's side, since it is a part of
+    the loss and not of the student, and its weights would otherwise take the steps that make the paper's form brittle.
+    The value is then the distance itself: it is what align and G minimise, whatever :math:`\alpha` is.
+
     Args:
         student: Tap or path of the student's feature map, the one before its last layer; by default ``'feature'``.
         teacher: Tap or path of the teacher's feature; likewise.
         student_channels: Channels of the student's feature; the distiller fills it in.
         teacher_channels: Channels of the teacher's feature; the distiller fills it in.
         loss_weight: :math:`\alpha`, or a schedule. It belongs to ``reduction``: a weight a for ``'sum'`` is a*C*H*W for
-            ``'mean'``, with the C, H, W of the teacher's feature.
+            ``'mean'``, with the C, H, W of the teacher's feature. In the decoupled form it is not in the value.
         blur_ratio: :math:`\lambda` in [0, 1), the probability that a channel is zeroed; 0.15 in the paper.
         reduction: ``'sum'`` (the paper's: sum over C, H, W, mean over the batch) or ``'mean'``.
         rescale: Scale the teacher's feature by max(student) / max(teacher) over the batch (the authors'
             ``use_clip``). The scale is a constant: no gradient flows through it.
         resize: ``'teacher'`` pools the teacher's map to the student's size where they differ, ``'student'`` the
             restored map to the teacher's; ``None`` makes a difference an error.
+        decouple: Whether align and restoration block learn without :math:`\alpha`; takes ``reduction='mean'``.
 
     Raises:
         ValueError: If an argument is out of range or the features do not fit.
@@ -70,7 +82,8 @@ class BKDLoss(DistillLoss):
                  blur_ratio: float = 0.15,
                  reduction: str = 'sum',
                  rescale: bool = False,
-                 resize: Optional[str] = None) -> None:
+                 resize: Optional[str] = None,
+                 decouple: bool = False) -> None:
         super().__init__(student, teacher, loss_weight)
         for name, value, allowed in (('reduction', reduction, ('sum', 'mean')),
                                      ('resize', resize, (None, 'teacher', 'student'))):
@@ -78,7 +91,11 @@ class BKDLoss(DistillLoss):
                 raise ValueError(f'BKDLoss: {name}={value!r} is unknown; choose from {allowed}.')
         if not 0 <= blur_ratio < 1:
             raise ValueError(f'BKDLoss: blur_ratio={blur_ratio} must be in [0, 1); the paper uses 0.15.')
+        if decouple and reduction != 'mean':
+            raise ValueError(f"BKDLoss: decouple=True takes reduction='mean', not {reduction!r}, and a loss_weight for "
+                             "it: that for 'sum' times C*H*W of the teacher's feature.")
         self.blur_ratio, self.reduction, self.rescale, self.resize = blur_ratio, reduction, rescale, resize
+        self.decouple = decouple
         self.align = nn.Identity()
         if student_channels != teacher_channels:
             self.align = nn.Conv2d(student_channels, teacher_channels, 1)
@@ -98,7 +115,7 @@ class BKDLoss(DistillLoss):
 
     def forward(self, student: Tensor, teacher: Tensor, target: Optional[Tensor] = None,
                 mask: Optional[Tensor] = None) -> Tensor:
-        """Weighted loss.
+        """Weighted loss; in the decoupled form the distance, of which only the gradient is weighted.
 
         Args:
             student: (T, B, C, H, W), or (B, C, H, W).
@@ -114,7 +131,7 @@ class BKDLoss(DistillLoss):
             raise self.shape_error(student, teacher, 'BKDLoss takes a student map (T, B, C, H, W) and a teacher map '
                                    "(B, C, H, W) or vector (B, C), such as a ViT's class token; not tokens (B, N, C). "
                                    'Hook another module (model.losses.*.student, .teacher).')
-        aligned = self.align(mean)
+        aligned = self.align(scale_gradient(mean, self.loss_weight) if self.decouple else mean)
         if self.rescale:
             teacher = teacher * (aligned.detach().amax() / teacher.amax().clamp(min=1e-12))
         restored = self.restore(self.blur(aligned, mask))
@@ -124,7 +141,8 @@ class BKDLoss(DistillLoss):
             restored, teacher = self.match_size(restored, teacher, student)
         if restored.shape != teacher.shape:
             raise self.shape_error(student, teacher, f'the restored feature is {tuple(restored.shape)}.')
-        return self.loss_weight * feature_distance(restored, teacher, self.reduction)
+        distance = feature_distance(restored, teacher, self.reduction)
+        return distance if self.decouple else self.loss_weight * distance
 
     def match_size(self, restored: Tensor, teacher: Tensor, student: Tensor) -> Tuple[Tensor, Tensor]:
         """Bring maps (B, C, H, W) and (B, C, H', W') to one size, as ``resize`` says; ``student`` is for the error."""

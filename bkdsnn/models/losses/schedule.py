@@ -58,11 +58,12 @@ class Scheduled:
 
     Args:
         may_vanish: Whether a schedule may start or end at zero; a number may not.
+        may_be_zero: Whether a number may be zero too, as the weight of one of a loss's terms.
         hint: What the error says beside the range.
     """
 
-    def __init__(self, may_vanish: bool = False, hint: str = '') -> None:
-        self.may_vanish, self.hint = may_vanish, hint
+    def __init__(self, may_vanish: bool = False, may_be_zero: bool = False, hint: str = '') -> None:
+        self.may_vanish, self.may_be_zero, self.hint = may_vanish or may_be_zero, may_be_zero, hint
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -81,9 +82,10 @@ class Scheduled:
             except (TypeError, ValueError) as error:
                 raise ValueError(f'{what}={value!r} is no schedule: {error}') from error
         lowest = min(value.values) if isinstance(value, Schedule) else value
-        may_be_zero = self.may_vanish and isinstance(value, Schedule)
+        may_be_zero = self.may_vanish if isinstance(value, Schedule) else self.may_be_zero
         if not is_number(lowest) or lowest < 0 or lowest == 0 and not may_be_zero:
-            raise ValueError(f'{what}={value!r} must be a positive number, or dict(points=[(0, a), (1, b)]) of such.'
+            kind = 'a positive number or zero' if self.may_be_zero else 'a positive number'
+            raise ValueError(f'{what}={value!r} must be {kind}, or dict(points=[(0, a), (1, b)]) of such.'
                              f'{self.hint}')
         loss.__dict__[f'_{self.name}'] = value
 

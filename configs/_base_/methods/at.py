@@ -1,0 +1,2 @@
+# Attention maps of three stages.
+losses = dict(loss_at=dict(type='ATLoss', p=2, loss_weight=1000.0))

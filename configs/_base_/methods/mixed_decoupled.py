@@ -1,0 +1,4 @@
+# The whole method, its blurred distillation decoupled as in bkd_decoupled.py.
+losses = dict(
+    loss_bkd=dict(type='BKDLoss', blur_ratio=0.15, reduction='mean', decouple=True, loss_weight=10.0),
+    loss_wsld=dict(type='WSLDLoss', tau=2.0))

@@ -1,0 +1,2 @@
+# Distances and angles between the samples of a batch.
+losses = dict(loss_rkd=dict(type='RKDLoss', distance_weight=25.0, angle_weight=50.0))
