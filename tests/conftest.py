@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 import bkdsnn  # noqa: F401
 from bkdsnn.models.neurons import nodes
 from generated_runs import train_comparison
-from helpers import NEVER, demo_config
+from helpers import NEVER, demo_config, save_time
 
 # Below tests/: whole runs, tools and exports, and what has to be compiled.
 SLOW = ('test_apis/test_demos.py', 'test_apis/test_package.py', 'test_benchmarks.py', 'test_docs.py', 'test_engine/',
@@ -30,6 +30,11 @@ def pytest_collection_modifyitems(items):
         for marker, places in ((pytest.mark.slow, SLOW), (pytest.mark.any_cpu, ANY_CPU)):
             if path.startswith(places):
                 item.add_marker(marker)
+
+
+def pytest_collection_finish():
+    """After all modules are imported."""
+    save_time()
 
 
 @pytest.fixture(autouse=True)
