@@ -1,8 +1,10 @@
 """Distillation losses, one method per file."""
 from .base import DistillLoss, LogitsLoss
-from .bkd_loss import BKDLoss, blur_mask, feature_distance
+from .bkd_loss import BKDLoss, blur_mask
+from .functional import kd_loss
 from .hard_kd_loss import HardLogitsKDLoss
-from .kd_loss import LogitsKDLoss, kd_loss
+from .kd_loss import LogitsKDLoss
+from .maps import feature_distance
 from .schedule import Schedule, Scheduled
 from .wsld_loss import WSLDLoss, wsld_loss
 
