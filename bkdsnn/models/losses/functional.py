@@ -2,10 +2,11 @@
 from typing import Tuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layers import full_precision
+from .schedule import is_number
 
 
 def soft_kl(student_logits: Tensor, target_logits: Tensor, tau: float, reduction: str = 'batchmean') -> Tensor:
@@ -68,6 +69,12 @@ def as_steps(logits: Tensor) -> Tensor:
     return full_precision(logits)
 
 
+def through(part: nn.Module, feature: Tensor) -> Tensor:
+    """What a part of the teacher, in its own precision, makes of a feature."""
+    dtype = next((parameter.dtype for parameter in part.parameters()), feature.dtype)
+    return full_precision(part(feature.to(dtype)))
+
+
 def check_labels(target: Tensor) -> Tensor:
     """The labels (B,).
 
@@ -78,3 +85,10 @@ def check_labels(target: Tensor) -> Tensor:
         raise ValueError(f'the target must be labels (B,), got {tuple(target.shape)} {target.dtype}; soft labels, as '
                          'of mixup, have no right class.')
     return target
+
+
+def check_weights(**weights: float) -> None:
+    """Raise ValueError for a weight inside a loss that is no finite number of at least 0."""
+    for name, weight in weights.items():
+        if not is_number(weight) or weight < 0:
+            raise ValueError(f'{name}={weight!r} must be a number of at least 0.')

@@ -47,6 +47,10 @@ def pool_alike(student: Tensor, teacher: Tensor) -> Tuple[Tensor, Tensor]:
     return tuple(x if x.shape[-2:] == size else F.adaptive_avg_pool2d(x, size) for x in (student, teacher))
 
 
-def attention_map(feature: Tensor) -> Tensor:
-    """Mean over the channels of the squares of (B, C, H, W), as vectors (B, H*W) of length 1; zero where it is zero."""
-    return F.normalize(full_precision(feature).square().mean(1).flatten(1), dim=1)
+def attention_maps(student: Tensor, teacher: Tensor) -> Tuple[Tensor, Tensor]:
+    """Means over the channels of the squares of two maps (B, C, H, W) and (B, C', H', W'), as vectors of length 1.
+
+    Where sizes differ they are pooled as in :func:`pool_alike`. A map of zeros stays zero.
+    """
+    energies = pool_alike(*(full_precision(x).square().mean(1) for x in (student, teacher)))
+    return tuple(F.normalize(energy.flatten(1), dim=1) for energy in energies)

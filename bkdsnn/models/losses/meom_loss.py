@@ -1,0 +1,89 @@
+"""Many perspectives, one prediction (MEOM, Sun et al., ICLR 2026, openreview.net/forum?id=NbdEDRRsCI)."""
+from typing import Optional, Union
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bkdsnn.registry import MODELS
+
+from ..layers import over_time, time_mean, uniform_per_sample
+from .base import LogitsLoss
+from .functional import check_weights, kd_loss, through
+
+
+def progressive_loss(step_logits: Tensor, tau: float) -> Tensor:
+    r"""What is predicted after t steps shall be what is predicted after t + 1.
+
+    .. math:: \tau^2\,\tfrac1{T-1}\sum_{t<T} CE(\mathrm{softmax}(\bar z_{\le t+1}/\tau), \bar z_{\le t}/\tau)
+
+    with the later one constant; 0 for a single step.
+
+    Args:
+        step_logits: (T, B, K).
+        tau: Temperature.
+    """
+    counts = torch.arange(1, len(step_logits) + 1, device=step_logits.device).view(-1, 1, 1)
+    means = step_logits.cumsum(0) / counts / tau
+    if len(means) == 1:
+        return 0 * means.sum()
+    earlier, later = means[:-1].flatten(0, 1), means[1:].detach().softmax(-1).flatten(0, 1)
+    return tau**2 * F.cross_entropy(earlier, later)
+
+
+@MODELS.register_module()
+class MEOMLoss(LogitsLoss):
+    r"""A view of the teacher for each time step; with :class:`StepwiseCELoss` in place of the task loss.
+
+    .. math:: \beta\,\tfrac1T\sum_t KL_\tau(\hat z^A_t, z_t) + \gamma\,L_\mathrm{progressive}, \quad
+              \hat z^A_t = (1-\lambda)\,z^A + \lambda\,c^A(f^A\odot m_t)
+
+    with :math:`f^A` what the teacher's classifier :math:`c^A` takes, and :func:`progressive_loss`.
+
+    Code of the authors' could not be had. From accounts of the paper: the formula and weights, and that masks are
+    random. Our reading: a mask zeroes channels of each sample and step anew in training (none in eval mode);
+    its ratio, :math:`\lambda`, and the temperature, that of TWD, which it builds on, with its :math:`\tau^2`.
+
+    Args:
+        tau: Temperature.
+        beta: Weight of the first term.
+        gamma: Weight of the second.
+        mix: :math:`\lambda`, from 0 to 1.
+        mask_ratio: Probability that a channel is zeroed, in [0, 1).
+        student: Tap or path of the student's logits (T, B, K).
+        teacher: Tap or path of the classifier's input.
+        teacher_part: Tap or path of the classifier, a function of (B, C).
+        loss_weight: Factor, or a schedule.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(self, tau: Union[float, dict] = 3.0, beta: float = 0.5, gamma: float = 0.3, mix: float = 0.5,
+                 mask_ratio: float = 0.1, student: str = 'logits', teacher: str = 'classifier:input',
+                 teacher_part: str = 'classifier', loss_weight: Union[float, dict] = 1.0) -> None:
+        super().__init__(tau, student, teacher, loss_weight)
+        check_weights(beta=beta, gamma=gamma)
+        if not (0 <= mix <= 1 and 0 <= mask_ratio < 1):
+            raise ValueError(f'MEOMLoss: mix={mix!r} must be in [0, 1], and mask_ratio={mask_ratio!r} in [0, 1).')
+        self.beta, self.gamma, self.mix, self.mask_ratio = beta, gamma, mix, mask_ratio
+
+    def forward(self, student: Tensor, teacher: Tensor, teacher_part: nn.Module, mask: Optional[Tensor] = None
+                ) -> Tensor:
+        """Weighted loss of logits (T, B, K), the classifier's input (B, C) and the classifier.
+
+        ``mask`` (T, B, C) replaces the random one.
+        """
+        teacher = time_mean(teacher).detach()
+        if mask is None and self.training:
+            uniform = uniform_per_sample(len(teacher), len(student), teacher.shape[-1], device=teacher.device)
+            mask = (uniform >= self.mask_ratio).transpose(0, 1)
+        with torch.no_grad():
+            answer = through(teacher_part, teacher)
+            if mask is not None:
+                masked = over_time(lambda x: through(teacher_part, x), teacher * mask)
+        step_logits, answer = self.step_logits(student, answer)
+        if mask is not None:
+            answer = torch.lerp(answer.expand_as(masked), masked, self.mix)
+        return self.loss_weight * (self.beta * kd_loss(step_logits, answer, self.tau)
+                                   + self.gamma * progressive_loss(step_logits, self.tau))
