@@ -3,11 +3,11 @@ from .base import DistillLoss, LogitsLoss
 from .bkd_loss import BKDLoss, blur_mask
 from .esd_loss import ESDLoss, esd_loss
 from .etc_loss import ETCLoss, etc_loss
-from .functional import kd_loss, stepwise_cross_entropy
+from .functional import stepwise_cross_entropy
 from .hard_kd_loss import HardLogitsKDLoss
 from .hsd_loss import HSDLoss
 from .hta_kl_loss import HTAKLLoss, hta_kl_loss
-from .kd_loss import LogitsKDLoss
+from .kd_loss import LogitsKDLoss, kd_loss
 from .kdsnn_loss import KDSNNLoss
 from .laf_loss import LAFLoss
 from .lasnn_loss import LaSNNLoss

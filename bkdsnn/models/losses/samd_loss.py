@@ -77,8 +77,10 @@ class SAMDLoss(DistillLoss):
         maps = teacher['maps'][-1] if isinstance(teacher['maps'], (list, tuple)) else teacher['maps']
         feature = as_map(time_mean(maps))
         if not isinstance(teacher_part, nn.Linear) or teacher_part.in_features != feature.shape[1]:
+            what = f'reads {teacher_part.in_features}' if isinstance(teacher_part, nn.Linear) else \
+                f'is a {type(teacher_part).__name__}'
             raise ValueError(f'SAMDLoss: class activation needs a linear classifier of the {feature.shape[1]} channels '
-                             f'of the map, but {self.teacher_part!r} is {teacher_part}. Name another map '
+                             f'of the map, but {self.teacher_part!r} {what}. Name another map '
                              '(model.losses.*.teacher.maps), or take another method with this teacher.')
         weights = teacher_part.weight[time_mean(teacher['logits']).argmax(-1)]
         if self.grad_cam:

@@ -1,0 +1,501 @@
+"""What losses are worth where their formula alone does not say, and closed forms where no numbers were recorded."""
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from bkdsnn.models.layers import mark_time
+from bkdsnn.models.losses import (
+    ESDLoss,
+    ETCLoss,
+    HSDLoss,
+    HTAKLLoss,
+    KDSNNLoss,
+    LAFLoss,
+    LaSNNLoss,
+    LogitsKDLoss,
+    MEOMLoss,
+    NLDLoss,
+    SAMDLoss,
+    SeAlLoss,
+    StepwiseCELoss,
+    Strong2WeakLoss,
+    TETLoss,
+    TKSLoss,
+    TWDLoss,
+    esd_loss,
+    hta_kl_loss,
+    kd_loss,
+    nld_loss,
+    progressive_loss,
+)
+from bkdsnn.models.losses.functional import soft_kl
+from bkdsnn.models.losses.hta_kl_loss import head_share
+from bkdsnn.models.losses.maps import as_map, attention_maps, pool_alike
+from bkdsnn.models.losses.samd_loss import activation_map, class_activation_map, samd_loss, scaled
+from bkdsnn.models.losses.seal_loss import temporal_targets
+
+
+class Identity(nn.Module):
+    """A classifier whose input is its output."""
+
+    def forward(self, x):
+        return x
+
+
+def halfway(loss):
+    """In the middle of training."""
+    loss.epoch_progress = loss.progress = 0.5
+    return loss.eval()
+
+
+# All that compare logits: the student's (T, B, K), the teacher's (B, K), labels (B,).
+LOGITS = dict(
+    stepwise=lambda z, teacher, y: StepwiseCELoss()(z, y),
+    twd=lambda z, teacher, y: TWDLoss()(z, teacher, y),
+    seal=lambda z, teacher, y: SeAlLoss()(z, teacher, y),
+    nld=lambda z, teacher, y: NLDLoss().eval()(z, teacher),
+    nld_of_logits=lambda z, teacher, y: NLDLoss(mixture='logits').eval()(z, teacher),
+    tks=lambda z, teacher, y: halfway(TKSLoss())(z, y),
+    hsd=lambda z, teacher, y: HSDLoss()(z, teacher),
+    hta_kl=lambda z, teacher, y: HTAKLLoss()(z, teacher),
+    tet=lambda z, teacher, y: TETLoss(lamb=0.1)(z, y),
+    etc=lambda z, teacher, y: ETCLoss()(z),
+    strong2weak=lambda z, teacher, y: Strong2WeakLoss()(z),
+    weak2strong=lambda z, teacher, y: Strong2WeakLoss('weak_to_strong', cascade=True, detach=False)(z),
+    meom=lambda z, teacher, y: MEOMLoss().eval()(z, teacher, Identity()),
+    esd=lambda z, teacher, y: esd_loss(z, y, tau=3.0, alpha=1.0, beta=0.3))
+LABELS_ALONE = ('twd', 'seal', 'tks', 'esd')
+# Of a single step there is nothing to compare.
+OF_TWO_STEPS = ('etc', 'strong2weak', 'weak2strong')
+
+
+def logits(steps=4, samples=3, classes=5, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    z = 2 * torch.randn(steps, samples, classes, dtype=torch.float64, generator=generator)
+    teacher = 3 * torch.randn(samples, classes, dtype=torch.float64, generator=generator)
+    return z.requires_grad_(), teacher.requires_grad_(), torch.arange(samples) % classes
+
+
+def value_and_gradient(name, z, teacher, y):
+    """Both finite, and no gradient for the teacher."""
+    value = LOGITS[name](z, teacher, y)
+    gradient, = torch.autograd.grad(value, z, retain_graph=True)
+    assert value.shape == () and value.isfinite() and gradient.isfinite().all()
+    if value.grad_fn is not None:
+        value.backward()
+    assert teacher.grad is None
+    return value.detach(), gradient
+
+
+@pytest.mark.parametrize('name', LOGITS)
+@pytest.mark.parametrize('shape', [dict(), dict(steps=1), dict(classes=2), dict(samples=1),
+                                   dict(steps=1, classes=2, samples=1)], ids=str)
+def test_losses_are_finite_for_one_step_two_classes_and_one_sample(name, shape):
+    value, gradient = value_and_gradient(name, *logits(**shape))
+    if shape.get('steps') == 1 and name in OF_TWO_STEPS:
+        assert value == 0 and gradient.abs().max() < 1e-12
+    else:
+        assert value > 0 and gradient.abs().sum() > 0
+
+
+@pytest.mark.parametrize('answers', ['no step is right', 'the teacher is wrong', 'the student is silent',
+                                     'the teacher is silent', 'all are sure'])
+@pytest.mark.parametrize('name', LOGITS)
+def test_losses_are_finite_where_networks_err_or_are_silent(name, answers):
+    z, teacher, y = (x.detach() for x in logits())
+    if answers == 'no step is right':
+        z[..., y] -= 100
+    elif answers == 'the teacher is wrong':
+        teacher[:, y] -= 100
+    elif answers == 'the student is silent':
+        z.zero_()
+    elif answers == 'the teacher is silent':
+        teacher.zero_()
+    else:
+        z, teacher = 1e3 * z, 1e3 * teacher
+    value, gradient = value_and_gradient(name, z.requires_grad_(), teacher.requires_grad_(), y)
+    if answers == 'the student is silent':
+        # All steps are alike; what has labels or a teacher still pulls.
+        assert (value == 0) == (name in OF_TWO_STEPS) and (gradient.abs().max() < 1e-12) == (name in OF_TWO_STEPS)
+
+
+@pytest.mark.parametrize('name', LOGITS)
+def test_soft_labels_are_taken_or_refused(name):
+    z, teacher, y = logits()
+    soft = F.one_hot(y, z.shape[-1]).float()
+    if name in LABELS_ALONE:
+        with pytest.raises(ValueError, match='must be labels'):
+            LOGITS[name](z, teacher, soft)
+        return
+    torch.testing.assert_close(LOGITS[name](z, teacher, soft), LOGITS[name](z, teacher, y))
+
+
+def test_losses_that_need_labels_say_so():
+    for loss in (StepwiseCELoss, TWDLoss, SeAlLoss, NLDLoss, TKSLoss, HSDLoss, HTAKLLoss, TETLoss, ETCLoss, ESDLoss,
+                 Strong2WeakLoss, MEOMLoss, LAFLoss, SAMDLoss, KDSNNLoss, LaSNNLoss):
+        assert loss.needs_labels == (loss in (TWDLoss, SeAlLoss, TKSLoss, ESDLoss))
+
+
+@pytest.mark.parametrize('name', LOGITS)
+@given(st.permutations(range(5)), st.permutations(range(3)))
+@settings(max_examples=5, deadline=None)
+def test_neither_the_order_of_classes_nor_that_of_samples_counts(name, classes, samples):
+    z, teacher, y = logits()
+    renamed = torch.tensor(classes).argsort()[y]
+    got = LOGITS[name](z[:, samples][..., classes], teacher[samples][:, classes], renamed[samples])
+    torch.testing.assert_close(got, LOGITS[name](z, teacher, y))
+
+
+@pytest.mark.parametrize('name', LOGITS)
+@pytest.mark.parametrize('student, teacher', [(torch.bfloat16, torch.float16), (torch.float32, torch.float64)])
+def test_losses_are_computed_in_full_precision(name, student, teacher):
+    z, target, y = logits()
+    value = LOGITS[name](z.to(student), target.to(teacher), y)
+    assert value.dtype in (torch.float32, torch.float64)
+    torch.testing.assert_close(value.double(), LOGITS[name](z, target, y), rtol=5e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize('name', [name for name in LOGITS if name not in ('nld', 'nld_of_logits', 'hta_kl', 'esd')])
+def test_logits_without_time_are_named(name):
+    z, teacher, y = logits()
+    with pytest.raises(ValueError, match=r'each time step.*\(T, B, K\)'):
+        LOGITS[name](z[0], teacher, y)
+
+
+# ---- values of the edge cases ----
+
+def test_twd_without_a_right_step_pulls_to_the_uniform_distribution():
+    z, teacher, y = logits()
+    wrong = z.detach().argmax(-1)
+    y = torch.tensor([next(k for k in range(5) if k not in wrong[:, b]) for b in range(3)])
+    want = 0.2 * kd_loss(z, teacher, 3.0) + 0.5 * kd_loss(z, torch.zeros(3, 5), 3.0)
+    torch.testing.assert_close(TWDLoss()(z, teacher, y), want)
+
+
+def test_twd_of_one_right_step_is_distillation_alone():
+    z, teacher, _ = logits(steps=1)
+    torch.testing.assert_close(TWDLoss()(z, teacher, z[0].argmax(-1)), 0.2 * kd_loss(z, teacher, 3.0))
+
+
+def test_tks_without_a_right_step_pulls_to_the_uniform_distribution():
+    z, _, y = logits()
+    z = z.detach()
+    z[..., y] -= 100
+    loss = TKSLoss(alpha=0.3, static=True)
+    want = 0.3 * F.cross_entropy(z.mean(0), y) - 0.7 * 9 * z.log_softmax(-1).mean()
+    torch.testing.assert_close(loss(z, y), want)
+
+
+def test_tks_follows_whole_epochs_from_the_task_loss_to_its_share():
+    z, _, y = logits()
+    loss, values = TKSLoss(alpha=0.7), []
+    assert loss.changes and not TKSLoss(static=True).changes
+    for epoch_progress in (0.0, 0.5, 1.0):
+        loss.epoch_progress, loss.progress = epoch_progress, 0.99
+        values.append(loss(z, y))
+    torch.testing.assert_close(values[0], F.cross_entropy(z.mean(0), y))
+    torch.testing.assert_close(values[1], (values[0] + values[2]) / 2)
+
+
+def test_seal_of_one_step_that_is_right_is_distillation_alone():
+    z, teacher, _ = logits(steps=1)
+    torch.testing.assert_close(SeAlLoss()(z, teacher, z[0].argmax(-1)), 0.6 * kd_loss(z, teacher, 3.0))
+
+
+def test_seal_learns_nothing_of_both_classes_where_two_are_confused():
+    """Both answers are evened out on both sides, so that of two classes nothing is left."""
+    z, teacher, _ = logits(classes=2)
+    wrong = 1 - z.argmax(-1)[0]
+    loss = SeAlLoss(beta=0.0)
+    assert loss(z[:1], teacher, wrong) == 0
+    gradient, = torch.autograd.grad(loss(z[:1], teacher, wrong), z)
+    assert gradient.abs().max() < 1e-12
+
+
+def test_seal_of_two_steps_takes_the_other_one_for_target():
+    z, _, _ = logits(steps=2)
+    torch.testing.assert_close(temporal_targets(z), z.flip(0))
+
+
+def test_esd_without_a_right_branch_is_its_cross_entropies():
+    z, _, y = logits()
+    z = z.detach()
+    z[..., y] -= 100
+    want = 0.7 * sum(F.cross_entropy(branch, y) for branch in z)
+    torch.testing.assert_close(esd_loss(z, y, tau=3.0, alpha=0.7, beta=0.3), want)
+
+
+def test_esd_leaves_samples_out_that_no_branch_knows():
+    z, _, _ = logits()
+    y = z[0].argmax(-1)
+    y[0] = next(k for k in range(5) if k not in z[:, 0].argmax(-1))
+    part = [esd_loss(z[:, samples], y[samples], tau=3.0, alpha=0.0, beta=1.0) for samples in ([0, 1, 2], [1, 2])]
+    torch.testing.assert_close(*part)
+
+
+def test_esd_has_a_branch_for_each_stage_but_the_last():
+    loss = ESDLoss(dict(stages=[4, 6, 8], logits=5))
+    stages = [torch.rand(2, 3, channels, size, size, requires_grad=True) for channels, size in
+              ((4, 8), (6, 4), (8, 2))]
+    z = torch.randn(2, 3, 5, requires_grad=True)
+    assert len(loss.branches) == 2
+    loss(dict(stages=stages, logits=z), torch.tensor([0, 1, 2])).backward()
+    assert all(stage.grad.abs().sum() > 0 for stage in stages[:2]) and stages[2].grad is None
+    assert all(parameter.grad.isfinite().all() for parameter in loss.parameters())
+    answers = torch.stack([*(branch(stage.mean(0)) for branch, stage in zip(loss.branches, stages)), z.mean(0)])
+    torch.testing.assert_close(loss(dict(stages=stages, logits=z), torch.tensor([0, 1, 2])),
+                               esd_loss(answers, torch.tensor([0, 1, 2]), 3.0, 1.0, 0.3) / 2)
+
+
+def test_etc_of_two_steps_is_the_mean_of_both_directions():
+    z, _, _ = logits(steps=2)
+    want = (kd_loss(z[0], z[1], 4.0) + kd_loss(z[1], z[0], 4.0)) / 2
+    torch.testing.assert_close(ETCLoss()(z), want)
+
+
+def test_tet_of_logits_at_the_threshold_is_its_cross_entropy():
+    z = torch.full((2, 3, 4), 1.0)
+    torch.testing.assert_close(TETLoss(lamb=0.5)(z, torch.tensor([0, 1, 2])).item(), 0.5 * math.log(4))
+
+
+def test_label_smoothing_of_steps_is_that_of_their_mean_loss():
+    z, _, y = logits()
+    want = torch.stack([F.cross_entropy(step, y, label_smoothing=0.1) for step in z]).mean()
+    torch.testing.assert_close(StepwiseCELoss(label_smoothing=0.1)(z, y), want)
+
+
+# ---- noise ----
+
+def test_noise_is_drawn_in_training_alone():
+    z, teacher, _ = logits()
+    loss = NLDLoss()
+    assert loss(z, teacher) != loss(z, teacher)
+    silent = nld_loss(z.mean(0), teacher, torch.zeros(3, 5, dtype=torch.float64), 2.0)
+    torch.testing.assert_close(loss.eval()(z, teacher), silent)
+
+
+@pytest.mark.parametrize('mixture', ['probabilities', 'logits'])
+def test_without_noise_in_the_mixture_it_is_distillation(mixture):
+    z, teacher, _ = logits()
+    torch.testing.assert_close(NLDLoss(share=0.0, mixture=mixture)(z, teacher), LogitsKDLoss(2.0)(z, teacher))
+
+
+def test_noise_among_the_logits_is_scaled_by_their_deviation():
+    z, teacher, _ = logits(samples=1)
+    z, noise = z.mean(0), torch.randn(1, 5, dtype=torch.float64)
+    want = kd_loss(z + 0.1 * (z.mean() + noise * z.std()), teacher, 2.0)
+    torch.testing.assert_close(nld_loss(z, teacher, noise, 2.0, mixture='logits'), want)
+
+
+# ---- head and tail ----
+
+def test_head_is_what_the_teacher_is_surest_of():
+    """Head 0.4 + 0.1 of (0.1, 0.3, 0.4, 0.2) up to a half: the third class alone, as the second would pass it."""
+    teacher = torch.tensor([[0.1, 0.3, 0.4, 0.2]], dtype=torch.float64)
+    student = torch.tensor([[0.3, 0.4, 0.2, 0.1]], dtype=torch.float64)
+    # Gaps 0.2, 0.1, 0.2, 0.1 of which 0.2 in the head.
+    share = head_share(student.log(), teacher.log(), 1.0, 0.5)
+    torch.testing.assert_close(share, torch.tensor([1 / 3], dtype=torch.float64))
+    want = ((teacher * (teacher / student).log()).sum() + 2 * (student * (student / teacher).log()).sum()) / 3
+    torch.testing.assert_close(hta_kl_loss(student.log(), teacher.log(), 1.0), want)
+    # With 0.75 the two first ones are the head.
+    torch.testing.assert_close(head_share(student.log(), teacher.log(), 1.0, 0.75).item(), 0.5)
+
+
+def test_a_class_above_the_heads_probability_is_the_head():
+    teacher, student = torch.tensor([[0.9, 0.1]]).log(), torch.tensor([[0.5, 0.5]]).log()
+    torch.testing.assert_close(head_share(student, teacher, 1.0, 0.5).item(), 0.5)
+
+
+def test_equal_answers_have_no_head_tail_distance():
+    z, _, _ = logits()
+    value = hta_kl_loss(z[0], z[0].clone(), 2.0)
+    assert value.abs() < 1e-12 and torch.autograd.grad(value, z)[0].abs().max() < 1e-12
+
+
+# ---- several perspectives ----
+
+def test_progressive_loss_is_its_closed_form():
+    z, _, _ = logits(steps=3)
+    one, two, three = z[0] / 2, z[:2].mean(0) / 2, z.mean(0) / 2
+    want = 4 * (F.cross_entropy(one, two.detach().softmax(-1)) + F.cross_entropy(two, three.detach().softmax(-1))) / 2
+    got = progressive_loss(z, 2.0)
+    torch.testing.assert_close(got, want)
+    torch.testing.assert_close(torch.autograd.grad(got, z), torch.autograd.grad(want, z))
+    assert progressive_loss(z[:1], 2.0) == 0
+
+
+def test_each_step_has_a_masked_view_of_the_teacher():
+    z, feature, _ = logits()
+    classifier = nn.Linear(5, 5).double().requires_grad_(False)
+    mask = torch.rand(4, 3, 5) > 0.4
+    loss = MEOMLoss(gamma=0.0, mix=0.3)
+    views = [0.7 * classifier(feature) + 0.3 * classifier(feature * step) for step in mask]
+    want = 0.5 * torch.stack([kd_loss(step, view, 3.0) for step, view in zip(z, views)]).mean()
+    torch.testing.assert_close(loss(z, feature, classifier, mask=mask), want)
+    plain = 0.5 * kd_loss(z, classifier(feature), 3.0)
+    torch.testing.assert_close(loss(z, feature, classifier, mask=torch.ones_like(mask)), plain)
+    torch.testing.assert_close(loss.eval()(z, feature, classifier), plain)
+    loss.train()
+    assert loss(z, feature, classifier) != loss(z, feature, classifier)
+
+
+# ---- features ----
+
+def test_student_whose_feature_is_the_teachers_needs_no_alignment():
+    classifier = nn.Linear(6, 5).requires_grad_(False)
+    feature = torch.rand(3, 6, requires_grad=True)
+    maps = feature.detach().view(1, 3, 6, 1, 1).expand(2, 3, 6, 4, 4).clone().requires_grad_()
+    same, other = LAFLoss(6, 6), LAFLoss(4, 6)
+    value = same(maps, feature, classifier)
+    assert value.abs() < 1e-6
+    value.backward()
+    assert feature.grad is None and classifier.weight.grad is None
+    smaller = torch.rand(2, 3, 4, 4, 4, requires_grad=True)
+    want = kd_loss(classifier(other.align(smaller.mean((0, -2, -1)))), classifier(feature), 2.0)
+    got = other(smaller, feature, classifier)
+    torch.testing.assert_close(got, want)
+    got.backward()
+    assert smaller.grad.abs().sum() > 0 and other.align.weight.grad.abs().sum() > 0
+
+
+def test_teachers_classifier_keeps_its_precision():
+    classifier = nn.Linear(6, 5).to(torch.bfloat16).requires_grad_(False)
+    value = LAFLoss(6, 6)(torch.rand(2, 3, 6, 4, 4), torch.rand(3, 6), classifier)
+    assert value.dtype == torch.float32
+
+
+@pytest.mark.parametrize('spikes', ['some', 'none', 'everywhere'])
+def test_activation_maps_are_finite(spikes):
+    student = torch.full((2, 3, 4, 6, 6), float(spikes == 'everywhere'), dtype=torch.float64)
+    if spikes == 'some':
+        student = (torch.rand_like(student) > 0.8).double()
+    student.requires_grad_()
+    teacher, classifier = torch.rand(3, 5, 6, 6, dtype=torch.float64), nn.Linear(5, 7).double()
+    classifier.requires_grad_(False)
+    scores = torch.randn(3, 7, dtype=torch.float64)
+    value = SAMDLoss()(student, dict(maps=[None, teacher], logits=scores), classifier)
+    value.backward()
+    assert value.isfinite() and student.grad.isfinite().all()
+    if spikes != 'some':  # flat either way
+        cam = scaled(class_activation_map(teacher, classifier.weight[scores.argmax(-1)]))
+        torch.testing.assert_close(value, samd_loss(torch.zeros_like(cam), cam, 2.0))
+
+
+def test_grad_cam_of_a_pooled_classifier_is_what_autograd_says():
+    student, teacher = torch.rand(2, 3, 4, 6, 6, dtype=torch.float64), torch.randn(3, 5, 6, 6, dtype=torch.float64)
+    teacher.requires_grad_()
+    classifier = nn.Linear(5, 7).double().requires_grad_(False)
+    scores = classifier(teacher.mean((-2, -1)))
+    gradient, = torch.autograd.grad(scores.amax(-1).sum(), teacher)
+    cam = scaled(class_activation_map(teacher, gradient.mean((-2, -1))), per_sample=True)
+    want = samd_loss(scaled(activation_map(student)), cam, 2.0)
+    # There is 1e-8 in the scaling.
+    torch.testing.assert_close(SAMDLoss(grad_cam=True)(student, dict(maps=teacher, logits=scores), classifier), want,
+                               rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize('classifier, what', [
+    (nn.Linear(4, 7), 'reads 4'), (nn.Sequential(nn.Linear(5, 7)), 'is a Sequential')])
+def test_class_activation_without_a_fitting_classifier_is_an_error(classifier, what):
+    teacher = dict(maps=torch.rand(3, 5, 6, 6), logits=torch.randn(3, 7))
+    with pytest.raises(ValueError, match=f'linear classifier of the 5 channels.*{what}.*model.losses'):
+        SAMDLoss()(torch.rand(2, 3, 4, 6, 6), teacher, classifier)
+
+
+def test_silent_stage_is_as_far_as_a_map_is_long():
+    student = [torch.zeros(2, 3, 4, 6, 6, requires_grad=True), torch.rand(2, 3, 4, 3, 3, requires_grad=True)]
+    teacher = [torch.rand(3, 5, 6, 6), student[1].mean(0).detach()]
+    value = LaSNNLoss()(student, teacher)
+    torch.testing.assert_close(value, torch.tensor(1.0))  # and no distance of the second
+    value.backward()
+    assert student[0].grad.abs().max() == 0
+
+
+def test_attention_maps_see_neither_channels_nor_scale():
+    student, teacher = torch.rand(3, 4, 6, 6), torch.rand(3, 8, 3, 3)
+    own, other = attention_maps(student, teacher)
+    assert own.shape == other.shape == (3, 9)
+    torch.testing.assert_close(own, attention_maps(5 * student[:, [2, 1, 0, 3]], teacher)[0])
+    torch.testing.assert_close(own.norm(dim=1), torch.ones(3))
+    want = F.adaptive_avg_pool2d(student.square().mean(1), 3).flatten(1)
+    torch.testing.assert_close(own, want / want.norm(dim=1, keepdim=True))
+
+
+def test_stages_make_pairs():
+    maps = torch.rand(2, 3, 4, 6, 6)
+    with pytest.raises(ValueError, match='2 stages of the student.*3 of the teacher'):
+        LaSNNLoss()([maps] * 2, [maps] * 3)
+
+
+def test_tokens_of_a_square_are_a_map():
+    maps = torch.rand(2, 3, 4, 4)
+    tokens = maps.flatten(2).mT
+    assert torch.equal(as_map(tokens), maps) and as_map(maps) is maps
+    assert torch.equal(as_map(torch.cat([torch.rand(2, 1, 3), tokens], dim=1)), maps)
+    for shape in ((2, 18, 3), (2, 1, 3), (2, 3)):
+        with pytest.raises(ValueError, match='is no map'):
+            as_map(torch.rand(shape))
+
+
+def test_maps_of_two_sizes_are_pooled_to_the_smaller_one():
+    a, b = torch.rand(2, 3, 6, 2), torch.rand(2, 5, 3, 4)
+    pooled = pool_alike(a, b)
+    assert pooled[0].shape == (2, 3, 3, 2) and pooled[1].shape == (2, 5, 3, 2)
+    same = pool_alike(a, a)
+    assert same[0] is a and same[1] is a
+
+
+def test_features_of_other_sizes_and_tokens_are_compared():
+    student, teacher = torch.rand(2, 3, 4, 6, 6), torch.rand(3, 4, 3, 3)
+    loss = KDSNNLoss(4, 4, loss_weight=1.0)
+    want = (F.adaptive_avg_pool2d(student.mean(0), 3) - teacher).square().sum() / 3
+    torch.testing.assert_close(loss(student, teacher), want)
+    torch.testing.assert_close(loss(student, mark_time(teacher.flatten(2).mT, False)), want)
+    with pytest.raises(ValueError, match='takes a student map'):
+        loss(torch.rand(2, 3, 4), teacher)
+
+
+# ---- pairs of steps ----
+
+def test_surest_step_stays_where_it_teaches():
+    z, _, _ = logits(steps=2)
+    sure = torch.cat([5 * z[:1], z[1:]]).detach().requires_grad_()
+    for direction, learning, teaching in (('strong_to_weak', 1, 0), ('weak_to_strong', 0, 1)):
+        value = Strong2WeakLoss(direction)(sure)
+        torch.testing.assert_close(value, soft_kl(sure[learning], sure[teaching], 2.0))
+        gradient, = torch.autograd.grad(value, sure)
+        assert gradient[learning].abs().sum() > 0 and gradient[teaching].abs().sum() == 0
+    gradient, = torch.autograd.grad(Strong2WeakLoss(detach=False)(sure), sure)
+    assert all(gradient[step].abs().sum() > 0 for step in (0, 1))
+
+
+def test_cascade_of_two_steps_is_one_pair():
+    z, _, _ = logits(steps=2)
+    torch.testing.assert_close(Strong2WeakLoss(cascade=True)(z), Strong2WeakLoss()(z))
+
+
+@pytest.mark.parametrize('build, words', [
+    (lambda: TWDLoss(alpha=-1), 'alpha=-1 must be'),
+    (lambda: SeAlLoss(beta=float('nan')), 'beta=nan must be'),
+    (lambda: MEOMLoss(mix=2.0), 'mix=2.0 must be'),
+    (lambda: MEOMLoss(mask_ratio=1.0), 'mask_ratio=1.0'),
+    (lambda: TKSLoss(alpha=0.0), 'alpha=0.0 must be'),
+    (lambda: TETLoss(lamb=1.5), 'lamb=1.5 must be'),
+    (lambda: NLDLoss(share=1.0), 'share=1.0 must be'),
+    (lambda: NLDLoss(mixture='neither'), "mixture='neither'"),
+    (lambda: HSDLoss(reduction='sum'), "reduction='sum' is unknown"),
+    (lambda: HTAKLLoss(head=1.0), 'head=1.0 must be'),
+    (lambda: KDSNNLoss(4, 4, reduction='max'), "reduction='max' is unknown"),
+    (lambda: Strong2WeakLoss('upwards'), "direction='upwards' is unknown"),
+    (lambda: Strong2WeakLoss(reduction='sum'), "reduction='sum' is unknown"),
+    (lambda: ETCLoss(tau=0.0), 'tau=0.0 must be'),
+    (lambda: StepwiseCELoss(label_smoothing=-0.1), 'label_smoothing=-0.1 must be')])
+def test_bad_arguments_are_named(build, words):
+    with pytest.raises(ValueError, match=words):
+        build()
