@@ -32,12 +32,13 @@ class LAFLoss(LogitsLoss):
         teacher: Tap or path of the classifier's input.
         teacher_part: Tap or path of the classifier, a function of (B, C').
         loss_weight: Factor, or a schedule.
+        standardise: As :class:`LogitsLoss`, of both answers.
     """
 
     def __init__(self, student_channels: int, teacher_channels: int, tau: Union[float, dict] = 2.0,
                  student: str = 'feature', teacher: str = 'classifier:input', teacher_part: str = 'classifier',
-                 loss_weight: Union[float, dict] = 1.0) -> None:
-        super().__init__(tau, student, teacher, loss_weight)
+                 loss_weight: Union[float, dict] = 1.0, standardise: bool = False) -> None:
+        super().__init__(tau, student, teacher, loss_weight, standardise)
         self.align = nn.Identity()
         if student_channels != teacher_channels:
             self.align = nn.Linear(student_channels, teacher_channels)
@@ -48,5 +49,6 @@ class LAFLoss(LogitsLoss):
         if mean.dim() != 4:
             raise self.shape_error(student, teacher, 'LAFLoss takes a student map (T, B, C, H, W).')
         with torch.no_grad():
-            answer = through(teacher_part, time_mean(teacher))
-        return self.loss_weight * kd_loss(through(teacher_part, self.align(mean.mean((-2, -1)))), answer, self.tau)
+            theirs = self.prepare(through(teacher_part, time_mean(teacher)))
+        own = self.prepare(through(teacher_part, self.align(mean.mean((-2, -1)))))
+        return self.loss_weight * kd_loss(own, theirs, self.tau)

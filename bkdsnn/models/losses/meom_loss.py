@@ -9,7 +9,7 @@ from bkdsnn.registry import MODELS
 
 from ..layers import over_time, time_mean, uniform_per_sample
 from .base import LogitsLoss
-from .functional import check_weights, kd_loss, through
+from .functional import as_steps, check_weights, kd_loss, through
 
 
 def progressive_loss(step_logits: Tensor, tau: float) -> Tensor:
@@ -54,6 +54,7 @@ class MEOMLoss(LogitsLoss):
         teacher: Tap or path of the classifier's input.
         teacher_part: Tap or path of the classifier, a function of (B, C).
         loss_weight: Factor, or a schedule.
+        standardise: As :class:`LogitsLoss`, of both sides of the first term.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -61,8 +62,9 @@ class MEOMLoss(LogitsLoss):
 
     def __init__(self, tau: Union[float, dict] = 3.0, beta: float = 0.5, gamma: float = 0.3, mix: float = 0.5,
                  mask_ratio: float = 0.1, student: str = 'logits', teacher: str = 'classifier:input',
-                 teacher_part: str = 'classifier', loss_weight: Union[float, dict] = 1.0) -> None:
-        super().__init__(tau, student, teacher, loss_weight)
+                 teacher_part: str = 'classifier', loss_weight: Union[float, dict] = 1.0,
+                 standardise: bool = False) -> None:
+        super().__init__(tau, student, teacher, loss_weight, standardise)
         check_weights(beta=beta, gamma=gamma)
         if not (0 <= mix <= 1 and 0 <= mask_ratio < 1):
             raise ValueError(f'MEOMLoss: mix={mix!r} must be in [0, 1], and mask_ratio={mask_ratio!r} in [0, 1).')
@@ -74,16 +76,15 @@ class MEOMLoss(LogitsLoss):
 
         ``mask`` (T, B, C) replaces the random one.
         """
-        teacher = time_mean(teacher).detach()
+        step_logits, teacher = as_steps(student), time_mean(teacher).detach()
         if mask is None and self.training:
             uniform = uniform_per_sample(len(teacher), len(student), teacher.shape[-1], device=teacher.device)
             mask = (uniform >= self.mask_ratio).transpose(0, 1)
         with torch.no_grad():
-            answer = through(teacher_part, teacher)
+            views = through(teacher_part, teacher)
+            self.check_logits(student, views)
             if mask is not None:
                 masked = over_time(lambda x: through(teacher_part, x), teacher * mask)
-        step_logits, answer = self.step_logits(student, answer)
-        if mask is not None:
-            answer = torch.lerp(answer.expand_as(masked), masked, self.mix)
-        return self.loss_weight * (self.beta * kd_loss(step_logits, answer, self.tau)
-                                   + self.gamma * progressive_loss(step_logits, self.tau))
+                views = torch.lerp(views.expand_as(masked), masked, self.mix)
+        perspectives = kd_loss(self.prepare(step_logits), self.prepare(views), self.tau)
+        return self.loss_weight * (self.beta * perspectives + self.gamma * progressive_loss(step_logits, self.tau))

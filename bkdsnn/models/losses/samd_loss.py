@@ -1,7 +1,6 @@
 """Saliency-scaled activation maps (SAMD of CKDSNN, Liu et al., AAAI 2026, arXiv 2511.06902)."""
 from typing import Dict, Union
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,7 +26,7 @@ def activation_map(steps: Tensor) -> Tensor:
 
 def class_activation_map(feature: Tensor, weights: Tensor) -> Tensor:
     """The positive part of a weighted sum of the teacher's channels: (B, C, H, W) and (B, C) make (B, H, W)."""
-    return torch.einsum('bchw,bc->bhw', full_precision(feature), full_precision(weights)).relu().detach()
+    return (full_precision(feature) * full_precision(weights)[..., None, None]).sum(1).relu().detach()
 
 
 def samd_loss(student: Tensor, teacher: Tensor, tau: float) -> Tensor:

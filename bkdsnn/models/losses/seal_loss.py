@@ -34,10 +34,11 @@ def temporal_targets(step_logits: Tensor) -> Tensor:
     probabilities = step_logits.softmax(-1)
     entropy = -(probabilities * (probabilities + 1e-8).log()).sum(-1)
     confidence = 1 - entropy / math.log(step_logits.shape[-1])
-    directions = F.normalize(step_logits, dim=-1)
-    scores = confidence * torch.einsum('ibk,jbk->ijb', directions, directions)
+    scores = confidence * F.cosine_similarity(step_logits.unsqueeze(1), step_logits.unsqueeze(0), dim=-1)
     itself = torch.eye(len(scores), dtype=torch.bool, device=scores.device).unsqueeze(-1)
-    return torch.einsum('ijb,jbk->ibk', scores.masked_fill(itself, -math.inf).softmax(1), step_logits)
+    weights = scores.masked_fill(itself, -math.inf).softmax(1)
+    # A product and a sum, which autocast leaves in full precision.
+    return (weights.unsqueeze(-1) * step_logits).sum(1)
 
 
 @MODELS.register_module()

@@ -1,5 +1,7 @@
 """What losses are worth where their formula alone does not say, and closed forms where no numbers were recorded."""
 import math
+from functools import partial
+from inspect import signature
 
 import pytest
 import torch
@@ -158,6 +160,33 @@ def test_losses_are_computed_in_full_precision(name, student, teacher):
     value = LOGITS[name](z.to(student), target.to(teacher), y)
     assert value.dtype in (torch.float32, torch.float64)
     torch.testing.assert_close(value.double(), LOGITS[name](z, target, y), rtol=5e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize('name', LOGITS)
+def test_autocast_leaves_the_losses_as_they_are(name):
+    z, teacher, y = logits()
+    z, teacher = z.float(), teacher.float()
+    with torch.autocast('cpu', torch.bfloat16):
+        value = LOGITS[name](z, teacher, y)
+    torch.testing.assert_close(value, LOGITS[name](z, teacher, y))
+
+
+def test_autocast_leaves_activation_maps_as_they_are():
+    student, teacher = torch.rand(2, 3, 4, 6, 6), dict(maps=torch.rand(3, 5, 6, 6), logits=torch.randn(3, 7))
+    classifier = nn.Linear(5, 7)
+    for loss in (partial(SAMDLoss(), teacher_part=classifier), lambda s, t: LaSNNLoss()([s], [t['maps']])):
+        with torch.autocast('cpu', torch.bfloat16):
+            value = loss(student, teacher)
+        torch.testing.assert_close(value, loss(student, teacher))
+
+
+@pytest.mark.parametrize('build', [TWDLoss, SeAlLoss, NLDLoss, HSDLoss, HTAKLLoss, partial(MEOMLoss, gamma=0.0)])
+def test_standardised_logits_are_compared_by_their_shape_alone(build):
+    z, teacher, y = logits()
+    loss = build(standardise=True).eval()
+    rest = dict(target=y, teacher_part=Identity())
+    rest = {name: value for name, value in rest.items() if name in signature(loss.forward).parameters}
+    torch.testing.assert_close(loss(3 * z + 1, teacher / 2 - 1, **rest), loss(z, teacher, **rest), rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize('name', [name for name in LOGITS if name not in ('nld', 'nld_of_logits', 'hta_kl', 'esd')])
