@@ -33,8 +33,8 @@ class TWDLoss(LogitsLoss):
     """Temporal-wise distillation, see :func:`twd_loss`; with :class:`StepwiseCELoss` in place of the task loss.
 
     Defaults are those of the authors' commands (Intelli-Chip-Lab/snn_temporal_decoupling_distillation at e3f5fd4); for
-    ImageNet their code fixes a temperature of 1. It also runs the teacher, unused, in validation, and keeps the best epoch
-    on the test set.
+    ImageNet their code fixes a temperature of 1. It also runs the teacher, unused, in validation, and keeps the best
+    epoch on the test set.
 
     Args:
         tau: Temperature.

@@ -324,7 +324,7 @@ def test_noise_among_the_logits_is_scaled_by_their_deviation():
 # ---- head and tail ----
 
 def test_head_is_what_the_teacher_is_surest_of():
-    """Head 0.4 + 0.1 of (0.1, 0.3, 0.4, 0.2) up to a half: the third class alone, as the second would pass it."""
+    """Of (0.1, 0.3, 0.4, 0.2) the third class alone is below a half; with the second they hold 0.7."""
     teacher = torch.tensor([[0.1, 0.3, 0.4, 0.2]], dtype=torch.float64)
     student = torch.tensor([[0.3, 0.4, 0.2, 0.1]], dtype=torch.float64)
     # Gaps 0.2, 0.1, 0.2, 0.1 of which 0.2 in the head.
