@@ -41,8 +41,9 @@ class MEOMLoss(LogitsLoss):
     with :math:`f^A` what the teacher's classifier :math:`c^A` takes, and :func:`progressive_loss`.
 
     Code of the authors' could not be had. From accounts of the paper: the formula and weights, and that masks are
-    random. Our reading: a mask zeroes channels of each sample and step anew in training (none in eval mode), which is the
-    same before and after the mean over space; its ratio, :math:`\lambda`, and the temperature, that of TWD, which it builds on, with its :math:`\tau^2`.
+    random. Our reading: a mask zeroes channels, the same before and after the mean over space, of each sample and step
+    anew in training (none in eval mode); its ratio and :math:`\lambda`; and the temperature with its square, both as in
+    TWD, which it builds on.
 
     Args:
         tau: Temperature.
