@@ -31,14 +31,14 @@ def nld_loss(student_logits: Tensor, teacher_logits: Tensor, noise: Tensor, tau:
         share: :math:`\lambda`.
         mixture: ``'probabilities'`` or ``'logits'``.
     """
-    mean, variance = student_logits.mean(-1, keepdim=True), student_logits.var(-1, keepdim=True)
+    mean = student_logits.mean(-1, keepdim=True)
     if mixture == 'logits':
-        # Of equal logits the deviation has no gradient.
-        noisy = mean + noise * variance.clamp(min=1e-12).sqrt()
+        noisy = mean + noise * student_logits.std(-1, keepdim=True)
         log_student = F.log_softmax((student_logits + share * noisy) / tau, dim=-1)
     else:
+        noisy = mean + noise * student_logits.var(-1, keepdim=True)
         shares = student_logits.new_tensor([1 - share, share]).log()
-        both = torch.stack([student_logits, mean + noise * variance], dim=-1) / tau
+        both = torch.stack([student_logits, noisy], dim=-1) / tau
         log_student = (F.log_softmax(both, dim=-2) + shares).logsumexp(-1)
     log_teacher = F.log_softmax(teacher_logits.detach() / tau, dim=-1)
     return tau**2 * F.kl_div(log_student, log_teacher, reduction='batchmean', log_target=True)
