@@ -8,7 +8,7 @@ from test_distiller import batch
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from bkdsnn.apis.methods import methods
+from bkdsnn.config.methods import methods
 from bkdsnn.models import BKDLoss, Distiller, FrozenTeacher
 from bkdsnn.models.losses.bkd_loss import scale_gradient
 from helpers import tiny_cnn, tiny_student

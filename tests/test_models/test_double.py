@@ -10,8 +10,7 @@ from torch.utils._pytree import tree_leaves
 from bkdsnn.engine.hooks import LossGuardHook
 from bkdsnn.models import Distiller, FrozenTeacher
 from bkdsnn.models.layers import full_precision
-from bkdsnn.models.losses import at_loss, dist_loss, dkd_loss, hcl_loss, kd_loss, rkd_loss
-from bkdsnn.models.losses.bkd_loss import feature_distance
+from bkdsnn.models.losses import at_loss, dist_loss, dkd_loss, feature_distance, hcl_loss, kd_loss, rkd_loss
 from bkdsnn.models.losses.wsld_loss import wsld_loss
 from bkdsnn.registry import MODELS
 from helpers import LIF, tiny_cnn, tiny_student

@@ -8,7 +8,7 @@ from test_distiller import batch
 from torch.nn import functional as F
 
 import golden
-from bkdsnn.apis.methods import methods
+from bkdsnn.config.methods import methods
 from bkdsnn.models import (
     ATLoss,
     Distiller,

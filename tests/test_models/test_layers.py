@@ -2,18 +2,19 @@
 import pytest
 import torch
 
-from bkdsnn.models.layers import expand_time, random_draws, uniform_per_sample
+from bkdsnn.models.layers import expand_time, normal_per_sample, random_draws, uniform_per_sample
 
 
-def test_processes_with_one_seed_share_the_numbers_of_the_whole_batch(monkeypatch):
+@pytest.mark.parametrize('numbers, least, largest', [(uniform_per_sample, 0, 1), (normal_per_sample, -5, 5)])
+def test_processes_with_one_seed_share_the_numbers_of_the_whole_batch(monkeypatch, numbers, least, largest):
     """As mmengine's sampler deals samples out: process r of w gets the samples r, r + w, ..."""
     def draw(samples, rank, world):
         monkeypatch.setattr(random_draws, 'get_dist_info', lambda: (rank, world))
         torch.manual_seed(3)
-        return uniform_per_sample(samples, 5, 1, device=torch.device('cpu'))
+        return numbers(samples, 5, 1, device=torch.device('cpu'))
 
     whole = draw(6, 0, 1)
-    assert whole.shape == (6, 5, 1) and 0 <= whole.min() < whole.max() < 1
+    assert whole.shape == (6, 5, 1) and least <= whole.min() < whole.max() < largest
     for rank in range(2):
         assert torch.equal(draw(3, rank, 2), whole[rank::2])
 

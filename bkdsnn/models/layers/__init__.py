@@ -13,7 +13,7 @@ from .conv_unit import PARTS, SPIKE_FIRST, DepthwiseConvUnit, SpikingConvUnit, s
 from .fuse import fuse_conv_bn
 from .norm import NormAndPad, build_norm, count_repeats, sync_batch_norm
 from .precision import full_precision
-from .random_draws import uniform_per_sample
+from .random_draws import normal_per_sample, uniform_per_sample
 from .recompute import is_recomputing, learns_once
 from .residual import LayerScale, ResidualBlock
 from .sparse_conv import SpikeConv2d, skip_zeros_in
@@ -25,5 +25,5 @@ __all__ = ['DepthwiseConvUnit', 'DropPath', 'LayerScale', 'NormAndPad', 'PARTS',
            'SPIKE_FIRST', 'SpikeConv2d', 'SpikingConvUnit', 'SpikingMLP', 'SpikingSelfAttention', 'SpikingTokenizer',
            'SpikingTransformerBlock', 'Unfolding', 'attend', 'build_attention_neuron', 'build_norm', 'channels_last',
            'count_repeats', 'drop_path_rates', 'expand_time', 'full_precision', 'fuse_conv_bn', 'has_time_axis',
-           'is_recomputing', 'learns_once', 'mark_time', 'over_time', 'skip_zeros_in', 'static_or_events',
-           'sync_batch_norm', 'time_mean', 'unfold_layers', 'uniform_per_sample']
+           'is_recomputing', 'learns_once', 'mark_time', 'normal_per_sample', 'over_time', 'skip_zeros_in',
+           'static_or_events', 'sync_batch_norm', 'time_mean', 'unfold_layers', 'uniform_per_sample']

@@ -12,3 +12,9 @@ def uniform_per_sample(samples: int, *shape: int, device: torch.device) -> Tenso
     """
     rank, world = get_dist_info()
     return torch.rand(samples * world, *shape, device=device)[rank::world]
+
+
+def normal_per_sample(samples: int, *shape: int, device: torch.device) -> Tensor:
+    """Standard normal numbers, shape (samples, ``*shape``); see :func:`uniform_per_sample`."""
+    rank, world = get_dist_info()
+    return torch.randn(samples * world, *shape, device=device)[rank::world]

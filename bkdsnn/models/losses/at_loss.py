@@ -2,19 +2,13 @@
 from typing import List, Union
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from bkdsnn.registry import MODELS
 
-from ..layers import full_precision
 from .base import DistillLoss, Taps
+from .maps import attention_maps, feature_distance
 from .schedule import Scheduled
 from .stages import stage_maps
-
-
-def attention(x: Tensor, p: float) -> Tensor:
-    """Channel mean of ``abs(x)**p`` of maps (B, C, H, W), each of length 1: (B, H*W); 0 where a map is all zero."""
-    return F.normalize(full_precision(x).abs().pow(p).mean(1).flatten(1))
 
 
 def at_loss(student: Tensor, teacher: Tensor, p: float) -> Tensor:
@@ -31,9 +25,7 @@ def at_loss(student: Tensor, teacher: Tensor, p: float) -> Tensor:
     Returns:
         Scalar.
     """
-    size = [min(sizes) for sizes in zip(student.shape[-2:], teacher.shape[-2:])]
-    student, teacher = (attention(F.adaptive_avg_pool2d(x, size), p) for x in (student, teacher))
-    return (student - teacher).pow(2).mean()
+    return feature_distance(*attention_maps(student, teacher, p), 'mean')
 
 
 @MODELS.register_module()

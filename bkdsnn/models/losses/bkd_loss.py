@@ -7,28 +7,15 @@ from torch.nn import functional as F
 
 from bkdsnn.registry import MODELS
 
-from ..layers import full_precision, time_mean, uniform_per_sample
+from ..layers import time_mean, uniform_per_sample
 from .base import DistillLoss
+from .maps import feature_distance
 
 
 def blur_mask(x: Tensor, blur_ratio: float) -> Tensor:
     """Random mask (B, C, 1, 1) that zeroes each channel of each sample with probability ``blur_ratio``."""
     uniform = uniform_per_sample(*x.shape[:2], 1, 1, device=x.device)
     return (uniform >= blur_ratio).to(x.dtype)
-
-
-def feature_distance(restored: Tensor, teacher: Tensor, reduction: str) -> Tensor:
-    """Squared distance of two features (B, ...).
-
-    Returns:
-        Scalar: for ``'sum'`` the sum over all but the batch, averaged over the batch (the paper's form); for ``'mean'``
-        the mean over everything, which is the former divided by C*H*W.
-    """
-    restored, teacher = full_precision(restored), full_precision(teacher)
-    # One may be more precise than the other; older PyTorch takes no gradient of a mixture.
-    dtype = torch.promote_types(restored.dtype, teacher.dtype)
-    distance = F.mse_loss(restored.to(dtype), teacher.to(dtype), reduction=reduction)
-    return distance / restored.shape[0] if reduction == 'sum' else distance
 
 
 def scale_gradient(x: Tensor, factor: float) -> Tensor:

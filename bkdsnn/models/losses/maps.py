@@ -1,7 +1,26 @@
-"""Maps (B, C, H, W) of what networks give in other shapes."""
+"""What several methods compute of feature maps (B, C, H, W)."""
 import math
+from typing import Tuple
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from ..layers import full_precision
+
+
+def feature_distance(student: Tensor, teacher: Tensor, reduction: str) -> Tensor:
+    """Squared distance of two features (B, ...).
+
+    Returns:
+        Scalar: for ``'sum'`` the sum over all but the batch, averaged over the batch; for ``'mean'`` the mean over
+        everything, which is the former divided by C*H*W.
+    """
+    student, teacher = full_precision(student), full_precision(teacher)
+    # One may be more precise than the other; older PyTorch takes no gradient of a mixture.
+    dtype = torch.promote_types(student.dtype, teacher.dtype)
+    distance = F.mse_loss(student.to(dtype), teacher.to(dtype), reduction=reduction)
+    return distance / student.shape[0] if reduction == 'sum' else distance
 
 
 def spatial_map(feature: Tensor, name: str = 'the feature') -> Tensor:
@@ -25,3 +44,18 @@ def spatial_map(feature: Tensor, name: str = 'the feature') -> Tensor:
                 return feature[:, dropped:].mT.unflatten(-1, (side, side))
     raise ValueError(f'{name} has shape {tuple(feature.shape)}, which is no map (B, C, H, W), nor tokens (B, N, C) or '
                      '(B, 1 + N, C) of a square grid of N. Name another module (model.losses.*.student, .teacher).')
+
+
+def pool_alike(student: Tensor, teacher: Tensor) -> Tuple[Tensor, Tensor]:
+    """Two maps (..., H, W) and (..., H', W') at the smaller height and width, by adaptive average pooling."""
+    size = tuple(map(min, student.shape[-2:], teacher.shape[-2:]))
+    return tuple(x if x.shape[-2:] == size else F.adaptive_avg_pool2d(x, size) for x in (student, teacher))
+
+
+def attention_maps(student: Tensor, teacher: Tensor, p: float = 2.0) -> Tuple[Tensor, Tensor]:
+    """Where two maps (B, C, H, W) and (B, C', H', W') attend to: ``mean_c abs(f)**p``, as vectors of length 1.
+
+    Where sizes differ they are pooled as in :func:`pool_alike`. A map of zeros stays zero.
+    """
+    return tuple(F.normalize(full_precision(x).abs().pow(p).mean(1).flatten(1), dim=1)
+                 for x in pool_alike(student, teacher))

@@ -1,0 +1,2 @@
+# Head-tail aware KL divergence: forward and reverse, by where the student errs.
+losses = dict(loss_hta_kl=dict(type='HTAKLLoss', tau=2.0, head=0.5))

@@ -1,0 +1,4 @@
+# KDSNN: logits and the last feature map.
+losses = dict(
+    loss_kd=dict(type='LogitsKDLoss', tau=2.0),
+    loss_kdsnn=dict(type='KDSNNLoss', loss_weight=7e-5))

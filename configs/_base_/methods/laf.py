@@ -1,0 +1,2 @@
+# The student's feature through the teacher's classifier (LAF of EnOF-SNN).
+losses = dict(loss_laf=dict(type='LAFLoss', tau=2.0))

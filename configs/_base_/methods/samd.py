@@ -1,0 +1,2 @@
+# The student's activation map, and the teacher's class activation (half of CKDSNN).
+losses = dict(loss_samd=dict(type='SAMDLoss', tau=2.0))

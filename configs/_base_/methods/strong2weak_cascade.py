@@ -1,0 +1,2 @@
+# Each step teaches the next less sure one. No teacher.
+losses = dict(loss_strong2weak=dict(type='Strong2WeakLoss', direction='strong_to_weak', cascade=True))
