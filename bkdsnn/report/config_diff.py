@@ -22,7 +22,7 @@ def settings_of(config: Config) -> Dict[str, Any]:
     settings = {name: config[name] for name in known if config.get(name) is not None}
     model = settings.get('model', {})
     if 'student' in model:
-        beside = {key: part for key, part in model.items() if key not in ('type', 'student', 'input_shape')}
+        beside = {key: part for key, part in model.items() if key not in ('type', 'student', 'input_shape', 'taps')}
         settings = {**beside, **settings, 'model': model['student']}
     return settings
 

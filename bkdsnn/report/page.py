@@ -1,9 +1,10 @@
 """The report: what is gathered for it, and its page."""
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
-from string import Template
 from typing import Dict, List, Optional, Union
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from ..utils.atomic import write_atomically
 from .bench import Bench, Missing, attempt, default_device, reproducible, same_samples
@@ -12,13 +13,14 @@ from .gather import Inside, choose_examples, compare_all, costs_of, look_inside
 from .groups import Comparison
 from .measure import Exits, Shares, Tested, ask, calibrate, measure_gradients
 from .picture import draw_picture
-from .pieces import contents, listing, missing
+from .pieces import listing, missing
 from .reading import read_comparison
 from .samples import Example
 from .sections import costs, gradients, inside, learning, mistakes, over_time, results, settings, similarity
 from .similarity import Similarity
 
-TEMPLATE = Path(__file__).parent / 'template.html'
+TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True,
+                        undefined=StrictUndefined)
 # Beyond this many points, a summary's accuracies are not those of the checkpoints.
 TOLERANCE = 0.5
 # More names make no title.
@@ -96,17 +98,16 @@ class Report:
         else:
             parts += [inside.spikes(looked.batch, looked.chosen, looked.spikes),
                       inside.features(looked.batch, looked.features)]
-        body = '\n'.join(part for part in parts if part)
-        return Template(TEMPLATE.read_text(encoding='utf-8')).substitute(
-            title=self.title, subtitle=escape(self.subtitle), contents=contents(body), sections=body)
+        return TEMPLATES.get_template('page.html').render(title=self.title, subtitle=self.subtitle,
+                                                          sections=list(filter(None, parts)))
 
     @property
-    def title(self) -> str:
+    def title(self) -> Markup:
         """Of the page."""
         names = [group.name for group in self.comparison.groups]
         if len(names) > MANY:
-            return f'Comparison of {len(names)} trainings'
-        return f'{"Report on" if len(names) == 1 else "Comparison of"} {listing(names)}'
+            return Markup(f'Comparison of {len(names)} trainings')
+        return Markup(f'{"Report on" if len(names) == 1 else "Comparison of"} {listing(names)}')
 
     @property
     def subtitle(self) -> str:

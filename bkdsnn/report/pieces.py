@@ -1,5 +1,6 @@
 """Pieces of the report's page."""
 import re
+from dataclasses import dataclass
 from html import escape
 from typing import List, Mapping, Optional, Sequence
 
@@ -16,20 +17,26 @@ MARKS = {'o': '<circle cx="20" cy="5" r="4" fill="{}"/>', 's': '<path d="M16 1h8
          'P': '<path d="M18.5 .5h3v3h3v3h-3v3h-3v-3h-3v-3h3z" fill="{}"/>'}
 
 
-def section(name: str, title: str, lead: str, body: str) -> str:
-    """A section with its heading and one sentence on how to read it; the lead and the body are HTML."""
-    return f'<section id="{name}">\n<h2>{escape(title)}</h2>\n<p>{lead}</p>\n{body}\n</section>'
+@dataclass(frozen=True)
+class Section:
+    """A part of the page, which :file:`page.html` lays out.
+
+    Attributes:
+        name: Of the place to jump to.
+        title: Plain text.
+        lead: One sentence on how to read it, HTML.
+        body: HTML.
+    """
+
+    name: str
+    title: str
+    lead: str
+    body: str
 
 
-def contents(body: str) -> str:
-    """Links to the sections of a page, by their names."""
-    return ' '.join(f'<a href="#{name}">{name.replace("-", " ").capitalize()}</a>'
-                    for name in re.findall(r'<section id="([^"]*)">', body))
-
-
-def missing(name: str, title: str, reason: str) -> str:
+def missing(name: str, title: str, reason: str) -> Section:
     """A section that says why it is empty."""
-    return section(name, title, 'This could not be measured.', note(reason))
+    return Section(name, title, 'This could not be measured.', note(reason))
 
 
 def note(reason: str, name: str = '') -> str:
@@ -105,7 +112,7 @@ def bar(share: float, text: str) -> str:
 
 
 def heat_cell(strength: float, text: str) -> str:
-    """A table cell whose colour grows with ``strength``, from 0 to 1; :file:`template.html` has the colours."""
+    """A table cell whose colour grows with ``strength``, from 0 to 1; :file:`page.html` has the colours."""
     strength = 0.0 if np.isnan(strength) else round(min(max(strength, 0), 1), 2)
     # From where text in the other colour is easier to read: in a dark page, and in a light one.
     shade = 'high' if strength > 0.935 else 'half' if strength > 0.635 else 'low'

@@ -7,7 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from bkdsnn.report.pieces import heat_table, section, stacked_table, table
+from bkdsnn.report.pieces import heat_table, stacked_table, table
 
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason='there is no Chromium')
@@ -78,6 +78,7 @@ def test_long_names_and_many_columns_do_not_widen_the_page(small_report, tmp_pat
     body = (table(['Method', *names], [[name, *['12.34 ± 5.67'] * 6]]) +
             stacked_table(['Setting', *names], [[f'<code>{name}</code>', *[name * 3] * 6]]) +
             heat_table(classes, classes, np.eye(12), [['1'] * 12] * 12, name, 'true'))
-    page = small_report[0].read_text(encoding='utf-8').replace('</main>', section('more', name, name, body) + '</main>')
+    more = f'<section><h2>{name}</h2><p>{name}</p>{body}</section></main>'
+    page = small_report[0].read_text(encoding='utf-8').replace('</main>', more)
     found = look_at(page, tmp_path, 390, 844)
     assert found['content'] <= found['width']

@@ -1,25 +1,25 @@
 """Firing rates, and energy against the teacher."""
 from html import escape
-from typing import Dict, List, Union
+from typing import Dict, List, Optional, Union
 
 from ...evaluation import NetworkCost
 from ...evaluation.energy import ASSUMPTIONS, rates_by_stage
 from ..bench import Missing
 from ..costs import Costs
-from ..pieces import bar, breakable, missing, pair, section, stacked_table, table
+from ..pieces import Section, bar, breakable, missing, pair, stacked_table, table
 
 TITLE = 'Firing rates and energy'
 
 
-def costs(measured: Union[Costs, Missing, None]) -> str:
+def costs(measured: Union[Costs, Missing, None]) -> Optional[Section]:
     """Energy of a prediction, and firing rates by stage and by layer."""
     if measured is None:
-        return ''
+        return None
     if isinstance(measured, Missing):
         return missing('energy', TITLE, measured)
     spiking = {name: cost for name, cost in measured.students.items() if cost.neurons}
     assumptions = ''.join(f'<li>{escape(line)}</li>' for line in ASSUMPTIONS)
-    return section('energy', TITLE,
+    return Section('energy', TITLE,
                    f'One prediction, mean over {measured.samples} test samples, of the first seed. A spiking layer '
                    'adds only where its input spikes, so that what fires less costs less.',
                    pair(_energy(measured), _stages(spiking)) + _layers(spiking) +

@@ -2,25 +2,25 @@
 import math
 import statistics
 from html import escape
-from typing import Dict, List, Union
+from typing import Dict, List, Optional, Union
 
 from ..bench import Missing
 from ..measure import GRADIENT_BATCHES, Shares
 from ..over_seeds import spread
-from ..pieces import bar, missing, note, plus_minus, section, table
+from ..pieces import Section, bar, missing, note, plus_minus, table
 
 TITLE = 'How strongly each loss pulls'
 
 
-def gradients(measured: Union[Dict[str, Union[List[Shares], Missing]], Missing]) -> str:
+def gradients(measured: Union[Dict[str, Union[List[Shares], Missing]], Missing]) -> Optional[Section]:
     """A table of gradient norms, shares and directions for each distilled group."""
     if isinstance(measured, Missing):
         return missing('gradients', TITLE, measured)
     if not measured:
-        return ''
+        return None
     parts = [note(shares, name) if isinstance(shares, Missing) else _table(name, shares)
              for name, shares in measured.items()]
-    return section('gradients', TITLE,
+    return Section('gradients', TITLE,
                    "The gradient of each term, with its weight, on the student's backbone at the last checkpoint, mean "
                    f'over the first training batches ({GRADIENT_BATCHES} at most). The share says how much of the pull '
                    "is the term's; the cosine whether it pulls where the labels do: 1 the same way, 0 at a right "

@@ -1,26 +1,26 @@
 """What happens inside: spikes over time, and features blurred, restored and compared."""
 from html import escape
-from typing import Dict, List, Union
+from typing import Dict, List, Optional, Union
 
 import numpy as np
 from torch import Tensor
 
 from ...visualization.figures import CHANNELS, SILENCE, SPIKE, ZEROED, feature_mosaic, feature_range, spike_mosaic
 from ..bench import Missing
-from ..pieces import figure, img, missing, section
+from ..pieces import Section, figure, img, missing
 from ..samples import TestBatch
 from ..traces import FeatureTrace, SpikeTrace
 
 MAX_STEPS = 4
 
 
-def spikes(batch: TestBatch, chosen: List[int], traces: Union[Dict[str, SpikeTrace], Missing]) -> str:
+def spikes(batch: TestBatch, chosen: List[int], traces: Union[Dict[str, SpikeTrace], Missing]) -> Optional[Section]:
     """Spikes over time on test images, the networks side by side."""
     title = 'Spikes over time'
     if isinstance(traces, Missing):
         return missing('spikes', title, traces)
     if not traces:
-        return ''
+        return None
     cards = []
     for position, index in enumerate(chosen):
         label = escape(batch.class_of(index))
@@ -32,7 +32,7 @@ def spikes(batch: TestBatch, chosen: List[int], traces: Union[Dict[str, SpikeTra
                      f'<div class="nets">{tables}</div></div></article>')
     keys = ' '.join(f'<span class="key" style="background:rgb{colour[:3]}"></span> {meaning}'
                     for colour, meaning in ((SPIKE, 'spike'), (SILENCE, 'no spike')))
-    return section('spikes', title,
+    return Section('spikes', title,
                    'Each small square is one channel of a layer at one time step, with the share of neurons that spike '
                    'below it; the last row is the class predicted from the steps so far.',
                    f'<p class="soft">{keys}. The images are the first of the test data and the first on which the '
@@ -65,11 +65,11 @@ def _answer(scores: Tensor, index: int, batch: TestBatch) -> str:
     return f'<b>{escape(batch.source.name_of(guess))} {mark}</b><br>{100 * float(scores[guess]):.0f} %'
 
 
-def features(batch: TestBatch, trace: Union[FeatureTrace, Missing, None]) -> str:
+def features(batch: TestBatch, trace: Union[FeatureTrace, Missing, None]) -> Optional[Section]:
     """The student's features before and after blurring, restored, and the teacher's."""
     title = 'Features: blurred, restored, compared'
     if trace is None or isinstance(trace, Missing):
-        return '' if trace is None else missing('features', title, trace)
+        return None if trace is None else missing('features', title, trace)
     student, teacher = feature_range(trace.student), feature_range(trace.restored, trace.teacher)
     cards = []
     for i in range(len(trace.student)):
@@ -88,7 +88,7 @@ def features(batch: TestBatch, trace: Union[FeatureTrace, Missing, None]) -> str
              f'(with probability {trace.blur_ratio:g}; in training only, here with a fixed mask). {part}Over the '
              f'first {len(batch.labels)} test images, the restored features {_explained(trace.explained)}.</p>')
     scales = _scale('1 and 2', *student) + _scale('3 and 4', *teacher)
-    return section('features', title,
+    return Section('features', title,
                    "Each small square is one channel: the student's is blurred (2) and restored (3), and the loss asks "
                    '3 to look like 4.', words + scales + ''.join(cards))
 

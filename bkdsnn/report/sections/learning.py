@@ -1,19 +1,19 @@
 """Curves: how accuracy and losses went over the epochs."""
 from html import escape
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 from ...visualization.figures import looks_of, svg
 from ..charts import draw_curves, draw_loss_terms
 from ..groups import Comparison, Group
 from ..over_seeds import Curve
-from ..pieces import breakable, charts, figure, legend, listing, plus_minus, section, table
+from ..pieces import Section, breakable, charts, figure, legend, listing, plus_minus, table
 
 TERMS = dict(loss_cls='labels', loss_bkd="restored features against the teacher's",
              loss_wsld="outputs against the teacher's, weighted by sample",
              loss_kd="softened outputs against the teacher's")
 
 
-def learning(comparison: Comparison) -> str:
+def learning(comparison: Comparison) -> Optional[Section]:
     """Curves of validation accuracy and training loss."""
     groups = comparison.drawn
     looks = looks_of([group.name for group in comparison.groups])
@@ -29,8 +29,8 @@ def learning(comparison: Comparison) -> str:
             chart = svg(lambda ax, c=curves, y=ylabel, m=markers: draw_curves(ax, c, looks, y, m), name, alt)
             figures.append(figure(chart + legend(list(curves), looks, markers), caption))
     if not figures:
-        return ''
-    return section('learning', 'Learning curves',
+        return None
+    return Section('learning', 'Learning curves',
                    f'How {listing([group.name for group in groups])} learn: a line is the mean over seeds, the band '
                    'one standard deviation to each side.', charts(*figures) + _ends_table(validation))
 
@@ -50,13 +50,13 @@ def _accuracy(curve: Curve, place: int) -> str:
     return plus_minus(f'{curve.mean[place]:.2f}', curve.std[place] if len(curve.values) > 1 else None)
 
 
-def loss_terms(comparison: Comparison) -> str:
+def loss_terms(comparison: Comparison) -> Optional[Section]:
     """Curves of the distilled runs' losses."""
     terms = [(group, group.loss_terms()) for group in comparison.drawn if group.distils]
     figures = [_terms_figure(i, group, curves) for i, (group, curves) in enumerate(terms) if len(curves) > 1]
     if not figures:
-        return ''
-    return section('losses', 'What distillation minimises',
+        return None
+    return Section('losses', 'What distillation minimises',
                    'Each line is one term of the training loss with its weight, mean over seeds; a falling one is '
                    'being learned. Terms against soft labels end above zero, at the entropy of the teacher.',
                    charts(*figures))

@@ -1,6 +1,6 @@
 """Where the networks go wrong: confusion, and samples that the teacher gets right."""
 from html import escape
-from typing import Dict, List, Union
+from typing import Dict, List, Optional, Union
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from ..answers import agreement, confused_pairs
 from ..bench import Missing
 from ..groups import Comparison, Group
 from ..measure import Tested
-from ..pieces import breakable, heat_table, img, missing, pair, section, table
+from ..pieces import Section, breakable, heat_table, img, missing, pair, table
 from ..samples import Example
 
 TITLE = 'Which classes are taken for which'
@@ -20,13 +20,13 @@ MATRIX_CLASSES = 12
 PAIRS = 10
 
 
-def confusion(comparison: Comparison, tested: Union[Tested, Missing]) -> str:
+def confusion(comparison: Comparison, tested: Union[Tested, Missing]) -> Optional[Section]:
     """Confusion matrices of few classes, and the pairs that are confused most."""
     if isinstance(tested, Missing):
         return missing('confusion', TITLE, tested)
     counts = {group.name: _summed(tested, group) for group in comparison.shown if tested.of(group)}
     if not counts:
-        return ''
+        return None
     names = _class_names(comparison.shown[0], tested, len(next(iter(counts.values()))))
     same = all(len(matrix) == len(names) for matrix in counts.values())
     body = ''
@@ -35,7 +35,7 @@ def confusion(comparison: Comparison, tested: Union[Tested, Missing]) -> str:
         body = pair(*matrices)
     if same:
         body += _pairs(counts, names)
-    return section('confusion', TITLE,
+    return Section('confusion', TITLE,
                    'Test samples by their true class (rows) and the class that the network names (columns), all seeds '
                    'together; what is off the diagonal is a mistake.', body)
 
@@ -70,15 +70,16 @@ def _pairs(counts: Dict[str, Tensor], names: List[str]) -> str:
                  'The most frequent mistakes: number of test samples, all seeds together.')
 
 
-def lost(comparison: Comparison, tested: Union[Tested, Missing], examples: Union[List[Example], Missing, None]) -> str:
+def lost(comparison: Comparison, tested: Union[Tested, Missing], examples: Union[List[Example], Missing, None]
+         ) -> Optional[Section]:
     """Samples that the student gets wrong and the teacher right."""
     if isinstance(tested, Missing) or isinstance(examples, Missing):
         return missing('examples', LOST, tested if isinstance(tested, Missing) else examples)
     if examples is None:
-        return ''
+        return None
     counts = _agreement(comparison, tested)
     cards = ''.join(map(_card, examples)) or '<p>There is none.</p>'
-    return section('examples', LOST,
+    return Section('examples', LOST,
                    'What there is still to learn from the teacher. Of the first seed, those samples of which the '
                    'teacher is surest.', f'{counts}<div class="examples">{cards}</div>')
 

@@ -1,6 +1,6 @@
 """Accuracy after each time step, and what stopping early saves."""
 import statistics
-from typing import Dict, List, Union
+from typing import Dict, List, Optional, Union
 
 import numpy as np
 
@@ -10,26 +10,27 @@ from ..charts import draw_over_time
 from ..groups import Comparison
 from ..measure import MAX_DROP, Exit, Exits, Tested
 from ..over_seeds import Curve, spread
-from ..pieces import breakable, figure, legend, listing, missing, note, pair, plus_minus, section, table
+from ..pieces import Section, breakable, figure, legend, listing, missing, note, pair, plus_minus, table
 from .learning import ends_of
 
 TITLE = 'Accuracy over time steps'
 
 
-def over_time(comparison: Comparison, tested: Union[Tested, Missing], exits: Union[Exits, Missing, None]) -> str:
+def over_time(comparison: Comparison, tested: Union[Tested, Missing], exits: Union[Exits, Missing, None]
+              ) -> Optional[Section]:
     """Accuracy after 1 to T steps, and a table of early exits."""
     if isinstance(tested, Missing):
         return missing('over-time', TITLE, tested)
     curves = _curves(comparison, tested)
     if not curves:
-        return ''
+        return None
     looks = looks_of([group.name for group in comparison.groups])
     drawn = {name: curve for name, curve in curves.items() if name in [group.name for group in comparison.drawn]}
     teacher = tested.teacher_of(comparison.focus)
     alt = f'Line chart of test accuracy after each time step for {listing(list(drawn))}. {ends_of(drawn)}'
     chart = svg(lambda ax: draw_over_time(ax, drawn, looks, teacher and teacher.accuracy), 'over-time', alt)
     caption = 'Mean over seeds, with a band of one standard deviation.'
-    return section('over-time', TITLE,
+    return Section('over-time', TITLE,
                    'A spiking network answers after every step; the prediction is that of the mean logits so far. '
                    'Where the line is flat, fewer steps would do.',
                    pair(figure(chart + legend(list(drawn), looks), caption), _steps_table(curves) + _exits(exits)))

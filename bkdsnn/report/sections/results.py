@@ -1,12 +1,12 @@
 """What came out: accuracies, and what they allow to say."""
 from html import escape
-from typing import List
+from typing import List, Optional
 
 from ...visualization.figures import svg
 from ..charts import accuracy_limits, draw_accuracy
 from ..groups import Comparison, Group
 from ..over_seeds import verdict
-from ..pieces import breakable, charts, figure, note, plus_minus, section, table
+from ..pieces import Section, breakable, charts, figure, note, plus_minus, table
 
 MEANING = dict(plain='labels only', kd="labels and the teacher's softened outputs",
                wsld="labels and the teacher's outputs, weighted by sample",
@@ -15,7 +15,7 @@ MEANING = dict(plain='labels only', kd="labels and the teacher's softened output
 NOTHING = '–'
 
 
-def headline(comparison: Comparison, notes: List[str]) -> str:
+def headline(comparison: Comparison, notes: List[str]) -> Section:
     """The table, what it says in words, and what went wrong."""
     first = comparison.main or comparison.baseline
     sentences = {group.name: _sentence(comparison, group) for group in comparison.groups}
@@ -29,7 +29,7 @@ def headline(comparison: Comparison, notes: List[str]) -> str:
         words.append('<p class="soft">The interval is that of the mean difference between runs with the same seed. It '
                      'covers the chance in training, not that of which images are in the test set.</p>')
     warnings = ''.join(map(note, notes))
-    return section('results', 'What came out',
+    return Section('results', 'What came out',
                    'Share of test images classified correctly: higher is better, and a gain counts only if it is large '
                    'against its standard error.',
                    words[0] + warnings + _table(comparison) + ''.join(words[1:]) + _seeds(comparison))
@@ -75,15 +75,15 @@ def _seeds(comparison: Comparison) -> str:
     return f'<details><summary>What the methods learn from, and every seed\'s accuracy in %</summary>{rows}</details>'
 
 
-def accuracy(comparison: Comparison) -> str:
+def accuracy(comparison: Comparison) -> Optional[Section]:
     """Bars with dots."""
     known = [group for group in comparison.groups if group.accuracy]
     if len(known) < 2 and comparison.teacher is None or not known:
-        return ''
+        return None
     low, _ = accuracy_limits(known, comparison.teacher)
     chart = svg(lambda ax: draw_accuracy(ax, comparison), 'accuracy',
                 'Bar chart of mean test accuracy by method, a circle per seed; the numbers are in the table above.')
     caption = f'The axis starts at {low} %, so the bars overstate the differences.' if low else ''
     teacher = '' if comparison.teacher is None else '; the dashed line is the teacher'
-    return section('accuracy', 'Test accuracy', f'A bar is the mean over seeds and each circle one seed{teacher}.',
+    return Section('accuracy', 'Test accuracy', f'A bar is the mean over seeds and each circle one seed{teacher}.',
                    charts(figure(chart, caption)))

@@ -1,26 +1,26 @@
 """Which stages of the student see the images as which of the teacher's do."""
 from html import escape
-from typing import Dict, Union
+from typing import Dict, Optional, Union
 
 import torch
 
 from ..bench import Missing
-from ..pieces import heat_table, missing, note, pair, section
+from ..pieces import Section, heat_table, missing, note, pair
 from ..similarity import Similarity
 
 TITLE = 'Similarity of features to the teacher'
 
 
-def similarity(measured: Union[Dict[str, Union[Similarity, Missing]], Missing]) -> str:
+def similarity(measured: Union[Dict[str, Union[Similarity, Missing]], Missing]) -> Optional[Section]:
     """A heat map of CKA for each student."""
     if isinstance(measured, Missing):
         return missing('similarity', TITLE, measured)
     if not measured:
-        return ''
+        return None
     parts = pair(*(note(found, name) if isinstance(found, Missing) else _map(name, found)
                    for name, found in measured.items()))
     samples = max((found.samples for found in measured.values() if isinstance(found, Similarity)), default=0)
-    return section('similarity', TITLE,
+    return Section('similarity', TITLE,
                    "Linear CKA of the student's stages (rows, averaged over time) and the teacher's (columns): 1 where "
                    'both arrange the samples alike up to rotation and scale, about 0 where they have nothing in '
                    'common.', parts + (f'<p class="soft">Unbiased estimate on {samples} test samples, first seed '
