@@ -4,28 +4,34 @@ import copy
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 from test_docs import blocks
 
+from bkdsnn import SpikingInferencer, init_model
 from bkdsnn.engine import TeacherCheckHook
 from bkdsnn.evaluation import MemoryPlanner
 from bkdsnn.models import ClassificationTask, Distiller, FrozenTeacher, Task, TeacherEnsemble
 from bkdsnn.models.data_preprocessor import EventDataPreprocessor, ImageDataPreprocessor
 from bkdsnn.registry import MODELS
+from bkdsnn.visualization.recording import record
+from bkdsnn.visualization.report.networks import step_logits
 from helpers import REPOSITORY, assert_same_checkpoint, tiny_cnn, tiny_student
 
 PAGE = REPOSITORY / 'docs' / 'another_task.md'
 
 
 @pytest.fixture
-def pixels(user_folder):
+def pixels(user_folder, monkeypatch):
     """The page's config with an untrained teacher, few scans and two epochs."""
+    # yapf takes longer for the config's text, which is in every checkpoint, than training.
+    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, False))
     for block in blocks(PAGE):
         if block.caption:
             (user_folder / block.caption).write_text(block.code, encoding='utf-8')
-    cfg = Config.fromfile('pixels.py', format_python_code=False)  # which takes longer than training
+    cfg = Config.fromfile('pixels.py')
     cfg.merge_from_dict({'model.teacher.expected_accuracy': None, 'train_dataloader.dataset.labels_per_class': 5,
                          'train_dataloader.batch_size': 20, 'val_dataloader.dataset.labels_per_class': 2,
                          'train_cfg.max_epochs': 2, 'default_hooks.checkpoint.interval': 1})
@@ -62,9 +68,10 @@ def test_run_of_another_task_resumes_exactly(pixels, user_folder):
 
 
 def test_losses_of_another_task_reach_its_student(pixels):
+    pixels.model.losses.loss_bkd = dict(type='BKDLoss', teacher='backbone', loss_weight=1e-2)  # as of any task
     model, (x, samples) = MODELS.build(pixels.model), batch()
     losses = model(x, samples, mode='loss')
-    assert set(losses) == {'loss_cls', 'loss_pixel'}
+    assert set(losses) == {'loss_cls', 'loss_bkd', 'loss_pixel'}
     losses['loss_pixel'].backward()
     assert all(p.grad.abs().sum() > 0 for p in (model.student.backbone.stem.conv.weight,
                                                 model.student.head.classifier.weight))
@@ -162,6 +169,15 @@ def test_teachers_of_another_task_teach_together(pixels):
     teachers['b'].input_size = (4, 4)
     with pytest.raises(ValueError, match=r"differ in shape, .*'a': \(3, 2, 8, 8\), 'b': \(3, 2, 4, 4\)"):
         TeacherEnsemble(teachers)(x)
+
+
+def test_what_is_about_classes_says_so(pixels):
+    model = init_model(pixels)
+    data = pseudo_collate([dict(inputs=torch.zeros(1, 8, 8), data_samples=DataSample())])
+    for ask in (lambda: record(model, data), lambda: step_logits(model, data),
+                lambda: SpikingInferencer(model)._predict([dict(inputs=torch.zeros(1, 8, 8))], None, None)):
+        with pytest.raises(ValueError, match='but .*the network gives .*2, 8, 8.*, not logits'):
+            ask()
 
 
 def test_memory_of_another_task_is_planned(pixels):
