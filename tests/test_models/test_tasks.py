@@ -112,6 +112,9 @@ def test_task_that_does_not_fit_the_head_is_named_when_the_model_is_built(pixels
         MODELS.build(forgotten)
     with pytest.raises(ValueError, match=r'PixelTask takes .*\(T, B, K, H, W\).*gives \(2, 1, 10\).*model.task'):
         MODELS.build(dict(pixels.model, student=tiny_student()))
+    with pytest.raises(ValueError, match=r'PixelTask takes .* but for one sample it gives tuple.'):
+        MODELS.build(dict(pixels.model, student=dict(pixels.student, head=None), losses=dict(
+            loss_bkd=dict(type='BKDLoss', teacher='backbone', loss_weight=1.0))))
     with pytest.raises(ValueError, match='model.task: SpikingClassifier is no Task'):
         MODELS.build(dict(pixels.model, task=tiny_student()))
 
