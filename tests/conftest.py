@@ -1,5 +1,7 @@
 """Shared by all tests."""
 import os
+import sys
+from collections import OrderedDict
 from pathlib import Path
 
 os.environ.setdefault('MPLBACKEND', 'Agg')
@@ -11,8 +13,9 @@ from mmengine.runner import Runner
 
 import bkdsnn  # noqa: F401
 from bkdsnn.models.neurons import nodes
+from bkdsnn.registry import DATASETS, METRICS, MODELS, SURROGATES, TRANSFORMS
 from generated_runs import train_comparison
-from helpers import NEVER, demo_config, save_time
+from helpers import NEVER, REPOSITORY, demo_config, save_time
 
 # Below tests/: whole runs, tools and exports, and what has to be compiled.
 SLOW = ('test_apis/test_demos.py', 'test_apis/test_package.py', 'test_benchmarks.py', 'test_docs.py', 'test_engine/',
@@ -46,6 +49,28 @@ def quiet_and_reproducible(monkeypatch):
     monkeypatch.setattr(nodes, 'MIN_NUMBERS_TO_COMPILE', NEVER)
     with DefaultScope.overwrite_default_scope('bkdsnn'):
         yield
+
+
+@pytest.fixture
+def user_folder(tmp_path, monkeypatch):
+    """A folder with the repository's configs and tools, where a user runs, and whose modules are forgotten again."""
+    for name in ('configs', 'tools'):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
+    modules = set(sys.modules)
+    # As in a fresh interpreter, where nobody has set our scope.
+    monkeypatch.setattr(DefaultScope, '_instance_dict', OrderedDict())
+    yield tmp_path
+    own = {name for name in set(sys.modules) - modules
+           if Path(getattr(sys.modules[name], '__file__', None) or '/').is_relative_to(tmp_path)}
+    for name in own:
+        del sys.modules[name]
+    for registry in (MODELS, SURROGATES, DATASETS, TRANSFORMS, METRICS):
+        for name, component in list(registry.module_dict.items()):
+            if component.__module__ in own:
+                del registry.module_dict[name]
 
 
 @pytest.fixture(scope='session')

@@ -1,15 +1,12 @@
 """README and docs: their Python runs, and what they name exists."""
 import argparse
 import re
-import sys
-from collections import OrderedDict
 from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional
 
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
 
 from bkdsnn import get_model
 from helpers import REPOSITORY
@@ -62,22 +59,11 @@ def save_stand_in(name: str, folder: Path) -> None:
 
 
 @pytest.fixture
-def workplace(tmp_path, monkeypatch):
+def workplace(user_folder):
     """A folder that looks like the repository after ``make demo`` but holds nothing of value."""
-    for name in ('configs', 'tools'):
-        (tmp_path / name).symlink_to(REPOSITORY / name)
     for name, folder in (('demo/teacher', 'teacher'), ('demo/mixed', 'mixed'), ('demo/mixed', 'mixed/seed0')):
-        save_stand_in(name, tmp_path / 'work_dirs' / 'demo' / folder)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
-    modules = set(sys.modules)
-    # As in a fresh interpreter, where nobody has set our scope.
-    monkeypatch.setattr(DefaultScope, '_instance_dict', OrderedDict())
-    yield tmp_path
-    for name in set(sys.modules) - modules:
-        if Path(getattr(sys.modules[name], '__file__', None) or '/').is_relative_to(tmp_path):
-            del sys.modules[name]
+        save_stand_in(name, user_folder / 'work_dirs' / 'demo' / folder)
+    return user_folder
 
 
 def without_comments(code: str) -> str:

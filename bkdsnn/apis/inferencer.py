@@ -223,6 +223,9 @@ class SpikingInferencer:
             logits, spikes = run_until_sure(self.model, inputs, T or self.time_steps, threshold)
         else:
             logits, spikes = run_at_once(self.model, inputs, T)
+        if logits[0].dim() != 2:
+            raise ValueError(f'an inferencer answers with classes, but the network gives {tuple(logits[0].shape)} for '
+                             "an input, not logits (T, K); call it with mode='predict'.")
         for sample, own_logits, own_spikes in zip(samples, logits, spikes.tolist()):
             scores = running_scores(own_logits.cpu().unsqueeze(1)).squeeze(1)
             sample.set_pred_score(scores[-1]).set_pred_label(scores[-1].argmax())

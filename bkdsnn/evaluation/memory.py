@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 from bkdsnn.models.distillers import Distiller
 from bkdsnn.models.layers.compress import compress_spikes_in
 from bkdsnn.models.neurons import SpikingNode
+from bkdsnn.models.tasks import ClassificationTask
 
 from .live_storages import LiveStorages, StorageLog
 from .untrained import Shape, build_untrained, build_wrapper, is_mixed, norms_apart, training_shape
@@ -186,8 +187,13 @@ class MemoryPlanner:
         return make(batch_size, *self.shape)
 
     def _samples(self, batch_size: int) -> List[DataSample]:
-        """Labels, soft ones where the data preprocessor makes them."""
-        sample = DataSample().set_gt_label(torch.zeros(1, dtype=torch.long))
+        """With targets of the task, and soft labels where the data preprocessor makes them."""
+        student, task = self._student(), getattr(self.model, 'task', None) or ClassificationTask()
+        with torch.no_grad():
+            inputs = self._inputs(1, torch.empty)
+            output = student.eval()(inputs['student'] if isinstance(inputs, dict) else inputs)
+        self.model.train()
+        sample = task.example(output)
         preprocessor = self.model.data_preprocessor
         if getattr(preprocessor, 'to_onehot', False) or getattr(preprocessor, 'batch_augments', None):
             sample.set_gt_score(torch.zeros(preprocessor.num_classes))

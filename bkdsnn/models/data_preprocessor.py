@@ -10,8 +10,24 @@ from bkdsnn.registry import MODELS
 from bkdsnn.utils.colours import ORDERS
 
 
+class SampleDataPreprocessor(ClsDataPreprocessor):
+    """mmpretrain's, which moves not labels alone to the device, but what else samples hold, such as masks.
+
+    Arguments as :class:`mmpretrain.models.ClsDataPreprocessor`.
+    """
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """As mmpretrain's."""
+        data = super().forward(data, training)
+        for sample in data['data_samples'] or ():
+            for key, value in sample.items():
+                if key not in ('gt_label', 'gt_score'):  # which have been
+                    sample.set_field(self.cast_data(value), key)
+        return data
+
+
 @MODELS.register_module()
-class ImageDataPreprocessor(ClsDataPreprocessor):
+class ImageDataPreprocessor(SampleDataPreprocessor):
     """mmpretrain's preprocessor of images, which can say in which order of colours it gets them.
 
     A teacher needs to know. Where nothing is said, what the data set gives is found out before training
@@ -35,7 +51,7 @@ class ImageDataPreprocessor(ClsDataPreprocessor):
 
 
 @MODELS.register_module()
-class EventDataPreprocessor(ClsDataPreprocessor):
+class EventDataPreprocessor(SampleDataPreprocessor):
     """Stacks event frames, moves them to the device, and mixes samples in training.
 
     ``inputs`` are frames (B, T, P, H, W), frames as images (B, T * P, H, W), or a dict with such a batch for each of

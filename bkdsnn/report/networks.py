@@ -104,8 +104,15 @@ def inputs_of(network: nn.Module, data: dict) -> Dict[str, Tensor]:
 
 @torch.no_grad()
 def step_logits(network: nn.Module, data: dict) -> Tensor:
-    """Logits (T, B, K) of each time step for a batch of the data loader; of an ANN (1, B, K)."""
+    """Logits (T, B, K) of each time step for a batch of the data loader; of an ANN (1, B, K).
+
+    Raises:
+        ValueError: If the network does not classify.
+    """
     logits = network(inputs_of(network, data)['student'])
+    if logits.dim() not in (2, 3):
+        raise ValueError(f'a report is about classification, but for a batch the network gives {tuple(logits.shape)}, '
+                         'not logits (T, B, K).')
     return logits.unsqueeze(0) if logits.dim() == 2 else logits
 
 

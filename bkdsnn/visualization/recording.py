@@ -121,8 +121,8 @@ def record(network: nn.Module, data: dict, layers: Optional[Sequence[str]] = Non
         time_steps: How long a static image is shown, instead of the backbone's ``T``.
 
     Raises:
-        ValueError: If the network is in training mode or does not spike, a layer is none, a class does not exist, or
-            ``time_steps`` is given for event frames, which bring their own.
+        ValueError: If the network is in training mode, does not spike or does not classify, a layer is none, a class
+            does not exist, or ``time_steps`` is given for event frames, which bring their own.
     """
     with folded(network):
         return _record(network, data, layers, label, time_steps)
@@ -146,6 +146,9 @@ def _record(network: nn.Module, data: dict, layers: Optional[Sequence[str]], lab
             if draws_membrane(stream.nodes[path]):
                 charged[path].append(_charge(stream, path, recorded[f'{path}:input'][0], before.get(path))[0].cpu())
     logits, features = torch.stack(logits), torch.stack(features)
+    if logits.dim() != 3:
+        raise ValueError('a recording holds the class activation, but in a step the network gives '
+                         f'{tuple(logits.shape[1:])}, not logits (B, K).')
     label = int(logits.mean(0).argmax()) if label is None else label
     return Recording({path: _trace(stream.nodes[path], spikes[path], charged[path]) for path in layers},
                      logits[:, 0].cpu(), class_maps(network.head, features, label))

@@ -1,10 +1,12 @@
 """Looking at data sets, and filling caches, through the tools."""
 import runpy
 import sys
+from collections import OrderedDict
 
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -21,6 +23,7 @@ ON, OFF = (213, 94, 0), (0, 114, 178)
 def run_tool(name, *arguments, monkeypatch, capsys):
     """In this process, since starting one takes long; returns what it prints."""
     monkeypatch.setattr(sys, 'argv', [name, *map(str, arguments)])
+    monkeypatch.setattr(DefaultScope, '_instance_dict', OrderedDict())  # as in a new one
     runpy.run_path(str(REPOSITORY / 'tools' / name), run_name='__main__')
     return capsys.readouterr().out
 
@@ -55,8 +58,11 @@ def test_samples_of_events_are_drawn_with_animations(tmp_path, run, movie):
 
 
 def test_samples_of_images_are_drawn(tmp_path, run):
-    run('visualization/browse_dataset.py', small_config(tmp_path, 'plain'), '--show-number', 1, '--output-dir',
-        tmp_path / 'drawn', '--phase', 'val')
+    config = small_config(tmp_path, 'plain')
+    with open(config, 'a') as file:  # a transform of this package, by its name alone
+        file.write("val_dataloader['dataset']['pipeline'].insert(0, dict(type='CentralSquare', scale=8))\n")
+    run('visualization/browse_dataset.py', config, '--show-number', 1, '--output-dir', tmp_path / 'drawn', '--phase',
+        'val')
     (file, ) = (tmp_path / 'drawn').iterdir()
     assert file.name == '00000_7.png'
 

@@ -18,7 +18,10 @@ def checkpoint(tmp_path_factory):
 
 
 def test_every_picture_of_a_sample_is_written_and_listed(checkpoint, tmp_path):
-    done = run_tool(TOOL, DEMO / 'mixed.py', checkpoint, '--layers', *LAYERS, '--sample-idx', 7, '--neurons', 3, 14,
+    config = tmp_path / 'mixed.py'  # with a transform of this package, by its name alone
+    config.write_text(f"_base_ = ['{DEMO}/mixed.py']\ntest_dataloader = dict(dataset=dict(pipeline=["
+                      "dict(type='CentralSquare', scale=8), dict(type='mmpretrain.PackInputs')]))\n")
+    done = run_tool(TOOL, config, checkpoint, '--layers', *LAYERS, '--sample-idx', 7, '--neurons', 3, 14,
                     '--time-steps', 3, '--class-idx', 4, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     first, *listed = done.stdout.splitlines()

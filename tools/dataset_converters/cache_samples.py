@@ -6,6 +6,7 @@ import argparse
 from typing import Dict
 
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
 from torch.utils.data import DataLoader
 
@@ -55,6 +56,7 @@ def main() -> None:
         if args.cache_dir is not None and cfg.get(name) is not None:
             cfg[name].dataset.cache_dir = args.cache_dir
     check_config(cfg)
+    init_default_scope(cfg.get('default_scope', 'bkdsnn'))  # where a pipeline's transforms are looked up
     datasets = cached_datasets(cfg)
     if not datasets:
         raise ValueError(f'{args.config}: no data set of it has a cache_dir. Set it in the config, or give '

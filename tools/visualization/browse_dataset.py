@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from mmengine.utils import track_iter_progress
 
@@ -31,6 +32,7 @@ def main() -> None:
     args = parse_args()
     cfg = Config.fromfile(args.config)
     check_config(cfg)
+    init_default_scope(cfg.get('default_scope', 'bkdsnn'))  # where a pipeline's transforms are looked up
     dataset = DATASETS.build({k: v for k, v in cfg[f'{args.phase}_dataloader'].dataset.items() if k != 'cache_dir'})
     if args.show_number < 1:
         raise ValueError(f'--show-number {args.show_number} must be at least 1.')

@@ -9,6 +9,7 @@ from typing import Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from torch import nn
 
 from bkdsnn import SpikingInferencer, init_model
@@ -50,6 +51,7 @@ def main() -> None:
     args = parse_args()
     cfg = Config.fromfile(args.config)
     check_config(cfg)
+    init_default_scope(cfg.get('default_scope', 'bkdsnn'))  # where a pipeline's transforms are looked up
     network = init_model(cfg, args.checkpoint, 'cuda' if torch.cuda.is_available() else 'cpu')
     sample, classes = load_sample(args, cfg, network)
     recording = record(network, sample.data, args.layers, args.class_idx, args.time_steps)

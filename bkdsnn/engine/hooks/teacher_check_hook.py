@@ -45,10 +45,10 @@ class TeacherCheckHook(Hook):
         accuracy = self.measure(model, runner.val_loop.dataloader)
         if accuracy is None:
             if expected is not None:
-                raise ValueError(f'model.teacher.expected_accuracy={expected} cannot be checked: the teacher does not '
-                                 'classify the classes of the validation data. Set it to None.')
-            print_log('The teacher is not checked: it classifies other classes than the validation data has.',
-                      logger='current')
+                raise ValueError(f'model.teacher.expected_accuracy={expected} cannot be checked: the teacher answers '
+                                 'another task, or with other classes, than the validation data. Set it to None.')
+            print_log('The teacher is not checked: it answers another task, or with other classes, than the '
+                      'validation data.', logger='current')
             return
         print_log(f'Teacher accuracy on the validation data: {accuracy:.2f} %' +
                   ('' if expected is None else f' (expected {expected} %)'), logger='current')
@@ -61,14 +61,14 @@ class TeacherCheckHook(Hook):
     def measure(model: torch.nn.Module, dataloader) -> Optional[float]:
         """Accuracy in percent of ``model.teacher`` on a data loader, over the samples of all processes, by its task.
 
-        ``None`` if it answers with other classes, as where only features are distilled.
+        ``None`` if it answers something else, as where only features are distilled.
         """
         metric = METRICS.build(model.task.metric)
-        classes = (getattr(dataloader.dataset, 'metainfo', None) or {}).get('classes')
+        metainfo = getattr(dataloader.dataset, 'metainfo', None) or {}
         for batch in dataloader:
             data = model.data_preprocessor(batch, False)
             output = model.teacher(views_of(data['inputs'])['teacher'])
-            answers = model.task.answers(output, data['data_samples'], classes and len(classes))
+            answers = model.task.answers(output, data['data_samples'], metainfo)
             if answers is None:
                 return None
             metric.process(batch, answers)

@@ -15,6 +15,7 @@ from bkdsnn.utils.colours import learn_channel_order
 
 from ..layers import full_precision, mark_time
 from ..losses.task_loss import TASK_LOSS, split_task_loss
+from ..tasks import Task
 from .recorder import FeatureRecorder, find_module
 from .requests import Request, apply, with_default_taps
 
@@ -44,11 +45,11 @@ class Distiller(BaseModel):
             names for module paths, or for lists of them, that losses ask for. A student has ``logits`` (its ``head``)
             and ``feature`` (the last map of its ``backbone``), a teacher ``logits`` (``head``), unless it says
             otherwise.
-        task: Config of what the targets are, see :class:`bkdsnn.models.tasks.ClassificationTask`.
+        task: Config of the :class:`bkdsnn.models.tasks.Task` that the student's head is made for.
 
     Raises:
-        ValueError: If a tap or path does not exist, features do not fit, a loss needs what there is not, or an argument
-            is out of range. The message names the config key.
+        ValueError: If a tap or path does not exist, features do not fit, the task does not fit the student, a loss
+            needs what there is not, or an argument is out of range. The message names the config key.
     """
 
     def __init__(self,
@@ -66,15 +67,17 @@ class Distiller(BaseModel):
             raise ValueError('model.data_preprocessor is given, but the student is built already and has its own.')
         super().__init__(data_preprocessor=student.data_preprocessor, init_cfg=init_cfg)
         self.student, self.task = student, MODELS.build(task) if isinstance(task, dict) else task
+        if not isinstance(self.task, Task):
+            raise ValueError(f'model.task: {type(self.task).__name__} is no Task; see bkdsnn.models.tasks.')
         self.task_loss, losses = split_task_loss(losses or {})
         self.taps = with_default_taps(taps or {})
         self.requests = {name: Request.of(name, cfg, self.taps) for name, cfg in losses.items()}
         # Past nn.Module's own registration, see above.
         self.__dict__['teacher'] = self._build_teacher(teacher)
         self._check_requests()
-        features = self._dry_run(input_shape)
+        features, sample = self._dry_run(input_shape)
         self.losses = nn.ModuleDict({name: request.build(features) for name, request in self.requests.items()})
-        self._check_fit(features, input_shape)
+        self._check_fit(features, sample, input_shape)
 
     # ---- building: what the features look like, before a batch is seen ----
 
@@ -103,8 +106,9 @@ class Distiller(BaseModel):
                 raise ValueError(f'model.losses.{name} ({request.cfg["type"]}) needs labels, but {soft} makes soft '
                                  'ones of them. Drop one of the two.')
 
-    def _dry_run(self, input_shape: Union[Tuple[int, ...], Dict[str, Tuple[int, ...]], None]) -> Dict[str, Features]:
-        """Features of an all-zero sample, by side and path."""
+    def _dry_run(self, input_shape: Union[Tuple[int, ...], Dict[str, Tuple[int, ...]], None]
+                 ) -> Tuple[Dict[str, Features], DataSample]:
+        """Features of an all-zero sample, by side and path, and a sample with a target for it."""
         if input_shape is None:
             first = next((m for m in self.student.modules() if isinstance(m, nn.Conv2d)), None)
             if first is None:
@@ -121,20 +125,21 @@ class Distiller(BaseModel):
             with torch.no_grad(), torch.compiler.set_stance('force_eager'):
                 self.student.eval()
                 with self.student_recorder as recorder:
-                    self.task.check_output(self.student(torch.zeros(1, *shapes['student'])))
+                    output = self.student(torch.zeros(1, *shapes['student']))
+                self.task.check_output(output)
                 features = dict(student=recorder.features, teacher=self.teach(torch.zeros(1, *shapes['teacher'])))
         finally:
             self.student.train(student_mode)
         for side, recorded in features.items():
             check_batch_axis(recorded, self._label(side))
-        return features
+        return features, self.task.example(output)
 
     def _label(self, side: str) -> str:
         return f'the {side} ({", ".join(f"model.losses.{name}.{side}" for name in self.requests)})'
 
-    def _check_fit(self, features: Dict[str, Features], input_shape: Union[tuple, dict, None]) -> None:
+    def _check_fit(self, features: Dict[str, Features], sample: DataSample, input_shape: Union[tuple, dict, None]
+                   ) -> None:
         """Run each loss on what the dry run has recorded."""
-        samples = [self.task.example()]
         for name, loss in self.losses.items():
             recorded = [features['student'][path] for path in self.requests[name].paths('student')]
             if input_shape is None and any(x.dim() - x.has_time > 2 for x in recorded):
@@ -142,7 +147,7 @@ class Distiller(BaseModel):
             training = loss.training
             try:
                 with torch.no_grad():
-                    self._run_loss(name, loss.eval(), features, samples, self.task.targets(samples))
+                    self._run_loss(name, loss.eval(), features, [sample], self.task.targets([sample]))
             except ValueError as error:
                 raise ValueError(f'model.losses.{name}: {error}') from error
             finally:
@@ -216,6 +221,9 @@ class Distiller(BaseModel):
         losses = self.student(inputs, data_samples, 'loss')
         if TASK_LOSS in losses:
             losses[TASK_LOSS] = self.task_loss(losses[TASK_LOSS])
+        elif self.task_loss.changes or self.task_loss.loss_weight != 1:
+            raise ValueError(f'model.losses.{TASK_LOSS}: the student logs {", ".join(losses)}, so that there is no '
+                             f'{TASK_LOSS} to weigh. Give its head that name for its loss, or drop the weight.')
         return losses
 
     def _run_loss(self, name: str, loss: nn.Module, features: Dict[str, Features], data_samples: List[DataSample],

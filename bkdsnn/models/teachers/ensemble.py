@@ -61,13 +61,14 @@ class TeacherEnsemble(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Mean logits (B, K) for the student's input.
+        """Mean logits (B, K) for the student's input, or (B, ...) of another task.
 
         Raises:
-            ValueError: If the teachers' class counts differ.
+            ValueError: If the teachers' shapes differ, as where they have different numbers of classes.
         """
         logits = {name: teacher(images) for name, teacher in self.teachers.items()}
-        if len({x.shape[-1] for x in logits.values()}) > 1:
-            counts = {name: x.shape[-1] for name, x in logits.items()}
-            raise ValueError(f'TeacherEnsemble: the teachers have different numbers of classes, {counts}.')
+        shapes = {name: tuple(x.shape) for name, x in logits.items()}
+        if len(set(shapes.values())) > 1:
+            raise ValueError(f'TeacherEnsemble: the teachers\' logits differ in shape, {shapes}; their mean needs the '
+                             'same classes.')
         return mark_time(self.network.average(*logits.values()), False)

@@ -40,8 +40,9 @@ class FrozenTeacher(nn.Module):
         input_size: (H, W), or one number for both, that it wants. Defaults to what the model's source says, else the
             input's own size.
         interpolation: ``'bicubic'``, ``'bilinear'`` or ``'nearest'``.
-        expected_accuracy: Top-1 accuracy in percent that the teacher must reach on the validation data before training
-            starts (see :class:`bkdsnn.engine.hooks.TeacherCheckHook`); ``None`` only reports it.
+        expected_accuracy: Accuracy in percent (top-1, or what the task measures) that the teacher must reach on the
+            validation data before training starts (see :class:`bkdsnn.engine.hooks.TeacherCheckHook`); ``None`` only
+            reports it.
         dtype: ``'float32'``, ``'bfloat16'`` or ``'float16'``: what the network's weights are kept and computed in, also
             where the student trains in mixed precision. ``None`` follows the student, in fp32 at least.
         channels_last: Whether weights and maps have their channels innermost in memory, which convolutions like better.
@@ -212,7 +213,7 @@ class FrozenTeacher(nn.Module):
     # Not inference_mode: a ResNet-18's forward took 7.3 ms under either, and the losses could not keep its tensors.
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, K) for the student's input; a spiking teacher's are averaged over time."""
+        """Logits (B, K) for the student's input, or (B, ...) of another task; of a spiking teacher the time mean."""
         images = self.prepare(images)
         if self.channels_last:
             images = to_channels_last(images)
