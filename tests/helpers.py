@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.config import config as mmengine_config
 from PIL import Image, ImageDraw
+from yapf.yapflib import yapf_api
 
 import golden
 from bkdsnn.models.neurons import nodes
@@ -35,7 +35,7 @@ def save_time():
     A run writes its config six times, and yapf makes it pretty each time; and mmengine collects garbage for each data
     set, among all that was imported.
     """
-    mmengine_config.FormatCode = lambda text, **style: (text, True)
+    yapf_api.FormatCode = lambda text, **style: (text, True)
     nodes.MIN_NUMBERS_TO_COMPILE = NEVER
     gc.freeze()
 
