@@ -11,7 +11,8 @@ from bkdsnn.config.methods import apply_method, find_pair, methods
 from bkdsnn.registry import MODELS
 
 # SEW-ResNet, transformer with a ViT, events with two views.
-PAIRS = ('sew-resnet-t2_resnet_digits', 'spikingformer-1-64-t2_vit_digits-32', 'sew-resnet-t4_sew-resnet-t16_digits-dvs')
+PAIRS = ('sew-resnet-t2_resnet_digits', 'spikingformer-1-64-t2_vit_digits-32',
+         'sew-resnet-t4_sew-resnet-t16_digits-dvs')
 
 
 @lru_cache
@@ -84,7 +85,8 @@ def test_a_method_from_a_users_folder_trains_on_every_pair(pair, teachers, user_
     (user_folder / 'latest.py').write_text(
         "custom_imports = dict(imports=['latest_step'], allow_failed_imports=False)\n"
         "losses = dict(loss_latest=dict(type='LatestStepLoss', loss_weight=0.5))\n")
-    assert set(epoch_of(pair, str(user_folder / 'latest.py'), teachers, tmp_path)) == {'loss', 'loss_cls', 'loss_latest'}
+    logged = epoch_of(pair, str(user_folder / 'latest.py'), teachers, tmp_path)
+    assert set(logged) == {'loss', 'loss_cls', 'loss_latest'}
 
 
 def test_two_teachers_train_an_epoch(teachers, tmp_path):
