@@ -1,7 +1,6 @@
 """E-SpikeFormer, or Spike-driven Transformer V3 (Yao et al., TPAMI 2025, arXiv 2411.16061)."""
-from typing import Optional, Sequence, Tuple, Union
+from typing import Optional, Sequence, Union
 
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
@@ -16,9 +15,9 @@ from ..layers import (
     SpikingSelfAttention,
     build_norm,
     drop_path_rates,
-    static_or_events,
 )
 from .arguments import check_time_steps, parse_arch, parse_out_indices
+from .strided_stages import StridedStages
 
 
 def separable_convs(channels: int, kernel_size: int, neuron: dict, norm: dict) -> nn.Sequential:
@@ -99,7 +98,7 @@ class LargeBlock(nn.Module):
 
 
 @MODELS.register_module()
-class ESpikeFormer(BaseModule):
+class ESpikeFormer(StridedStages):
     """E-SpikeFormer: stages of convolution blocks, then of spiking self-attention, all on currents.
 
     The published networks have one time step and :class:`~bkdsnn.models.neurons.SFANode` with ``D = norm = 4``, which
@@ -135,8 +134,6 @@ class ESpikeFormer(BaseModule):
         '12-768': dict(channels=(98, 196, 384, 768), depths=(1, 1, 2, 12), num_heads=8, kind='factorised'),
     }
     stages_of = {'separable': 5, 'factorised': 4, 'factorised-conv': 4}
-    strides = (2, 2, 2, 2, 1)
-    emits_spikes = False
 
     def __init__(self,
                  arch: Union[str, dict],
@@ -159,14 +156,11 @@ class ESpikeFormer(BaseModule):
         self.T, self.out_indices = T, parse_out_indices('ESpikeFormer', out_indices, stages)
         self.mlp_ratio, self.unit = mlp_ratio, dict(neuron=neuron, norm=norm)
         rates = drop_path_rates(drop_path, sum(depths[3:]))
-        self.downsamples, self.stages = nn.ModuleList(), nn.ModuleList()
-        for i in range(max(self.out_indices) + 1):
-            self.downsamples.append(SpikingConvUnit(
-                channels[i - 1] if i else in_channels, channels[i], 3 if i else 7, stride=self.strides[i], bias=True,
-                neuron=neuron if i else None, norm=norm, order=SPIKE_FIRST))
-            self.stages.append(nn.Sequential(*(
-                self._conv_block(channels[i]) if i < 3 else self._attention_block(channels[i], rates.pop(0))
-                for _ in range(depths[i]))))
+
+        def block(stage: int, width: int) -> nn.Module:
+            return self._conv_block(width) if stage < 3 else self._attention_block(width, rates.pop(0))
+
+        self.build_stages(in_channels, channels, depths, block, **self.unit)
 
     def _conv_block(self, channels: int) -> nn.Module:
         is_large = self.kind != 'separable'
@@ -180,20 +174,3 @@ class ESpikeFormer(BaseModule):
         return ResidualBlock(drop_path, separable=separable_convs(channels, 3, **self.unit),
                              attention=WideValueAttention(channels, self.num_heads, **self.unit),
                              mlp=SpikingMLP(channels, self.mlp_ratio, spike_first=True, **self.unit))
-
-    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
-        """Extract features.
-
-        Args:
-            x: Static images (B, C, H, W), or event frames (T, B, C, H, W), of any size.
-
-        Returns:
-            One (T, B, C', H', W') per entry of ``out_indices``; the stages have strides 2, 4, 8, 16 and 16. For static
-            images the first convolution and norm run once.
-        """
-        outputs = []
-        for i, (downsample, stage) in enumerate(zip(self.downsamples, self.stages)):
-            x = stage(static_or_events(downsample, x, self.T) if i == 0 else downsample(x))
-            if i in self.out_indices:
-                outputs.append(x)
-        return tuple(outputs)

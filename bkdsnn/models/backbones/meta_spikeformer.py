@@ -1,7 +1,6 @@
 """Meta-SpikeFormer, or Spike-driven Transformer V2 (Yao et al., ICLR 2024, arXiv 2404.03663)."""
-from typing import Optional, Sequence, Tuple, Union
+from typing import Optional, Sequence, Union
 
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
@@ -16,9 +15,9 @@ from ..layers import (
     SpikingTransformerBlock,
     build_norm,
     drop_path_rates,
-    static_or_events,
 )
 from .arguments import check_time_steps, parse_arch, parse_out_indices
+from .strided_stages import StridedStages
 
 
 class RepConvUnit(SpikingConvUnit):
@@ -75,7 +74,7 @@ class MetaConvBlock(nn.Module):
 
 
 @MODELS.register_module()
-class MetaSpikeFormer(BaseModule):
+class MetaSpikeFormer(StridedStages):
     """Meta-SpikeFormer: three stages of convolution blocks, then two of spiking self-attention, all on currents.
 
     The published classifier puts a neuron on the space mean: give :class:`bkdsnn.models.heads.SpikingLinearHead` a
@@ -103,8 +102,6 @@ class MetaSpikeFormer(BaseModule):
         '8-512': dict(channels=(64, 128, 256, 512, 640), depths=(1, 1, 2, 6, 2), num_heads=8),
         '8-768': dict(channels=(96, 192, 384, 768, 960), depths=(1, 1, 2, 6, 2), num_heads=8),
     }
-    strides = (2, 2, 2, 2, 1)
-    emits_spikes = False
 
     def __init__(self,
                  arch: Union[str, dict],
@@ -127,33 +124,11 @@ class MetaSpikeFormer(BaseModule):
         unit = dict(neuron=neuron, norm=norm)
         attention = dict(unit, spike_first=True)
         rates = drop_path_rates(drop_path, depths[3] + depths[4])
-        self.downsamples, self.stages = nn.ModuleList(), nn.ModuleList()
-        for i in range(max(self.out_indices) + 1):
-            width = channels[i]
-            self.downsamples.append(SpikingConvUnit(
-                channels[i - 1] if i else in_channels, width, 3 if i else 7, stride=self.strides[i], bias=True,
-                neuron=neuron if i else None, norm=norm, order=SPIKE_FIRST))
-            if i < 3:
-                blocks = [MetaConvBlock(width, mlp_ratio, **unit) for _ in range(depths[i])]
-            else:
-                blocks = [SpikingTransformerBlock(RepSelfAttention(width, heads, project_bias=False, **attention),
-                                                  SpikingMLP(width, mlp_ratio, **attention), rates.pop(0))
-                          for _ in range(depths[i])]
-            self.stages.append(nn.Sequential(*blocks))
 
-    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
-        """Extract features.
+        def block(stage: int, width: int) -> nn.Module:
+            if stage < 3:
+                return MetaConvBlock(width, mlp_ratio, **unit)
+            return SpikingTransformerBlock(RepSelfAttention(width, heads, project_bias=False, **attention),
+                                           SpikingMLP(width, mlp_ratio, **attention), rates.pop(0))
 
-        Args:
-            x: Static images (B, C, H, W), or event frames (T, B, C, H, W), of any size.
-
-        Returns:
-            One (T, B, C', H', W') per entry of ``out_indices``; the stages have strides 2, 4, 8, 16 and 16. For static
-            images the first convolution and norm run once.
-        """
-        outputs = []
-        for i, (downsample, stage) in enumerate(zip(self.downsamples, self.stages)):
-            x = stage(static_or_events(downsample, x, self.T) if i == 0 else downsample(x))
-            if i in self.out_indices:
-                outputs.append(x)
-        return tuple(outputs)
+        self.build_stages(in_channels, channels, depths, block, **unit)
