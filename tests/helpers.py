@@ -35,7 +35,7 @@ def save_time():
     A run writes its config six times, and yapf makes it pretty each time; and mmengine collects garbage for each data
     set, among all that was imported.
     """
-    yapf_api.FormatCode = lambda text, **style: (text, True)
+    yapf_api.FormatCode = lambda text, **style: (text + '\n', True)
     nodes.MIN_NUMBERS_TO_COMPILE = NEVER
     gc.freeze()
 

@@ -52,7 +52,7 @@ def test_wheel_carries_configs_weights_tools_demos_and_splits(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {'bkdsnn/.mim/configs/demo/mixed.py', 'bkdsnn/.mim/configs/_base_/default_runtime.py',
             'bkdsnn/.mim/tools/train.py', 'bkdsnn/.mim/tools/dist_train.sh', 'bkdsnn/.mim/model-index.yml',
-            'bkdsnn/datasets/splits/digits.json', 'bkdsnn/visualization/report/template.html'} <= names
+            'bkdsnn/datasets/splits/digits.json', 'bkdsnn/report/page.html'} <= names
     weights = {f'bkdsnn/.mim/{path.relative_to(REPOSITORY).as_posix()}' for path in
                (REPOSITORY / 'configs').rglob('*.pth')}
     assert weights and weights == {name for name in names if name.endswith('.pth')}

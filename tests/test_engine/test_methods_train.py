@@ -8,6 +8,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from bkdsnn.config.methods import apply_method, find_pair, methods
+from bkdsnn.models.teachers import frozen_teacher
 from bkdsnn.registry import MODELS
 
 # SEW-ResNet, transformer with a ViT, events with two views.
@@ -31,6 +32,15 @@ def teachers(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def teachers_are_kept(monkeypatch):
+    """A teacher is read once, although each run has its own."""
+    monkeypatch.setattr(frozen_teacher, 'build_teacher', BUILT)
+
+
+BUILT = lru_cache(len(PAIRS))(frozen_teacher.build_teacher)
+
+
 def epoch_of(pair, method, teachers, work_dir, **changes):
     """Train one epoch of two steps."""
     cfg = read(pair).copy()
@@ -39,7 +49,7 @@ def epoch_of(pair, method, teachers, work_dir, **changes):
         'work_dir': str(work_dir), 'train_cfg.max_epochs': 1, 'train_dataloader.batch_size': 10,
         'train_dataloader.dataset.labels_per_class': 2, 'model.teacher.checkpoint': str(teachers / f'{pair}.pth'),
         'model.teacher.expected_accuracy': None, 'default_hooks.logger.interval': 1,
-        'default_hooks.checkpoint.interval': -1, **changes})
+        'default_hooks.checkpoint.interval': -1, 'train_dataloader.dataset.serialize_data': False, **changes})
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
     runner = Runner.from_cfg(cfg)
@@ -54,7 +64,7 @@ def epoch_of(pair, method, teachers, work_dir, **changes):
 
 @pytest.mark.parametrize('pair', PAIRS)
 @pytest.mark.parametrize('method', methods())
-def test_every_method_trains_an_epoch(pair, method, teachers, tmp_path):
+def test_every_method_trains_an_epoch(pair, method, teachers, teachers_are_kept, tmp_path):
     losses = Config.fromfile(methods()[method]).losses
     changes = {}
     if method in ('hard_kd', 'soft_token'):  # they train a classifier of their own

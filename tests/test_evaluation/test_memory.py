@@ -30,9 +30,9 @@ def config(**changes):
     return Config(dict(PLAIN, **changes))
 
 
-@pytest.mark.parametrize('compress_spikes', [False, True])
-@pytest.mark.parametrize('name, student', [('plain', 'model'), ('mixed', 'model.student'),
-                                           ('events_mixed', 'model.student')])
+@pytest.mark.parametrize('name, student, compress_spikes', [
+    ('plain', 'model', False), ('plain', 'model', True), ('mixed', 'model.student', False),
+    ('events_mixed', 'model.student', True)])
 def test_prediction_is_near_the_measured_peak(name, student, compress_spikes, bench_memory):
     """SEW-ResNets of the demo, plain and distilled from a CNN or, on two views of events, a spiking teacher.
 
@@ -173,7 +173,7 @@ def test_a_config_without_shape_or_optimizer_is_an_error():
 
 
 def test_tool_answers_what_fits(tmp_path):
-    cfg = config(model=tiny_student(T=1))
+    cfg = config(model=tiny_student())
     cfg.dump(str(tmp_path / 'tiny.py'))
     planner = MemoryPlanner(cfg, gpus=2)
     kib = int(1.2 * planner.plan(16).peak) >> 10
