@@ -304,7 +304,7 @@ def test_tables_of_the_readme_are_those_of_the_metafile(folder):
         else:
             assert trained is None and row.endswith('|  |')
         assert reported is None or f'[{reported:.2f}](https://arxiv.org/' in row
-    for entry in entries[:2]:
+    for entry in entries[:1]:
         found = measure_complexity(Config.fromfile(REPOSITORY / entry['Config']), entry['Metadata']['Input Shape'])
         assert (found.parameters, found.macs) == (entry['Metadata']['Parameters'], entry['Metadata']['MACs'])
 
