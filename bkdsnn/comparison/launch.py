@@ -1,0 +1,175 @@
+"""The processes of a comparison: this one alone, several on this machine, or jobs of a Slurm cluster."""
+import os
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import torch
+from filelock import FileLock
+from mmengine.registry import DefaultScope
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from ..config.check import check_config
+from ..config.networks import model_config
+from ..registry import MODELS
+from ..utils.optional import require
+from .plan import Entry, Plan, text_of
+from .table import Standings
+from .work import Progress, took, work
+
+EXECUTORS = ('local', 'slurm', 'none')
+# Without a limit of their own, jobs on this machine end after minutes.
+FOREVER = 60 * 24 * 365
+
+
+def compare(plan: Plan, executor: str = 'local', jobs: Optional[int] = None, slurm: Dict[str, Any] = {},
+            console: Optional[Console] = None) -> Standings:
+    """Carry out a comparison, or what is left of it.
+
+    Args:
+        plan: The comparison.
+        executor: ``'local'``, processes on this machine; ``'slurm'``, jobs of a cluster; ``'none'``, this process.
+        jobs: How many workers; on this machine by default one for each GPU, or for each core where there is none.
+        slurm: Parameters of submitit's Slurm executor, such as ``dict(slurm_partition='gpu', timeout_min=600)``.
+        console: Where progress is shown.
+
+    Returns:
+        The table.
+
+    Raises:
+        FileNotFoundError: If the pair, a method or the teacher's weights are missing.
+        ValueError: If no method can be trained, or another command works in the same folder.
+        ChildProcessError: If workers ended before their work.
+    """
+    if executor not in EXECUTORS:
+        raise ValueError(f'executor={executor!r} is unknown; choose from {EXECUTORS}.')
+    Path(plan.out).mkdir(parents=True, exist_ok=True)
+    leader = Path(plan.out) / 'command.lock'
+    lock = FileLock(leader, blocking=False)
+    if not took(lock):
+        raise ValueError(f'another command works in {plan.out}; wait for it, or give another --out.')
+    with lock:
+        entries = plan.entries()
+        reasons = {entry.name: why_not(entry) for entry in entries}
+        able = [entry for entry in entries if reasons[entry.name] is None]
+        if not able:
+            raise ValueError(f'none of the methods can be trained on {plan.pair}: {next(iter(reasons.values()))}')
+        view = View(Progress(plan, able), console or Console())
+        names = [entry.name for entry in able]
+        with view:
+            if executor == 'none':
+                work(plan, names, tell=lambda task, line: view.update())
+            elif view.progress.open_tasks():
+                _run_workers(plan, names, str(leader), executor, jobs, slurm, view)
+        if plan.points:
+            record_searches(view.progress)
+    return Standings.of(view.progress, entries, reasons)
+
+
+def why_not(entry: Entry) -> Optional[str]:
+    """Why a method cannot be trained on the pair; ``None`` if it can.
+
+    Raises:
+        FileNotFoundError: If the teacher's weights are missing, which concerns the whole comparison.
+    """
+    try:
+        check_config(entry.config)
+        with DefaultScope.overwrite_default_scope('bkdsnn'):
+            MODELS.build(model_config(entry.config))
+    except (ValueError, KeyError, TypeError) as error:
+        return str(error)
+    return None
+
+
+def record_searches(progress: Progress) -> None:
+    """Write all searches into ``tuning.db``, one Optuna study for each method."""
+    storage = f'sqlite:///{Path(progress.plan.out).resolve() / "tuning.db"}'
+    for tuning in progress.tunings:
+        tuning.record(storage)
+
+
+def _run_workers(plan: Plan, names: List[str], leader: str, executor: str, jobs: Optional[int], slurm: Dict[str, Any],
+                 view: 'View') -> None:
+    """Start workers and wait for them; again, as long as some have died and others got on."""
+    while opened := len(view.progress.open_tasks()):
+        running = _submit(plan, names, leader, executor, jobs, slurm)
+        try:
+            while not all(job.done() for job in running):
+                view.update()
+                time.sleep(0.5)
+            view.update()
+        except BaseException:
+            for job in running:
+                job.cancel()
+            raise
+        errors = [job.exception() for job in running]
+        if len(view.progress.open_tasks()) >= opened and any(errors):
+            raise ChildProcessError(f'the workers ended before their work: {next(filter(None, errors))} (their output: '
+                                    f'{Path(plan.out) / "workers"})')
+
+
+def _submit(plan: Plan, names: List[str], leader: str, executor: str, jobs: Optional[int],
+            slurm: Dict[str, Any]) -> list:
+    """Jobs of submitit, one for each worker."""
+    submitit = require('submitit', 'submitit', f'--executor {executor}')
+    folder = Path(plan.out) / 'workers'
+    if executor == 'slurm':
+        launcher = submitit.AutoExecutor(folder, cluster='slurm')
+        launcher.update_parameters(**{'name': f'compare-{Path(plan.pair).stem}', **slurm})
+        # Jobs of a cluster go on where nobody waits for them.
+        return [launcher.submit(work, plan, names) for _ in range(jobs or 1)]
+    gpus, cores = torch.cuda.device_count(), os.cpu_count() or 1
+    jobs = jobs or gpus or cores
+    threads = max(1, cores // jobs)
+    launcher = submitit.AutoExecutor(folder, cluster='local')
+    launched = []
+    for number in range(jobs):
+        devices = dict(gpus_per_node=1, local_visible_gpus=[number % gpus]) if gpus else {}
+        launcher.update_parameters(timeout_min=FOREVER, **devices)
+        launched.append(launcher.submit(work, plan, names, leader, threads))
+    return launched
+
+
+class View:
+    """What a comparison tells while it goes on: a line for each finished run, and on a terminal a bar.
+
+    Args:
+        progress: Of the comparison.
+        console: Where to write.
+    """
+
+    def __init__(self, progress: Progress, console: Console) -> None:
+        self.progress, self.console = progress, console
+        columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TextColumn('runs'),
+                   TimeElapsedColumn(), TextColumn('ETA'), TimeRemainingColumn())
+        self.bar = Bar(*columns, console=console, speed_estimate_period=3600, disable=not console.is_terminal)
+        self.told = set(progress.ledger.lines())
+        self.task = self.bar.add_task('Comparing')
+        if done := progress.done():
+            console.print(f'{done} of {progress.total()} runs were finished before and are kept.', highlight=False)
+
+    def __enter__(self) -> 'View':
+        self.bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()
+
+    def update(self) -> None:
+        """Tell what is new."""
+        lines, done, total = self.progress.ledger.lines(), self.progress.done(), self.progress.total()
+        for key in [key for key in lines if key not in self.told]:
+            self.told.add(key)
+            self.console.print(f'[{done}/{total}] {describe(lines[key])}', highlight=False, markup=False,
+                               soft_wrap=True)
+        self.bar.update(self.task, completed=done, total=total)
+
+
+def describe(line: dict) -> str:
+    """A result in a line of text."""
+    what = f'{line["method"]} {text_of(line["point"])} seed {line["seed"]}'
+    if line['status'] == 'failed':
+        return f'{what}: FAILED, {line["reason"]}'
+    return f'{what}: {line["accuracy"]:.2f} % of the {line["split"]} split'
