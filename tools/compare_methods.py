@@ -12,9 +12,9 @@ from rich.console import Console
 
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.comparison import Plan
-from bkdsnn.comparison.launch import EXECUTORS, compare
+from bkdsnn.comparison.launch import EXECUTORS, compare, look
 from bkdsnn.comparison.origin import now
-from bkdsnn.comparison.render import NOTE, footnotes, rich_table
+from bkdsnn.comparison.render import NOTE, footnotes, rich_table, write
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,6 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--slurm', nargs='+', action=DictAction, default={}, metavar='K=V',
                         help="submitit's parameters for each job, as slurm_partition=gpu timeout_min=600")
     parser.add_argument('--out', help='folder for results (work_dirs/compare/<pair>)')
+    parser.add_argument('--table', action='store_true', help='train nothing; only write the table of what is finished')
     parser.add_argument('--keep', action='store_true', help='keep the work directories of the seeds, for reports')
     parser.add_argument('--retry-failed', action='store_true', help='train once more what has failed before')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='K=V',
@@ -47,8 +48,8 @@ def main() -> None:
     plan = Plan(args.pair, tuple(args.methods), out, args.seeds, args.points, args.tune_seeds, args.cfg_options,
                 args.keep, now() if args.retry_failed else None)
     console = Console(width=None if Console().is_terminal else 200)
-    standings = compare(plan, args.executor, args.jobs, args.slurm, console)
-    standings.write()
+    standings = look(plan) if args.table else compare(plan, args.executor, args.jobs, args.slurm, console)
+    write(standings)
     console.print(rich_table(standings))
     for note in (NOTE, *footnotes(standings)):
         console.print(note, markup=False, highlight=False)

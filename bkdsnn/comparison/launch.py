@@ -2,7 +2,7 @@
 import os
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from filelock import FileLock
@@ -17,7 +17,7 @@ from ..registry import MODELS
 from ..utils.optional import require
 from .plan import Entry, Plan, text_of
 from .table import Standings
-from .work import Progress, took, work
+from .work import PATIENCE, Progress, is_locked, lock_of, took, work
 
 EXECUTORS = ('local', 'slurm', 'none')
 # Without a limit of their own, jobs on this machine end after minutes.
@@ -40,32 +40,44 @@ def compare(plan: Plan, executor: str = 'local', jobs: Optional[int] = None, slu
 
     Raises:
         FileNotFoundError: If the pair, a method or the teacher's weights are missing.
-        ValueError: If no method can be trained, or another command works in the same folder.
+        ValueError: If no method can be trained, an argument is out of range, or another command works in the same
+            folder.
         ChildProcessError: If workers ended before their work.
     """
     if executor not in EXECUTORS:
         raise ValueError(f'executor={executor!r} is unknown; choose from {EXECUTORS}.')
+    if jobs is not None and jobs < 1:
+        raise ValueError(f'jobs={jobs} must be at least 1.')
+    entries, reasons, progress = prepare(plan)
+    names = [tuning.entry.name for tuning in progress.tunings]
+    if not names:
+        raise ValueError(f'none of the methods can be trained on {plan.pair}: {next(iter(reasons.values()))}')
     Path(plan.out).mkdir(parents=True, exist_ok=True)
-    leader = Path(plan.out) / 'command.lock'
-    lock = FileLock(leader, blocking=False)
-    if not took(lock):
-        raise ValueError(f'another command works in {plan.out}; wait for it, or give another --out.')
-    with lock:
-        entries = plan.entries()
-        reasons = {entry.name: why_not(entry) for entry in entries}
-        able = [entry for entry in entries if reasons[entry.name] is None]
-        if not able:
-            raise ValueError(f'none of the methods can be trained on {plan.pair}: {next(iter(reasons.values()))}')
-        view = View(Progress(plan, able), console or Console())
-        names = [entry.name for entry in able]
-        with view:
-            if executor == 'none':
-                work(plan, names, tell=lambda task, line: view.update())
-            elif view.progress.open_tasks():
-                _run_workers(plan, names, str(leader), executor, jobs, slurm, view)
+    leader = FileLock(Path(plan.out) / 'command.lock', timeout=2)  # workers look at it for a moment
+    if not took(leader):
+        raise ValueError(f'another command works in {plan.out}; wait for it, or give another folder.')
+    with leader, View(progress, console or Console()) as view:
+        progress.tidy_up()
+        if executor == 'none':
+            work(plan, names, tell=view.update)
+        else:
+            _run_workers(plan, names, leader.lock_file, executor, jobs, slurm, view)
         if plan.points:
-            record_searches(view.progress)
-    return Standings.of(view.progress, entries, reasons)
+            record_searches(progress)
+    return Standings.of(progress, entries, reasons)
+
+
+def look(plan: Plan) -> Standings:
+    """The table of what is finished; nothing is trained."""
+    entries, reasons, progress = prepare(plan)
+    return Standings.of(progress, entries, reasons)
+
+
+def prepare(plan: Plan) -> Tuple[List[Entry], Dict[str, Optional[str]], Progress]:
+    """The methods of a plan, why some of them cannot be trained, and what is done of the others."""
+    entries = plan.entries()
+    reasons = {entry.name: why_not(entry) for entry in entries}
+    return entries, reasons, Progress(plan, [entry for entry in entries if reasons[entry.name] is None])
 
 
 def why_not(entry: Entry) -> Optional[str]:
@@ -93,7 +105,10 @@ def record_searches(progress: Progress) -> None:
 def _run_workers(plan: Plan, names: List[str], leader: str, executor: str, jobs: Optional[int], slurm: Dict[str, Any],
                  view: 'View') -> None:
     """Start workers and wait for them; again, as long as some have died and others got on."""
-    while opened := len(view.progress.open_tasks()):
+    while opened := view.progress.open_tasks():
+        if all(is_locked(lock_of(plan, task)) for task in opened):  # workers of an earlier command are at it
+            time.sleep(PATIENCE)
+            continue
         running = _submit(plan, names, leader, executor, jobs, slurm)
         try:
             while not all(job.done() for job in running):
@@ -104,10 +119,19 @@ def _run_workers(plan: Plan, names: List[str], leader: str, executor: str, jobs:
             for job in running:
                 job.cancel()
             raise
-        errors = [job.exception() for job in running]
-        if len(view.progress.open_tasks()) >= opened and any(errors):
-            raise ChildProcessError(f'the workers ended before their work: {next(filter(None, errors))} (their output: '
+        errors = list(filter(None, map(_error_of, running)))
+        if errors and len(view.progress.open_tasks()) >= len(opened):
+            raise ChildProcessError(f'the workers ended before their work: {errors[0]} (their output: '
                                     f'{Path(plan.out) / "workers"})')
+
+
+def _error_of(job: Any) -> Optional[Exception]:
+    """What has ended a job of submitit that has not done its work."""
+    from submitit.core.utils import UncompletedJobError  # optional
+    try:
+        return job.exception()
+    except UncompletedJobError as error:
+        return error
 
 
 def _submit(plan: Plan, names: List[str], leader: str, executor: str, jobs: Optional[int],

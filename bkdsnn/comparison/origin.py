@@ -1,5 +1,4 @@
 """Where a result comes from: machine, versions, teacher and date."""
-import hashlib
 import os.path as osp
 import platform
 import subprocess
@@ -15,6 +14,7 @@ import torch
 from mmengine.config import Config
 
 from ..checkpoints.files import resolve
+from ..checkpoints.published import sha256
 from ..config.networks import teacher_configs
 from ..config.roots import config_root
 from ..version import __version__
@@ -69,4 +69,4 @@ def teachers_of(cfg: Config) -> List[Optional[str]]:
 @lru_cache
 def weights_hash(path: str) -> str:
     """The first eight digits of a file's SHA-256."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:8]
+    return sha256(path)[:8]

@@ -151,11 +151,14 @@ class Task(NamedTuple):
     split: str
     key: Key
 
+    @property
+    def name(self) -> str:
+        """Of its folder and its lock."""
+        return '-'.join(map(str, self.key))
+
     def folder(self, out: str) -> Path:
-        """Its work directory."""
-        if self.split == 'val':
-            return Path(out) / 'tuning' / self.entry.name / f'{self.key[0]}-seed{self.seed}'
-        return Path(out) / self.entry.name / f'seed{self.seed}'
+        """Its work directory, while it is trained."""
+        return Path(out) / 'running' / self.name
 
     def config(self, out: str) -> Config:
         """Its config, as ``tools/train.py`` would have it."""

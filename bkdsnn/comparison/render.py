@@ -6,6 +6,7 @@ from typing import List, Optional
 from rich.table import Table
 
 from ..report.over_seeds import Gain, spread
+from ..utils.atomic import write_atomically, write_json
 from .plan import PLAIN, text_of
 from .table import Standing, Standings, tied
 
@@ -14,8 +15,8 @@ COLUMNS = ('', 'method', 'test accuracy %', 'gain over plain', '95 % interval', 
 NOTE = ('Mean ± standard deviation over seeds; gain: mean ± standard error of the differences between runs of the same '
         'seed, and its 95 % interval (Student\'s t). `=` is the best method, and those that the seeds do not tell from '
         'it; `~` a gain whose interval holds zero. Each interval stands by itself: of twenty methods that are no '
-        'better than plain, one is expected beyond it. Early exit stops at a confidence from the validation split that loses '
-        'nothing there. Spikes, and energy by 45 nm figures, are of one sample; time is that of a training step over '
+        'better than plain, one is expected beyond it. Early exit stops at a confidence from the validation split that '
+        'loses nothing there. Spikes, and energy by 45 nm figures, are of one sample; time is that of a training step over '
         'plain\'s.')
 
 
@@ -95,3 +96,11 @@ def rich_table(standings: Standings) -> Table:
         values = cells(standings, row)
         table.add_row(*(values[place] for place in shown))
     return table
+
+
+def write(standings: Standings) -> None:
+    """Write ``table.md`` and ``summary.json`` into the comparison's folder."""
+    out = Path(standings.plan.out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / 'summary.json', standings.summary())
+    write_atomically(out / 'table.md', lambda file: file.write(markdown(standings).encode()))

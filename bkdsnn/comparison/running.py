@@ -20,45 +20,50 @@ from ..apis.model import init_model
 from ..evaluation import accuracy_over_time, calibrate_early_exit, early_exit, measure_synops, running_scores
 from ..runs.folders import Run
 from ..runs.logs import LogSummary
+from ..utils.config_text import plain_config_text
 from .origin import origin_of
 from .plan import Plan, Task
 
 # How many samples operations are counted on, spread over the test split.
 COUNTED = 64
-HASH = 'config_hash'
 LOG = 'output.log'
 
 
 def carry_out(plan: Plan, task: Task) -> dict:
-    """Train and measure a run; its work directory is removed afterwards unless the plan keeps it or it has failed.
+    """Train and measure a run.
 
     Returns:
         The line for the results.
     """
     cfg, folder = task.config(plan.out), task.folder(plan.out)
+    if not plan.keep:  # then nobody sees the curve
+        cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs
     config_hash, seed, split = task.key
     line = dict(pair=Path(plan.pair).stem, method=task.entry.name, split=split, point=task.point, seed=seed,
                 config_hash=config_hash, epochs=cfg.train_cfg.max_epochs)
-    prepare(folder, config_hash)
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        with output_to(folder / LOG), forgotten():
+        with output_to(folder / LOG), forgotten(), plain_config_text():
             train(cfg)
             line.update(status='finished', **measure(cfg, split))
     except Exception as error:
         line.update(status='failed', reason=f'{type(error).__name__}: {error}')
     line.update(origin_of(cfg))
-    if line['status'] == 'finished' and not plan.keep:
-        shutil.rmtree(folder)
     return line
 
 
-def prepare(folder: Path, config_hash: str) -> None:
-    """Make a work directory, or leave it where it is of the same config."""
-    mark = folder / HASH
-    if folder.exists() and not (mark.is_file() and mark.read_text() == config_hash):
+def tidy(plan: Plan, task: Task, line: dict) -> None:
+    """Remove the work directory of a run whose line is written, or keep it; of one that has failed, it stays."""
+    folder = task.folder(plan.out)
+    if line['status'] == 'failed' or not folder.exists():
+        return
+    if plan.keep and task.split == 'test':
+        kept = Path(plan.out) / task.entry.name / f'seed{task.seed}'
+        shutil.rmtree(kept, ignore_errors=True)  # of another point
+        kept.parent.mkdir(exist_ok=True)
+        folder.rename(kept)
+    else:
         shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    mark.write_text(config_hash)
 
 
 def train(cfg: Config) -> None:

@@ -1,12 +1,10 @@
 """Who stands where: means over seeds, paired gains, and what they allow to say."""
-import json
 import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional
 
 from ..report.over_seeds import Gain, spread
-from ..utils.atomic import write_atomically, write_json
 from .plan import LEARNING_RATE, PLAIN, Entry, Plan
 from .tuning import Choice
 from .work import Progress
@@ -146,13 +144,6 @@ class Standings:
         """Time of a training step over plain's."""
         own, plain = row.mean('step_time'), self.plain and self.plain.mean('step_time')
         return own / plain if own and plain else None
-
-    def write(self) -> None:
-        """Write ``table.md`` and ``summary.json`` into the comparison's folder."""
-        from .render import markdown  # renders what is defined here
-        out = Path(self.plan.out)
-        write_json(out / 'summary.json', json.loads(json.dumps(self.summary())))
-        write_atomically(out / 'table.md', lambda file: file.write(markdown(self).encode()))
 
 
 def ranked(rows: List[Standing]) -> List[Standing]:

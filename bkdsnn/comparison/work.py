@@ -1,17 +1,15 @@
 """Workers: processes that take one open run after another."""
 import gc
 import time
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional
+from typing import Callable, List, Optional, Union
 
 import torch
 from filelock import FileLock, Timeout
-from mmengine.config import config as mmengine_config
 
 from .ledger import Ledger
 from .plan import Entry, Plan, Task
-from .running import carry_out
+from .running import carry_out, tidy
 from .tuning import Tuning
 
 # Seconds between two looks at what others do.
@@ -42,11 +40,22 @@ class Progress:
         return [entry.run(choice.point, seed, 'test') for seed in range(self.plan.seeds)
                 for entry, choice in choices if choice is not None]
 
+    def all_tasks(self) -> List[Task]:
+        """All runs of the comparison, as far as they are known."""
+        lines = self.ledger.lines()
+        return [task for tuning in self.tunings for task in tuning.all_tasks(lines)] + self.final_tasks()
+
+    def tidy_up(self) -> None:
+        """Remove, or keep, what finished runs have left that were killed before they could do so."""
+        lines = self.ledger.lines()
+        for task in self.all_tasks():
+            if task.key in lines:
+                tidy(self.plan, task, lines[task.key])
+
     def done(self) -> int:
         """How many of the comparison's runs are finished."""
         lines = self.ledger.lines()
-        searched = [task for tuning in self.tunings for task in tuning.all_tasks(lines)]
-        return sum(task.key in lines for task in searched + self.final_tasks())
+        return sum(task.key in lines for task in self.all_tasks())
 
     def total(self) -> int:
         """How many runs the comparison has, as far as is known."""
@@ -61,18 +70,16 @@ class Progress:
 
 
 def work(plan: Plan, names: List[str], leader: Optional[str] = None, threads: Optional[int] = None,
-         tell: Callable[[Task, dict], None] = lambda task, line: None) -> None:
+         tell: Callable[[], None] = lambda: None) -> None:
     """Carry out runs, one after another, until nothing is left that others do not do already.
 
     Args:
         plan: The comparison.
         names: The methods that can be trained.
-        leader: A file that the process that waits for this one has locked; without it, this one ends.
+        leader: A file that the process that waits for this one has locked; when that ends, so does this one.
         threads: Of PyTorch.
-        tell: Is told of each finished run.
+        tell: Is called after each run.
     """
-    # A run writes its config several times, and making it pretty would take longer than all else.
-    mmengine_config.FormatCode = lambda text, **style: (text, True)
     if threads:
         torch.set_num_threads(threads)
     gc.collect()
@@ -81,34 +88,40 @@ def work(plan: Plan, names: List[str], leader: Optional[str] = None, threads: Op
     while tasks := progress.open_tasks():
         if leader is not None and not is_locked(leader):
             return
-        for task in tasks:
-            with claimed(plan, task) as is_mine:
-                # Another may have finished it in the meantime.
-                if not is_mine or task.key in progress.ledger.lines():
-                    continue
-                line = carry_out(plan, task)
-                progress.ledger.append(line)
-            tell(task, line)
+        if any(attempt(plan, task, progress.ledger) for task in tasks):
+            tell()
             gc.collect()
-            break
+        elif progress.tuned:
+            return
         else:
-            if progress.tuned:
-                return
             time.sleep(PATIENCE)
 
 
-@contextmanager
-def claimed(plan: Plan, task: Task) -> Iterator[bool]:
-    """Have a run for oneself, if nobody else has it. The lock is the system's, so it ends with its owner."""
+def attempt(plan: Plan, task: Task, ledger: Ledger) -> bool:
+    """Carry out a run, unless another does or has done so. The claim is a lock of the system's: it ends with its owner.
+
+    Returns:
+        Whether it was carried out.
+    """
+    lock = lock_of(plan, task)
+    if not took(lock):
+        return False
+    try:
+        if task.key in ledger.lines():
+            return False
+        line = carry_out(plan, task)
+        ledger.append(line)
+        tidy(plan, task, line)
+        return True
+    finally:
+        lock.release()
+
+
+def lock_of(plan: Plan, task: Task) -> FileLock:
+    """The lock of who carries out a run."""
     folder = Path(plan.out) / 'locks'
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / '-'.join(map(str, task.key)), blocking=False)
-    is_mine = took(lock)
-    try:
-        yield is_mine
-    finally:
-        if is_mine:
-            lock.release()
+    return FileLock(folder / task.name, blocking=False)
 
 
 def took(lock: FileLock) -> bool:
@@ -120,9 +133,9 @@ def took(lock: FileLock) -> bool:
     return True
 
 
-def is_locked(path: str) -> bool:
+def is_locked(lock: Union[str, FileLock]) -> bool:
     """Whether another process holds a lock."""
-    lock = FileLock(path, blocking=False)
+    lock = FileLock(lock, blocking=False) if isinstance(lock, str) else lock
     if not took(lock):
         return True
     lock.release()
