@@ -53,7 +53,7 @@ def compare(plan: Plan, executor: str = 'local', jobs: Optional[int] = None, slu
     if not names:
         raise ValueError(f'none of the methods can be trained on {plan.pair}: {next(iter(reasons.values()))}')
     Path(plan.out).mkdir(parents=True, exist_ok=True)
-    leader = FileLock(Path(plan.out) / 'command.lock', timeout=2)  # workers look at it for a moment
+    leader = FileLock(Path(plan.out) / 'command.lock', timeout=1)  # workers look at it for a moment
     if not took(leader):
         raise ValueError(f'another command works in {plan.out}; wait for it, or give another folder.')
     with leader, View(progress, console or Console()) as view:

@@ -16,8 +16,8 @@ NOTE = ('Mean ± standard deviation over seeds; gain: mean ± standard error of 
         'seed, and its 95 % interval (Student\'s t). `=` is the best method, and those that the seeds do not tell from '
         'it; `~` a gain whose interval holds zero. Each interval stands by itself: of twenty methods that are no '
         'better than plain, one is expected beyond it. Early exit stops at a confidence from the validation split that '
-        'loses nothing there. Spikes, and energy by 45 nm figures, are of one sample; time is that of a training step over '
-        'plain\'s.')
+        'loses nothing there. Spikes, and energy by 45 nm figures, are of one sample; time is that of a training step '
+        'over plain\'s.')
 
 
 def cells(standings: Standings, row: Standing) -> List[str]:

@@ -25,7 +25,7 @@ from .origin import origin_of
 from .plan import Plan, Task
 
 # How many samples operations are counted on, spread over the test split.
-COUNTED = 64
+COUNTED = 32
 LOG = 'output.log'
 
 

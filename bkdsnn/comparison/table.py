@@ -61,10 +61,15 @@ class Standing:
         found = [] if self.reason is None else [self.reason]
         if self.failures:
             total = len(self.failures) + len(self.lines)
-            found.append(f'{len(self.failures)} of {total} seeds failed: {next(iter(self.failures.values()))}')
+            found.append(f'{len(self.failures)} of {total} seeds failed: {short(next(iter(self.failures.values())))}')
         if self.choice is not None and self.choice.on_edge:
             found.append('the best point lies on the edge of what was tried')
         return found
+
+
+def short(reason: str, length: int = 200) -> str:
+    """The beginning of a reason, all of which is in the results."""
+    return reason if len(reason) <= length else f'{reason[:length]} ...'
 
 
 def tied(gain: Gain) -> bool:
@@ -106,7 +111,7 @@ class Standings:
         for name, tuning in tunings.items():
             rows[name].choice = tuning.choice
             if tuning.ended and tuning.choice is None:
-                rows[name].reason = f'all {len(tuning.scores)} points failed: {tuning.reasons[0]}'
+                rows[name].reason = f'all {len(tuning.scores)} points failed: {short(tuning.reasons[0])}'
         for task in progress.final_tasks():
             line = lines.get(task.key)
             if line is not None and line['status'] == 'failed':
