@@ -112,12 +112,11 @@ class Entry:
     def of(cls, pair: Config, method: str) -> 'Entry':
         """A method on a pair."""
         cfg = copy.deepcopy(pair)
-        cfg.pop('search', None)
         if method == PLAIN:
-            cfg.model = student_config(model_config(cfg))
+            cfg.model, searched = student_config(model_config(cfg)), []
         else:
             apply_method(cfg, method)
-        searched = cfg.get('search') if 'search' in cfg else default_search(cfg.model.get('losses', {}))
+            searched = cfg.get('search', default_search(cfg.model.losses))
         axes = [Axis(LEARNING_RATE, start_of(cfg, LEARNING_RATE), 3)]
         for axis in searched:
             key = f'model.{axis["key"]}'
