@@ -4,6 +4,7 @@ Each method is tuned with the same number of points on the validation split, tra
 the test split. The same command goes on where it was interrupted.
 """
 import argparse
+import sys
 from pathlib import Path
 
 from mmengine.config import DictAction
@@ -47,7 +48,8 @@ def main() -> None:
     out = args.out or str(Path('work_dirs') / 'compare' / Path(args.pair).stem)
     plan = Plan(args.pair, tuple(args.methods), out, args.seeds, args.points, args.tune_seeds, args.cfg_options,
                 args.keep, now() if args.retry_failed else None)
-    console = Console(width=None if Console().is_terminal else 200)
+    # The file as it is now: what runs print is led elsewhere.
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200)
     standings = look(plan) if args.table else compare(plan, args.executor, args.jobs, args.slurm, console)
     write(standings)
     console.print(rich_table(standings))

@@ -1,22 +1,23 @@
 """The processes of a comparison: this one alone, several on this machine, or jobs of a Slurm cluster."""
 import os
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+from uuid import uuid4
 
 import torch
 from filelock import FileLock
 from mmengine.registry import DefaultScope
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
 from ..config.check import check_config
 from ..config.networks import model_config
 from ..registry import MODELS
 from ..utils.optional import require
-from .plan import Entry, Plan, text_of
+from .plan import Entry, Plan
 from .table import Standings
+from .view import View
 from .work import PATIENCE, Progress, is_locked, lock_of, took, work
 
 EXECUTORS = ('local', 'slurm', 'none')
@@ -48,23 +49,38 @@ def compare(plan: Plan, executor: str = 'local', jobs: Optional[int] = None, slu
         raise ValueError(f'executor={executor!r} is unknown; choose from {EXECUTORS}.')
     if jobs is not None and jobs < 1:
         raise ValueError(f'jobs={jobs} must be at least 1.')
+    if plan.points:
+        require('optuna', 'optuna', 'the search')  # before it is needed
     entries, reasons, progress = prepare(plan)
     names = [tuning.entry.name for tuning in progress.tunings]
     if not names:
         raise ValueError(f'none of the methods can be trained on {plan.pair}: {next(iter(reasons.values()))}')
-    Path(plan.out).mkdir(parents=True, exist_ok=True)
-    leader = FileLock(Path(plan.out) / 'command.lock', timeout=1)  # workers look at it for a moment
-    if not took(leader):
-        raise ValueError(f'another command works in {plan.out}; wait for it, or give another folder.')
-    with leader, View(progress, console or Console()) as view:
+    with alone_in(Path(plan.out)), View(progress, console or Console()) as view:
         progress.tidy_up()
         if executor == 'none':
             work(plan, names, tell=view.update)
         else:
-            _run_workers(plan, names, leader.lock_file, executor, jobs, slurm, view)
+            _run_workers(plan, names, executor, jobs, slurm, view)
         if plan.points:
             record_searches(progress)
     return Standings.of(progress, entries, reasons)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Be the only command that works in a folder.
+
+    Raises:
+        ValueError: If there is another.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / 'command.lock', blocking=False)
+    if not took(lock):
+        raise ValueError(f'another command works in {folder}; wait for it, or give another folder.')
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def look(plan: Plan) -> Standings:
@@ -102,27 +118,34 @@ def record_searches(progress: Progress) -> None:
         tuning.record(storage)
 
 
-def _run_workers(plan: Plan, names: List[str], leader: str, executor: str, jobs: Optional[int], slurm: Dict[str, Any],
-                 view: 'View') -> None:
+def _run_workers(plan: Plan, names: List[str], executor: str, jobs: Optional[int], slurm: Dict[str, Any],
+                 view: View) -> None:
     """Start workers and wait for them; again, as long as some have died and others got on."""
-    while opened := view.progress.open_tasks():
-        if all(is_locked(lock_of(plan, task)) for task in opened):  # workers of an earlier command are at it
-            time.sleep(PATIENCE)
-            continue
-        running = _submit(plan, names, leader, executor, jobs, slurm)
-        try:
-            while not all(job.done() for job in running):
-                view.update()
-                time.sleep(0.5)
+    locks = Path(plan.out) / 'locks'
+    locks.mkdir(exist_ok=True)
+    with FileLock(locks / f'command-{uuid4().hex}') as leader:
+        while opened := view.progress.open_tasks():
+            if all(is_locked(lock_of(plan, task)) for task in opened):  # workers of an earlier command are at it
+                time.sleep(PATIENCE)
+                continue
+            errors = _wait_for(_submit(plan, names, leader.lock_file, executor, jobs, slurm), view)
+            if errors and len(view.progress.open_tasks()) >= len(opened):
+                raise ChildProcessError(f'the workers ended before their work: {errors[0]} (their output: '
+                                        f'{Path(plan.out) / "workers"})')
+
+
+def _wait_for(running: list, view: View) -> List[Exception]:
+    """Wait until jobs of submitit have ended, and tell what has ended those that have not done their work."""
+    try:
+        while not all(job.done() for job in running):
             view.update()
-        except BaseException:
-            for job in running:
-                job.cancel()
-            raise
-        errors = list(filter(None, map(_error_of, running)))
-        if errors and len(view.progress.open_tasks()) >= len(opened):
-            raise ChildProcessError(f'the workers ended before their work: {errors[0]} (their output: '
-                                    f'{Path(plan.out) / "workers"})')
+            time.sleep(0.5)
+        view.update()
+    except BaseException:
+        for job in running:
+            job.cancel()
+        raise
+    return list(filter(None, map(_error_of, running)))
 
 
 def _error_of(job: Any) -> Optional[Exception]:
@@ -146,7 +169,7 @@ def _submit(plan: Plan, names: List[str], leader: str, executor: str, jobs: Opti
         return [launcher.submit(work, plan, names) for _ in range(jobs or 1)]
     gpus, cores = torch.cuda.device_count(), os.cpu_count() or 1
     jobs = jobs or gpus or cores
-    threads = max(1, cores // jobs)
+    threads = None if 'OMP_NUM_THREADS' in os.environ else max(1, cores // jobs)
     launcher = submitit.AutoExecutor(folder, cluster='local')
     launched = []
     for number in range(jobs):
@@ -154,46 +177,3 @@ def _submit(plan: Plan, names: List[str], leader: str, executor: str, jobs: Opti
         launcher.update_parameters(timeout_min=FOREVER, **devices)
         launched.append(launcher.submit(work, plan, names, leader, threads))
     return launched
-
-
-class View:
-    """What a comparison tells while it goes on: a line for each finished run, and on a terminal a bar.
-
-    Args:
-        progress: Of the comparison.
-        console: Where to write.
-    """
-
-    def __init__(self, progress: Progress, console: Console) -> None:
-        self.progress, self.console = progress, console
-        columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TextColumn('runs'),
-                   TimeElapsedColumn(), TextColumn('ETA'), TimeRemainingColumn())
-        self.bar = Bar(*columns, console=console, speed_estimate_period=3600, disable=not console.is_terminal)
-        self.told = set(progress.ledger.lines())
-        self.task = self.bar.add_task('Comparing')
-        if done := progress.done():
-            console.print(f'{done} of {progress.total()} runs were finished before and are kept.', highlight=False)
-
-    def __enter__(self) -> 'View':
-        self.bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.stop()
-
-    def update(self) -> None:
-        """Tell what is new."""
-        lines, done, total = self.progress.ledger.lines(), self.progress.done(), self.progress.total()
-        for key in [key for key in lines if key not in self.told]:
-            self.told.add(key)
-            self.console.print(f'[{done}/{total}] {describe(lines[key])}', highlight=False, markup=False,
-                               soft_wrap=True)
-        self.bar.update(self.task, completed=done, total=total)
-
-
-def describe(line: dict) -> str:
-    """A result in a line of text."""
-    what = f'{line["method"]} {text_of(line["point"])} seed {line["seed"]}'
-    if line['status'] == 'failed':
-        return f'{what}: FAILED, {line["reason"]}'
-    return f'{what}: {line["accuracy"]:.2f} % of the {line["split"]} split'

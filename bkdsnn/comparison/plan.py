@@ -23,7 +23,7 @@ FIRST_TUNING_SEED = 100
 DECISIVE = ('model', 'data_preprocessor', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg',
             'optim_wrapper', 'param_scheduler', 'auto_scale_lr', 'custom_hooks', 'load_from', 'compile', 'sync_bn')
 # And what does not, wherever it stands.
-INDIFFERENT = ('checkpoint', 'expected_accuracy', 'pin_memory', 'data_root', 'val_interval', 'cache')
+INDIFFERENT = ('checkpoint', 'expected_accuracy', 'pin_memory', 'data_root', 'val_interval', 'cache_dir')
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,21 @@ class Plan:
             raise ValueError(f'{path}: only training by epoch can be compared (train_cfg.max_epochs).')
         check_options(self.options, pair)
         pair.merge_from_dict(self.options)
+        self._check_splits(pair)
         return [Entry.of(pair, method) for method in self.methods]
+
+
+    def _check_splits(self, pair: Config) -> None:
+        """Raise ValueError unless the pair has a test split, and one for validation that is another."""
+        for split in ('val', 'test'):
+            if pair.get(f'{split}_dataloader') is None:
+                raise ValueError(f'{self.pair} has no {split}_dataloader.')
+        val, test = ({**pair[f'{split}_dataloader'].dataset, 'pipeline': None} for split in ('val', 'test'))
+        if self.points and val == test:
+            raise ValueError(
+                f'{self.pair} validates on its test data, which the search must not see. Hold out training data, of '
+                'CIFAR with --cfg-options train_dataloader.dataset.indices=45000 val_dataloader.dataset.split=train '
+                'val_dataloader.dataset.indices=-5000, or take the settings of the configs with --points 0.')
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """One run: trained as by ``tools/train.py``, from where it was interrupted if it was, and measured."""
 import contextlib
 import shutil
-import sys
 import traceback
 from pathlib import Path
 from typing import Iterator
@@ -134,5 +133,4 @@ def forgotten() -> Iterator[None]:
 def forget(instance: ManagerMixin) -> None:
     """Close the files of a logger; nothing for others."""
     for handler in getattr(instance, 'handlers', ()):
-        if getattr(handler, 'stream', sys.stdout) not in (sys.stdout, sys.__stdout__):
-            handler.close()
+        handler.close()

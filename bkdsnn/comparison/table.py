@@ -22,6 +22,7 @@ class Standing:
         reason: Why there is no run at all.
         gain: Over plain, seed by seed.
         behind: Difference to the best method, seed by seed; ``None`` for the best.
+        is_best: Whether it is the best, or the seeds do not tell it from the best.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Standing:
     reason: Optional[str] = None
     gain: Optional[Gain] = None
     behind: Optional[Gain] = None
+    is_best: bool = False
 
     @property
     def accuracy(self) -> Dict[int, float]:
@@ -49,11 +51,6 @@ class Standing:
     def over_time(self) -> List[float]:
         """Mean accuracy after each time step."""
         return [statistics.mean(step) for step in zip(*(line['accuracy_over_time'] for line in self.lines.values()))]
-
-    @property
-    def is_best(self) -> bool:
-        """Whether it is the best, or the seeds do not tell it from the best."""
-        return bool(self.lines) and (self.behind is None or tied(self.behind))
 
     @property
     def remarks(self) -> List[str]:
@@ -146,9 +143,9 @@ class Standings:
                     early_exit={name: row.mean('early_exit', name) for name in ('accuracy', 'mean_steps')})
 
     def relative_time(self, row: Standing) -> Optional[float]:
-        """Time of a training step over plain's."""
-        own, plain = row.mean('step_time'), self.plain and self.plain.mean('step_time')
-        return own / plain if own and plain else None
+        """Time of a training step over plain's, medians over the seeds, as workers are slowed down by others."""
+        own, plain = ([line['step_time'] for line in one.lines.values()] if one else [] for one in (row, self.plain))
+        return statistics.median(own) / statistics.median(plain) if own and plain and None not in own + plain else None
 
 
 def ranked(rows: List[Standing]) -> List[Standing]:
@@ -158,8 +155,11 @@ def ranked(rows: List[Standing]) -> List[Standing]:
     for row in rows:
         if plain is not None and row is not plain:
             row.gain = paired(row, plain)
-        if row is not rows[0]:
+        if row is rows[0]:
+            row.is_best = bool(row.lines)
+        else:
             row.behind = paired(row, rows[0])
+            row.is_best = row.behind is not None and tied(row.behind)
     return rows
 
 

@@ -81,3 +81,15 @@ def test_search_for_what_is_no_number_is_an_error(tmp_path, search, words):
     (tmp_path / 'mine.py').write_text(f"losses = dict(loss_kd=dict(type='LogitsKDLoss', tau=2.0))\nsearch = {search}")
     with pytest.raises(ValueError, match=words):
         entry(tmp_path / 'mine.py')
+
+
+def test_the_search_does_not_see_the_test_split():
+    cifar = dict(pair='spikformer-4-384-t4_vit-small_1xb64-310e_cifar10', methods=('kd', ), out='unused')
+    with pytest.raises(ValueError, match='validates on its test data, which the search must not see'):
+        Plan(**cifar).entries()
+    assert len(Plan(**cifar, points=0).entries()) == 1
+    held_out = {'train_dataloader.dataset.indices': 45000, 'val_dataloader.dataset.split': 'train',
+                'val_dataloader.dataset.indices': -5000}
+    (found, ) = Plan(**cifar, options=held_out).entries()
+    tested = found.config.test_dataloader.dataset
+    assert tested.split == 'test' and 'indices' not in tested

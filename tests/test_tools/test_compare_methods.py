@@ -202,6 +202,12 @@ def test_bad_input_is_named_before_anything_is_trained(tmp_path, changes, words)
     assert not (tmp_path / 'out').exists()
 
 
+def test_worker_ends_when_nobody_waits_for_it(tmp_path, options):
+    plan = small_plan(tmp_path, options)
+    work(plan, NAMES, leader=str(tmp_path / 'nobody.lock'))
+    assert not plan.results.exists()
+
+
 def test_two_commands_do_not_work_in_one_folder(tmp_path, options):
     with FileLock(tmp_path / 'command.lock'), pytest.raises(ValueError, match='another command works in'):
         compare(small_plan(tmp_path, options, methods=('plain', )), 'none')
