@@ -25,8 +25,8 @@ def cells(standings: Standings, row: Standing) -> List[str]:
     settings = text_of(row.choice.point) if row.choice is not None else ''
     found = '' if row.choice is None or row.choice.accuracy is None else f'{row.choice.accuracy:.2f}'
     if not row.lines:
-        remark = '; '.join(row.remarks) or 'no run is finished'
-        return ['', row.name, remark, *[''] * (len(COLUMNS) - 5), settings, found]
+        state = 'see below' if row.remarks else 'no run is finished'
+        return ['', row.name, state, *[''] * (len(COLUMNS) - 5), settings, found]
     accuracy = list(row.accuracy.values())
     mean, deviation = statistics.mean(accuracy), spread(accuracy)
     exits = row.mean('early_exit', 'accuracy'), row.mean('early_exit', 'mean_steps')
@@ -62,8 +62,8 @@ def footnotes(standings: Standings) -> List[str]:
     """What the table alone does not say."""
     plan = standings.plan
     runs = [line for row in standings.rows for line in row.lines.values()]
-    tuned = (f'{plan.points} points for each method, {plan.tune_seeds} seeds each, on the validation split'
-             if plan.points else 'not tuned')
+    tuned = (f'{plan.points} points for each method, {plan.tune_seeds} seed{"s" * (plan.tune_seeds > 1)} each, on the '
+             'validation split' if plan.points else 'not tuned')
     notes = [f'Settings: {tuned}.']
     notes += [f'{row.name}*: {remark}.' for row in standings.rows if row.lines for remark in row.remarks]
     notes += [f'{row.name}: {remark}' for row in standings.rows if not row.lines for remark in row.remarks]
@@ -71,8 +71,8 @@ def footnotes(standings: Standings) -> List[str]:
         notes.append('Without plain there are no gains; name it among the methods.')
     machines = sorted({f'{line["machine"]["device"]}, {line["machine"]["threads"]} threads' for line in runs})
     if machines:
-        dates = sorted(line['date'][:10] for line in runs)
-        notes.append(f'Trained from {dates[0]} to {dates[-1]} on {"; ".join(machines)}.')
+        dates = sorted({line['date'][:10] for line in runs})
+        notes.append(f'Trained on {"; ".join(machines)} ({" to ".join(dates[::len(dates) - 1 or 1])}).')
     teachers = {str(line['teacher']) for line in runs if line['teacher']}
     if len(teachers) > 1:
         notes.append(f'The runs are of {len(teachers)} different teachers ({", ".join(sorted(teachers))}), so their '

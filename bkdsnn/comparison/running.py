@@ -26,6 +26,8 @@ from .plan import Plan, Task
 # How many samples operations are counted on, spread over the test split.
 COUNTED = 32
 LOG = 'output.log'
+# What submitit raises, wherever a job is at work, when its time is over; the run goes on in another job.
+INTERRUPTED = 'UncompletedJobError'
 
 
 def carry_out(plan: Plan, task: Task) -> dict:
@@ -46,6 +48,8 @@ def carry_out(plan: Plan, task: Task) -> dict:
             train(cfg)
             line.update(status='finished', **measure(cfg, split))
     except Exception as error:
+        if type(error).__name__ == INTERRUPTED:
+            raise
         line.update(status='failed', reason=f'{type(error).__name__}: {error}')
     line.update(origin_of(cfg))
     return line

@@ -28,7 +28,8 @@ def test_best_is_first_ties_are_marked_and_those_without_runs_are_last():
                       row('worse', 70.0, 71.0, 72.0, 73.5))
     assert [one.name for one in table.rows] == ['kd', 'near', 'plain', 'worse', 'broken']
     assert [one.is_best for one in table.rows] == [True, True, False, False, False]
-    assert 'needs labels' in cells(table, table.rows[-1])[2]
+    assert cells(table, table.rows[-1])[:3] == ['', 'broken', 'see below']
+    assert 'broken: needs labels' in footnotes(table)
     kd = dict(zip(('mark', 'name', 'accuracy', 'gain', 'interval', 'seeds'), cells(table, table.rows[0])))
     assert kd['mark'] == '=' and kd['gain'] == '+10.50 ± 0.50' and kd['accuracy'] == '92.00 ± 2.16'
     assert kd['interval'] == '+8.91 to +12.09'  # t(3) = 3.182
@@ -50,7 +51,8 @@ def test_failed_seeds_edges_and_other_teachers_are_told():
     assert 'kd*: 1 of 2 seeds failed: loss is not finite' in text and len(text) < 1000
     assert 'kd*: the best point lies on the edge' in text
     assert '2 different teachers' in text
-    assert 'from 2026-01-01 to 2026-01-01 on CPU, 1 threads' in text
+    assert 'Trained on CPU, 1 threads (2026-01-01)' in text
+    assert '(2026-01-01 to 2026-01-03)' in footnotes(standings(row('plain', 80.0, 81.0, 82.0)))[-1]
 
 
 def test_markdown_has_as_many_cells_in_each_row():

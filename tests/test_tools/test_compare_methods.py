@@ -13,7 +13,7 @@ from filelock import FileLock
 from bkdsnn import init_model
 from bkdsnn.apis.evaluate import evaluate
 from bkdsnn.checkpoints.files import load_file
-from bkdsnn.comparison import Plan, launch
+from bkdsnn.comparison import Plan, launch, running
 from bkdsnn.comparison.launch import compare, look
 from bkdsnn.comparison.ledger import Ledger
 from bkdsnn.comparison.render import markdown, write
@@ -200,6 +200,17 @@ def test_bad_input_is_named_before_anything_is_trained(tmp_path, changes, words)
     with pytest.raises((ValueError, FileNotFoundError), match=words):
         compare(Plan(**{**dict(pair=PAIR, methods=('kd', ), out=str(tmp_path / 'out')), **changes}))
     assert not (tmp_path / 'out').exists()
+
+
+def test_a_job_whose_time_is_over_leaves_its_run_open(tmp_path, options, monkeypatch):
+    def out_of_time(cfg):
+        raise submitit.core.utils.UncompletedJobError('timed-out and not checkpointable')
+
+    plan = small_plan(tmp_path, options, methods=('plain', ), points=0)
+    monkeypatch.setattr(running, 'train', out_of_time)
+    with pytest.raises(submitit.core.utils.UncompletedJobError):
+        work(plan, ['plain'])
+    assert Ledger(plan.results).lines() == {}
 
 
 def test_worker_ends_when_nobody_waits_for_it(tmp_path, options):
