@@ -8,21 +8,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.config import Config
 from PIL import Image, ImageDraw
-from yapf.yapflib import yapf_api
 
 import golden
 from bkdsnn.models.neurons import nodes
+from bkdsnn.utils.config_text import plain_config_text
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEMO = REPOSITORY / 'configs' / 'demo'
 # As MIN_NUMBERS_TO_COMPILE: no neuron is compiled that does not ask for it.
 NEVER = 2**62
+PLAIN = ExitStack()
 TOOLS = multiprocessing.get_context('forkserver')
 # What most of them load: tools, and the digits.
 TOOLS.set_forkserver_preload(['bkdsnn.apis.cli', 'bkdsnn.models', 'bkdsnn.datasets', 'bkdsnn.engine',
@@ -35,7 +37,7 @@ def save_time():
     A run writes its config six times, and yapf makes it pretty each time; and mmengine collects garbage for each data
     set, among all that was imported.
     """
-    yapf_api.FormatCode = lambda text, **style: (text + '\n', True)
+    PLAIN.enter_context(plain_config_text())
     nodes.MIN_NUMBERS_TO_COMPILE = NEVER
     gc.freeze()
 

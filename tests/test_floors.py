@@ -10,7 +10,8 @@ from helpers import REPOSITORY
 
 # From the ground up; what stands together may import each other.
 FLOORS = [('registry', 'version', 'moved', 'utils', 'config', 'checkpoints', 'runs'), ('models', 'datasets'),
-          ('evaluation', ), ('visualization', ), ('apis', ), ('export', ), ('engine', ), ('report', 'play')]
+          ('evaluation', ), ('visualization', ), ('apis', ), ('export', ), ('engine', ), ('report', 'play'),
+          ('comparison', )]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 PACKAGE = REPOSITORY / 'bkdsnn'
 FILES = sorted(PACKAGE.rglob('*.py'))

@@ -14,7 +14,7 @@ def pairs() -> Dict[str, Path]:
 
 
 def methods() -> Dict[str, Path]:
-    """Names of the methods that come along, with their files: losses alone."""
+    """Names of the methods that come along, with their files: losses, and what of them is tuned."""
     return _files('methods')
 
 
@@ -47,6 +47,9 @@ def apply_method(cfg: Config, method: str) -> None:
         raise ValueError(f'--method {method} needs a pair of student and teacher, but {cfg.filename} has no '
                          'model.student. tools/list_experiments.py lists the pairs.')
     cfg.model.losses = fragment.losses
+    cfg.pop('search', None)
+    if 'search' in fragment:  # what tools/compare_methods.py tunes of it
+        cfg.search = fragment.search
     if 'custom_imports' in fragment:  # so that the run's own config finds its parts too
         imports = [*cfg.get('custom_imports', {}).get('imports', []), *fragment.custom_imports['imports']]
         cfg.custom_imports = dict(imports=imports, allow_failed_imports=False)

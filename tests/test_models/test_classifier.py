@@ -1,6 +1,7 @@
 """mmpretrain's machinery around a spiking network."""
 import pytest
 import torch
+import torch.utils.checkpoint
 from mmpretrain.structures import DataSample
 
 import golden
@@ -78,3 +79,61 @@ def test_channels_last_changes_nothing_but_the_order_in_memory(backend, shape):
     torch.testing.assert_close(logits, want)
     for grad, want_grad in zip(grads, want_grads):
         torch.testing.assert_close(grad, want_grad, rtol=1e-9, atol=1e-11)
+
+
+def any_T(lowest, highest, **backbone):
+    return MODELS.build(dict(tiny_student(**{'T': 4, **backbone}), random_T=(lowest, highest)))
+
+
+SHAPES = pytest.mark.parametrize('shape', [(2, 1, 8, 8), (2, 4, 1, 8, 8)], ids=['images', 'events'])
+
+
+@SHAPES
+def test_time_steps_are_drawn_for_each_batch_in_training_alone(shape):
+    model, x = any_T(2, 4), torch.randn(shape)
+    assert {len(model(x)) for _ in range(40)} == {2, 3, 4}
+    model.eval()
+    assert model.backbone.T == 4 and {len(model(x)) for _ in range(10)} == {4}
+
+
+def test_draws_depend_on_the_seed_and_not_on_the_batch():
+    """So that all processes agree, and a resumed run with one that was not interrupted."""
+    model, seen = any_T(1, 4), []
+    for x in (torch.randn(2, 1, 8, 8), torch.randn(5, 4, 1, 8, 8)):
+        torch.manual_seed(5)
+        seen.append([len(model(x)) for _ in range(20)])
+    assert seen[0] == seen[1] and set(seen[0]) == {1, 2, 3, 4}
+
+
+@SHAPES
+@pytest.mark.parametrize('T', [1, 3, 4])
+def test_drawn_steps_are_those_of_a_network_with_so_many(T, shape):
+    model, fixed = any_T(T, T), MODELS.build(tiny_student(T=T))
+    fixed.load_state_dict(model.state_dict())
+    x = torch.randn(shape)
+    torch.testing.assert_close(model(x), fixed(x[:, :T] if x.dim() == 5 else x), rtol=0, atol=0)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, fixed.state_dict()[name])
+
+
+def test_backward_of_a_checkpointed_backbone_takes_the_steps_that_were_drawn():
+    model = any_T(1, 4)
+    forward = model.backbone.forward
+    model.backbone.forward = lambda x: torch.utils.checkpoint.checkpoint(forward, x, use_reentrant=False)
+    for _ in range(8):
+        model(torch.randn(2, 1, 8, 8), samples(2), mode='loss')['loss_cls'].backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize('random_T', [(0, 2), (3, 2), (1, 2.0), (1, 2, 3)])
+def test_random_steps_that_are_no_range_are_an_error(random_T):
+    with pytest.raises(ValueError, match='must be the lowest and the highest number of time steps'):
+        MODELS.build(dict(tiny_student(), random_T=random_T))
+
+
+def test_random_steps_that_the_network_or_the_data_cannot_have_are_an_error():
+    psn = dict(type='PSNNode', T=4, surrogate=dict(type='ATan', alpha=2.0))
+    with pytest.raises(ValueError, match='PSNNode has weights for T=4 time steps alone'):
+        any_T(1, 4, neuron=psn)
+    with pytest.raises(ValueError, match='the samples have 4 frames'):
+        any_T(5, 6)(torch.randn(2, 4, 1, 8, 8))

@@ -1,5 +1,5 @@
 """mmpretrain's image classifier with a time axis."""
-from typing import Dict, Optional, Union
+from typing import Dict, Optional, Tuple, Union
 
 import torch
 from mmpretrain.models import ImageClassifier
@@ -34,10 +34,14 @@ class SpikingClassifier(ImageClassifier):
             (:class:`~bkdsnn.models.layers.SpikeConv2d`). Sums run in another order then, too.
         spike_driven: In eval mode, have neurons that emit integers emit as many binary spikes in D steps, see
             :func:`bkdsnn.models.spike_driven`; the logits stay the same but for the order of sums.
+        random_T: Lowest and highest number of time steps, such as ``(1, 4)``, between which one is drawn for each batch
+            in training, so that the network learns to answer after any of them. An image is shown so often; of event
+            frames, the first so many are taken. In eval mode there are as many as without it.
         init_cfg: As in mmengine.
 
     Raises:
-        ValueError: If ``spike_driven`` is asked for and the network cannot be unfolded.
+        ValueError: If ``spike_driven`` is asked for and the network cannot be unfolded, or ``random_T`` is no range of
+            numbers of steps, or of more than there are frames, or the weights of neurons are tied to one.
     """
 
     spike_driven = False
@@ -53,6 +57,7 @@ class SpikingClassifier(ImageClassifier):
                  channels_last: bool = False,
                  sparse_convs: bool = False,
                  spike_driven: bool = False,
+                 random_T: Optional[Tuple[int, int]] = None,
                  init_cfg: Optional[dict] = None) -> None:
         # Built here, since the parent would look the names up in mmpretrain's registry.
         backbone, neck, head = (MODELS.build(cfg) if isinstance(cfg, dict) else cfg for cfg in (backbone, neck, head))
@@ -70,11 +75,26 @@ class SpikingClassifier(ImageClassifier):
         if spike_driven:
             unfoldings_of(self)  # or the error that says why not
         self.spike_driven = spike_driven
+        self.random_T, self._T = random_T, getattr(self.backbone, 'T', None)
+        if random_T is not None:
+            self._check_random_T()
+
+    def _check_random_T(self) -> None:
+        what = f'random_T={self.random_T}'
+        if not (len(self.random_T) == 2 and all(isinstance(T, int) for T in self.random_T)
+                and 1 <= self.random_T[0] <= self.random_T[1]):
+            raise ValueError(f'{what} must be the lowest and the highest number of time steps, as in (1, 4).')
+        tied = next((module for module in self.modules() if getattr(module, 'time_steps', None)), None)
+        if tied is not None:
+            raise ValueError(f'{what}, but {type(tied).__name__} has weights for T={tied.time_steps} time steps alone; '
+                             'take another neuron, or drop random_T.')
 
     def train(self, mode: bool = True) -> 'SpikingClassifier':
         """Switch between training and inference, where spikes may be unfolded."""
         if self.spike_driven:
             set_spike_driven(self, not mode)
+        if self._T is not None:
+            self.backbone.T = self._T
         return super().train(mode)
 
     def init_weights(self) -> None:
@@ -95,4 +115,21 @@ class SpikingClassifier(ImageClassifier):
         if isinstance(inputs, dict):
             inputs = inputs['student']
         inputs = inputs.transpose(0, 1) if inputs.dim() == 5 else inputs
+        if self.training and self.random_T is not None:
+            inputs = self._draw_time_steps(inputs)
         return super().extract_feat(to_channels_last(inputs) if self.channels_last else inputs, stage)
+
+    def _draw_time_steps(self, inputs: Tensor) -> Tensor:
+        """Images (B, C, H, W) that will be shown a random number of times, or as many frames of (T, B, P, H, W).
+
+        It is drawn from the generator of the CPU, which all processes share.
+        """
+        lowest, highest = self.random_T
+        T = int(torch.randint(lowest, highest + 1, ()))
+        if inputs.dim() == 5:
+            if highest > len(inputs):
+                raise ValueError(f'random_T={self.random_T}, but the samples have {len(inputs)} frames; lower it '
+                                 '(model.random_T, model.student.random_T).')
+            return inputs[:T]
+        self.backbone.T = T  # not only for now: backward may run a checkpointed backbone again
+        return inputs

@@ -6,3 +6,4 @@ losses = dict(
         alpha=1.0,
         beta=8.0,
         loss_weight=dict(points=[(0, 1 / 20), (19 / 240, 1.0), (1, 1.0)], by_epoch=True)))
+search = [dict(key='losses.loss_kd.beta', factor=2)]

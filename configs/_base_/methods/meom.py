@@ -2,3 +2,4 @@
 losses = dict(
     loss_cls=dict(type='StepwiseCELoss'),
     loss_meom=dict(type='MEOMLoss', tau=3.0, beta=0.5, gamma=0.3))
+search = [dict(key='losses.loss_meom.tau', factor=2)]

@@ -1,2 +1,3 @@
 # The surest step teaches the least sure one. No teacher.
-losses = dict(loss_strong2weak=dict(type='Strong2WeakLoss', direction='strong_to_weak'))
+losses = dict(loss_strong2weak=dict(type='Strong2WeakLoss', tau=2.0, direction='strong_to_weak'))
+search = [dict(key='losses.loss_strong2weak.tau', factor=2)]

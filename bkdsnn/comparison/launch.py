@@ -1,0 +1,179 @@
+"""The processes of a comparison: this one alone, several on this machine, or jobs of a Slurm cluster."""
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+from uuid import uuid4
+
+import torch
+from filelock import FileLock
+from mmengine.registry import DefaultScope
+from rich.console import Console
+
+from ..config.check import check_config
+from ..config.networks import model_config
+from ..registry import MODELS
+from ..utils.optional import require
+from .plan import Entry, Plan
+from .table import Standings
+from .view import View
+from .work import PATIENCE, Progress, is_locked, lock_of, took, work
+
+EXECUTORS = ('local', 'slurm', 'none')
+# Without a limit of their own, jobs on this machine end after minutes.
+FOREVER = 60 * 24 * 365
+
+
+def compare(plan: Plan, executor: str = 'local', jobs: Optional[int] = None, slurm: Dict[str, Any] = {},
+            console: Optional[Console] = None) -> Standings:
+    """Carry out a comparison, or what is left of it.
+
+    Args:
+        plan: The comparison.
+        executor: ``'local'``, processes on this machine; ``'slurm'``, jobs of a cluster; ``'none'``, this process.
+        jobs: How many workers; on this machine by default one for each GPU, or for each core where there is none.
+        slurm: Parameters of submitit's Slurm executor, such as ``dict(slurm_partition='gpu', timeout_min=600)``.
+        console: Where progress is shown.
+
+    Returns:
+        The table.
+
+    Raises:
+        FileNotFoundError: If the pair, a method or the teacher's weights are missing.
+        ValueError: If no method can be trained, an argument is out of range, or another command works in the same
+            folder.
+        ChildProcessError: If workers ended before their work.
+    """
+    if executor not in EXECUTORS:
+        raise ValueError(f'executor={executor!r} is unknown; choose from {EXECUTORS}.')
+    if jobs is not None and jobs < 1:
+        raise ValueError(f'jobs={jobs} must be at least 1.')
+    if plan.points:
+        require('optuna', 'optuna', 'the search')  # before it is needed
+    entries, reasons, progress = prepare(plan)
+    names = [tuning.entry.name for tuning in progress.tunings]
+    if not names:
+        raise ValueError(f'none of the methods can be trained on {plan.pair}: {next(iter(reasons.values()))}')
+    with alone_in(Path(plan.out)), View(progress, console or Console()) as view:
+        progress.tidy_up()
+        if executor == 'none':
+            work(plan, names, tell=view.update)
+        else:
+            _run_workers(plan, names, executor, jobs, slurm, view)
+        if plan.points:
+            record_searches(progress)
+    return Standings.of(progress, entries, reasons)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Be the only command that works in a folder.
+
+    Raises:
+        ValueError: If there is another.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / 'command.lock', blocking=False)
+    if not took(lock):
+        raise ValueError(f'another command works in {folder}; wait for it, or give another folder.')
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def look(plan: Plan) -> Standings:
+    """The table of what is finished; nothing is trained."""
+    entries, reasons, progress = prepare(plan)
+    return Standings.of(progress, entries, reasons)
+
+
+def prepare(plan: Plan) -> Tuple[List[Entry], Dict[str, Optional[str]], Progress]:
+    """The methods of a plan, why some of them cannot be trained, and what is done of the others."""
+    entries = plan.entries()
+    reasons = {entry.name: why_not(entry) for entry in entries}
+    return entries, reasons, Progress(plan, [entry for entry in entries if reasons[entry.name] is None])
+
+
+def why_not(entry: Entry) -> Optional[str]:
+    """Why a method cannot be trained on the pair; ``None`` if it can.
+
+    Raises:
+        FileNotFoundError: If the teacher's weights are missing, which concerns the whole comparison.
+    """
+    try:
+        check_config(entry.config)
+        with DefaultScope.overwrite_default_scope('bkdsnn'):
+            MODELS.build(model_config(entry.config))
+    except (ValueError, KeyError, TypeError) as error:
+        return str(error)
+    return None
+
+
+def record_searches(progress: Progress) -> None:
+    """Write all searches into ``tuning.db``, one Optuna study for each method."""
+    storage = f'sqlite:///{Path(progress.plan.out).resolve() / "tuning.db"}'
+    for tuning in progress.tunings:
+        tuning.record(storage)
+
+
+def _run_workers(plan: Plan, names: List[str], executor: str, jobs: Optional[int], slurm: Dict[str, Any],
+                 view: View) -> None:
+    """Start workers and wait for them; again, as long as some have died and others got on."""
+    locks = Path(plan.out) / 'locks'
+    locks.mkdir(exist_ok=True)
+    with FileLock(locks / f'command-{uuid4().hex}') as leader:
+        while opened := view.progress.open_tasks():
+            if all(is_locked(lock_of(plan, task)) for task in opened):  # workers of an earlier command are at it
+                time.sleep(PATIENCE)
+                continue
+            errors = _wait_for(_submit(plan, names, leader.lock_file, executor, jobs, slurm), view)
+            if errors and len(view.progress.open_tasks()) >= len(opened):
+                raise ChildProcessError(f'the workers ended before their work: {errors[0]} (their output: '
+                                        f'{Path(plan.out) / "workers"})')
+
+
+def _wait_for(running: list, view: View) -> List[Exception]:
+    """Wait until jobs of submitit have ended, and tell what has ended those that have not done their work."""
+    try:
+        while not all(job.done() for job in running):
+            view.update()
+            time.sleep(0.5)
+        view.update()
+    except BaseException:
+        for job in running:
+            job.cancel()
+        raise
+    return list(filter(None, map(_error_of, running)))
+
+
+def _error_of(job: Any) -> Optional[Exception]:
+    """What has ended a job of submitit that has not done its work."""
+    from submitit.core.utils import UncompletedJobError  # optional
+    try:
+        return job.exception()
+    except UncompletedJobError as error:
+        return error
+
+
+def _submit(plan: Plan, names: List[str], leader: str, executor: str, jobs: Optional[int],
+            slurm: Dict[str, Any]) -> list:
+    """Jobs of submitit, one for each worker."""
+    submitit = require('submitit', 'submitit', f'--executor {executor}')
+    folder = Path(plan.out) / 'workers'
+    if executor == 'slurm':
+        launcher = submitit.AutoExecutor(folder, cluster='slurm')
+        launcher.update_parameters(**{'name': f'compare-{Path(plan.pair).stem}', **slurm})
+        # Jobs of a cluster go on where nobody waits for them.
+        return [launcher.submit(work, plan, names) for _ in range(jobs or 1)]
+    gpus, cores = torch.cuda.device_count(), os.cpu_count() or 1
+    jobs = jobs or gpus or cores
+    threads = None if 'OMP_NUM_THREADS' in os.environ else max(1, cores // jobs)
+    launcher = submitit.AutoExecutor(folder, cluster='local')
+    launched = []
+    for number in range(jobs):
+        devices = dict(gpus_per_node=1, local_visible_gpus=[number % gpus]) if gpus else {}
+        launcher.update_parameters(timeout_min=FOREVER, **devices)
+        launched.append(launcher.submit(work, plan, names, leader, threads))
+    return launched

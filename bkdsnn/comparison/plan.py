@@ -1,0 +1,243 @@
+"""What a comparison asks for, and the config of each of its runs."""
+import copy
+import hashlib
+import json
+import os.path as osp
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from mmengine.config import Config
+
+from ..config.check import check_options
+from ..config.methods import apply_method, find_pair
+from ..config.networks import model_config, student_config
+from .grid import Axis, Place
+from .ledger import Key
+
+PLAIN = 'plain'
+LEARNING_RATE = 'optim_wrapper.optimizer.lr'
+# Seeds of the search, which are not those of the comparison.
+FIRST_TUNING_SEED = 100
+# What decides about a run's figures.
+DECISIVE = ('model', 'data_preprocessor', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg',
+            'optim_wrapper', 'param_scheduler', 'auto_scale_lr', 'custom_hooks', 'load_from', 'compile', 'sync_bn')
+# And what does not, wherever it stands.
+INDIFFERENT = ('checkpoint', 'expected_accuracy', 'pin_memory', 'data_root', 'val_interval', 'cache_dir')
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison.
+
+    Attributes:
+        pair: Name of a pair, or path of a config with ``model.student``.
+        methods: Names of methods, or paths of files with ``losses``; ``'plain'`` is the student alone.
+        out: Folder for all that comes of it.
+        seeds: How many runs each method has at its chosen point, with the seeds 0, 1, ...
+        points: How many points are tried for each; 0 takes the numbers of the pair and the method.
+        tune_seeds: How many runs each point has, with the seeds 100, 101, ...
+        options: Settings of the pair to override.
+        keep: Whether work directories are kept.
+        retry_before: Runs that failed before this date are tried again.
+
+    Raises:
+        ValueError: If a number is out of range, or a method is named twice.
+    """
+
+    pair: str
+    methods: Tuple[str, ...]
+    out: str
+    seeds: int = 5
+    points: int = 9
+    tune_seeds: int = 2
+    options: Dict[str, Any] = field(default_factory=dict)
+    keep: bool = False
+    retry_before: Optional[str] = None
+
+    def __post_init__(self) -> None:
+        for name, least in (('seeds', 1), ('points', 0), ('tune_seeds', 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f'{name}={getattr(self, name)} must be at least {least}.')
+        names = [Path(method).stem for method in self.methods]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice or not names:
+            raise ValueError(f'the method {twice[0]!r} is named twice.' if twice else 'name at least one method.')
+        foreign = [key for key in self.options if key.startswith('model.losses')]
+        if foreign:
+            raise ValueError(f'{foreign[0]} belongs to a method, and options hold for all. Copy the file of the '
+                             'method from configs/_base_/methods, change the number, and give its path as a method.')
+
+    @property
+    def results(self) -> Path:
+        """The file of results."""
+        return Path(self.out) / 'results.jsonl'
+
+    def entries(self) -> List['Entry']:
+        """The methods, each with its config.
+
+        Raises:
+            FileNotFoundError, ValueError: If the pair or a method does not exist, or an option is misspelled.
+        """
+        path = find_pair(self.pair)
+        if not osp.isfile(path):
+            raise FileNotFoundError(f'there is no pair {self.pair!r}; tools/list_experiments.py lists them, or give '
+                                    'the path of a config.')
+        pair = Config.fromfile(path)
+        if 'student' not in pair.model:
+            raise ValueError(f'{path} is no pair: it has no model.student.')
+        if 'max_epochs' not in pair.train_cfg:
+            raise ValueError(f'{path}: only training by epoch can be compared (train_cfg.max_epochs).')
+        check_options(self.options, pair)
+        pair.merge_from_dict(self.options)
+        self._check_splits(pair)
+        return [Entry.of(pair, method) for method in self.methods]
+
+
+    def _check_splits(self, pair: Config) -> None:
+        """Raise ValueError unless the pair has a test split, and one for validation that is another."""
+        for split in ('val', 'test'):
+            if pair.get(f'{split}_dataloader') is None:
+                raise ValueError(f'{self.pair} has no {split}_dataloader.')
+        val, test = ({**pair[f'{split}_dataloader'].dataset, 'pipeline': None} for split in ('val', 'test'))
+        if self.points and val == test:
+            raise ValueError(
+                f'{self.pair} validates on its test data, which the search must not see. Hold out training data, of '
+                'CIFAR with --cfg-options train_dataloader.dataset.indices=45000 val_dataloader.dataset.split=train '
+                'val_dataloader.dataset.indices=-5000, or take the settings of the configs with --points 0.')
+
+
+@dataclass
+class Entry:
+    """A method in a comparison.
+
+    Attributes:
+        name: Of the method.
+        config: The pair's, with its losses.
+        axes: What is tuned, the learning rate first.
+    """
+
+    name: str
+    config: Config
+    axes: List[Axis]
+    hashes: Dict[Tuple[float, ...], str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, pair: Config, method: str) -> 'Entry':
+        """A method on a pair."""
+        cfg = copy.deepcopy(pair)
+        if method == PLAIN:
+            cfg.model, searched = student_config(model_config(cfg)), []
+        else:
+            apply_method(cfg, method)
+            searched = cfg.get('search', default_search(cfg.model.losses))
+        axes = [Axis(LEARNING_RATE, start_of(cfg, LEARNING_RATE), 3)]
+        for axis in searched:
+            key = f'model.{axis["key"]}'
+            axes.append(Axis(key, start_of(cfg, key), axis['factor']))
+        return cls(Path(method).stem, cfg, axes)
+
+    def point(self, place: Place) -> Dict[str, float]:
+        """Values of the axes at a place of the grid, by config key."""
+        return {axis.key: axis.value(steps) for axis, steps in zip(self.axes, place)}
+
+    def config_at(self, point: Dict[str, float]) -> Config:
+        """The config with the values of a point."""
+        cfg = copy.deepcopy(self.config)
+        cfg.merge_from_dict({key: set_value(value_at(cfg, key), value) for key, value in point.items()})
+        return cfg
+
+    def run(self, point: Dict[str, float], seed: int, split: str) -> 'Task':
+        """One run of it."""
+        values = tuple(point.values())
+        if values not in self.hashes:
+            self.hashes[values] = config_hash(self.config_at(point))
+        return Task(self, point, seed, split, (self.hashes[values], seed, split))
+
+
+class Task(NamedTuple):
+    """One training and the split that it is measured on: ``'val'`` in the search, ``'test'`` for the table."""
+
+    entry: Entry
+    point: Dict[str, float]
+    seed: int
+    split: str
+    key: Key
+
+    @property
+    def name(self) -> str:
+        """Of its folder and its lock."""
+        return '-'.join(map(str, self.key))
+
+    def folder(self, out: str) -> Path:
+        """Its work directory, while it is trained."""
+        return Path(out) / 'running' / self.name
+
+    def config(self, out: str) -> Config:
+        """Its config, as ``tools/train.py`` would have it."""
+        cfg = self.entry.config_at(self.point)
+        cfg.merge_from_dict({'randomness.seed': self.seed, 'work_dir': str(self.folder(out))})
+        return cfg
+
+    def __str__(self) -> str:
+        return f'{self.entry.name} {text_of(self.point)} seed {self.seed}'
+
+
+def text_of(point: Dict[str, float]) -> str:
+    """A point in a few characters, as ``'lr=0.3 tau=4'``."""
+    return ' '.join(f'{key.rpartition(".")[2]}={value:g}' for key, value in point.items())
+
+
+def default_search(losses: Dict[str, Optional[dict]]) -> List[dict]:
+    """What to tune of losses whose file has no ``search``: the first temperature, else the first weight."""
+    for number, factor in (('tau', 2), ('loss_weight', 3)):
+        for name, loss in losses.items():
+            if isinstance((loss or {}).get(number), (int, float)):
+                return [dict(key=f'losses.{name}.{number}', factor=factor)]
+    return []
+
+
+def value_at(cfg: Config, key: str) -> Any:
+    """What stands at a dotted key.
+
+    Raises:
+        ValueError: If there is nothing.
+    """
+    for part in key.split('.'):
+        if not isinstance(cfg, dict) and not isinstance(cfg, Config) or part not in cfg:
+            raise ValueError(f'{key} is to be tuned, but the config does not have it; write its value there.')
+        cfg = cfg[part]
+    return cfg
+
+
+def start_of(cfg: Config, key: str) -> float:
+    """The number at a key; of a schedule, its last."""
+    value = value_at(cfg, key)
+    value = value['points'][-1][1] if isinstance(value, dict) else value
+    if not isinstance(value, (int, float)) or value <= 0:
+        raise ValueError(f'{key}={value!r} is to be tuned, but is no positive number or schedule of such.')
+    return float(value)
+
+
+def set_value(old: Any, value: float) -> Any:
+    """The value, or a schedule that is scaled so that it ends there."""
+    if not isinstance(old, dict):
+        return value
+    scale = value / old['points'][-1][1]
+    return dict(old, points=[(progress, scale * number) for progress, number in old['points']])
+
+
+def config_hash(cfg: Config) -> str:
+    """Twelve digits that tell apart configs whose runs have other figures, whatever their seeds, folders and paths."""
+    decisive = _without_places({key: cfg[key] for key in DECISIVE if cfg.get(key) is not None})
+    text = json.dumps(decisive, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _without_places(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _without_places(value) for key, value in node.items() if key not in INDIFFERENT}
+    if isinstance(node, (list, tuple)):
+        return [_without_places(value) for value in node]
+    # Configs name each other by where they lie.
+    return Path(node).name if isinstance(node, str) and osp.isabs(node) else node

@@ -1,0 +1,106 @@
+"""The table of a comparison as Markdown and on the terminal."""
+import statistics
+from pathlib import Path
+from typing import List, Optional
+
+from rich.table import Table
+
+from ..report.over_seeds import Gain, spread
+from ..utils.atomic import write_atomically, write_json
+from .plan import PLAIN, text_of
+from .table import Standing, Standings, tied
+
+COLUMNS = ('', 'method', 'test accuracy %', 'gain over plain', '95 % interval', 'seeds', 'after each step %',
+           'early exit: %, steps', 'spikes', 'energy, nJ', 'time/step', 'settings', 'val %')
+NOTE = ('Mean ± standard deviation over seeds; gain: mean ± standard error of the differences between runs of the same '
+        'seed, and its 95 % interval (Student\'s t). `=` is the best method, and those that the seeds do not tell from '
+        'it; `~` a gain whose interval holds zero. Each interval stands by itself: of twenty methods that are no '
+        'better than plain, one is expected beyond it. Early exit stops at a confidence from the validation split that '
+        'loses nothing there. Spikes, and energy by 45 nm figures, are of one sample; time is that of a training step '
+        'over plain\'s.')
+
+
+def cells(standings: Standings, row: Standing) -> List[str]:
+    """A row of the table."""
+    settings = text_of(row.choice.point) if row.choice is not None else ''
+    found = '' if row.choice is None or row.choice.accuracy is None else f'{row.choice.accuracy:.2f}'
+    if not row.lines:
+        state = 'see below' if row.remarks else 'no run is finished'
+        return ['', row.name, state, *[''] * (len(COLUMNS) - 5), settings, found]
+    accuracy = list(row.accuracy.values())
+    mean, deviation = statistics.mean(accuracy), spread(accuracy)
+    exits = row.mean('early_exit', 'accuracy'), row.mean('early_exit', 'mean_steps')
+    time = standings.relative_time(row)
+    energy = row.mean('energy')
+    return ['=' if row.is_best else '', row.name + '*' * bool(row.remarks),
+            f'{mean:.2f}' + ('' if deviation is None else f' ± {deviation:.2f}'), gain_text(row.gain),
+            interval_text(row.gain), str(len(accuracy)), ' '.join(f'{value:.1f}' for value in row.over_time()),
+            '' if None in exits else f'{exits[0]:.2f}, {exits[1]:.2f}', number(row.mean('spikes'), ',.0f'),
+            number(energy and energy * 1e9, ',.1f'), number(time, '.2f'), settings, found]
+
+
+def gain_text(gain: Optional[Gain]) -> str:
+    """Mean and standard error."""
+    if gain is None:
+        return ''
+    return f'{gain.mean:+.2f}' + ('' if gain.error is None else f' ± {gain.error:.2f}') + ' ~' * tied(gain)
+
+
+def interval_text(gain: Optional[Gain]) -> str:
+    """The 95 % interval."""
+    if gain is None or gain.error is None:
+        return ''
+    return f'{gain.mean - gain.half_width:+.2f} to {gain.mean + gain.half_width:+.2f}'
+
+
+def number(value: Optional[float], form: str) -> str:
+    """A number, or nothing."""
+    return '' if value is None else format(value, form)
+
+
+def footnotes(standings: Standings) -> List[str]:
+    """What the table alone does not say."""
+    plan = standings.plan
+    runs = [line for row in standings.rows for line in row.lines.values()]
+    tuned = (f'{plan.points} points for each method, {plan.tune_seeds} seed{"s" * (plan.tune_seeds > 1)} each, on the '
+             'validation split' if plan.points else 'not tuned')
+    notes = [f'Settings: {tuned}.']
+    notes += [f'{row.name}*: {remark}.' for row in standings.rows if row.lines for remark in row.remarks]
+    notes += [f'{row.name}: {remark}' for row in standings.rows if not row.lines for remark in row.remarks]
+    if not any(row.name == PLAIN for row in standings.rows):
+        notes.append('Without plain there are no gains; name it among the methods.')
+    machines = sorted({f'{line["machine"]["device"]}, {line["machine"]["threads"]} threads' for line in runs})
+    if machines:
+        dates = sorted({line['date'][:10] for line in runs})
+        notes.append(f'Trained on {"; ".join(machines)} ({" to ".join(dates[::len(dates) - 1 or 1])}).')
+    teachers = {str(line['teacher']) for line in runs if line['teacher']}
+    if len(teachers) > 1:
+        notes.append(f'The runs are of {len(teachers)} different teachers ({", ".join(sorted(teachers))}), so their '
+                     'accuracies do not compare.')
+    return notes
+
+
+def markdown(standings: Standings) -> str:
+    """The table with its notes."""
+    rows = [COLUMNS, [':-'] * len(COLUMNS), *(cells(standings, row) for row in standings.rows)]
+    lines = ['| ' + ' | '.join(cell.replace('|', '\\|').replace('\n', ' ') for cell in row) + ' |' for row in rows]
+    notes = [f'- {note}' for note in footnotes(standings)]
+    return '\n'.join([f'# Methods on {Path(standings.plan.pair).stem}', '', *lines, '', NOTE, '', *notes]) + '\n'
+
+
+def rich_table(standings: Standings) -> Table:
+    """The table for a terminal; what takes most room stands in ``table.md`` alone."""
+    shown = [place for place, name in enumerate(COLUMNS) if name not in ('95 % interval', 'val %')]
+    table = Table(*(COLUMNS[place] for place in shown), title=Path(standings.plan.pair).stem)
+    for row in standings.rows:
+        values = cells(standings, row)
+        table.add_row(*(values[place] for place in shown))
+    return table
+
+
+def write(standings: Standings) -> None:
+    """Write ``table.md`` and ``summary.json`` into the comparison's folder."""
+    out = Path(standings.plan.out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / 'summary.json', standings.summary())
+    write_atomically(out / 'table.md', lambda file: file.write(markdown(standings).encode()))

@@ -1,0 +1,112 @@
+"""The search for each method's point: what to try next, what was chosen, and its record in Optuna's form."""
+import statistics
+from dataclasses import dataclass
+from typing import Dict, List, Optional
+
+from ..utils.optional import require
+from .grid import Place, Scores, best_place, next_places, on_edge
+from .ledger import Key
+from .plan import FIRST_TUNING_SEED, Entry, Plan, Task
+
+Lines = Dict[Key, dict]
+# The grid ends nowhere, but Optuna wants to know where.
+FAR = 1e6
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the search has found.
+
+    Attributes:
+        point: Values by config key.
+        accuracy: Mean accuracy on the validation split in percent; ``None`` without a search.
+        points: How many points were tried.
+        on_edge: Whether nothing beyond the point was tried along one of the axes, for want of points.
+    """
+
+    point: Dict[str, float]
+    accuracy: Optional[float] = None
+    points: int = 0
+    on_edge: bool = False
+
+
+class Tuning:
+    """The search for one method's point, as far as it is.
+
+    Args:
+        plan: The comparison.
+        entry: The method.
+    """
+
+    def __init__(self, plan: Plan, entry: Entry) -> None:
+        self.plan, self.entry = plan, entry
+        self.scores: Scores = {}
+        self.reasons: List[str] = []
+        self.places: List[Place] = []
+        self._read()
+
+    def open_tasks(self, lines: Lines) -> List[Task]:
+        """What is to be trained for the search now; empty when it has ended."""
+        self.update(lines)
+        return [task for place in self.places for task in self._tasks(place) if task.key not in lines]
+
+    def all_tasks(self, lines: Lines) -> List[Task]:
+        """All runs of the search so far, those to be trained now included."""
+        self.update(lines)
+        return [task for place in (*self.scores, *self.places) for task in self._tasks(place)]
+
+    def update(self, lines: Lines) -> None:
+        """Take over results."""
+        while self.places:
+            found = [[lines.get(task.key) for task in self._tasks(place)] for place in self.places]
+            if not all(map(all, found)):
+                return
+            for place, results in zip(self.places, found):
+                failed = [line['reason'] for line in results if line['status'] == 'failed']
+                self.reasons += failed
+                self.scores[place] = None if failed else statistics.mean(line['accuracy'] for line in results)
+            self._read()
+
+    def _read(self) -> None:
+        self.places = next_places(len(self.entry.axes), self.plan.points, self.scores)
+
+    def _tasks(self, place: Place) -> List[Task]:
+        point = self.entry.point(place)
+        return [self.entry.run(point, FIRST_TUNING_SEED + seed, 'val') for seed in range(self.plan.tune_seeds)]
+
+    @property
+    def ended(self) -> bool:
+        """Whether all points have been tried."""
+        return not self.places
+
+    @property
+    def choice(self) -> Optional[Choice]:
+        """The best point, once the search has ended; ``None`` before, and if all points have failed."""
+        if not self.ended:
+            return None
+        if not self.scores:
+            return Choice({axis.key: axis.start for axis in self.entry.axes})
+        best = best_place(self.scores)
+        if best is None:
+            return None
+        return Choice(self.entry.point(best), self.scores[best], len(self.scores), on_edge(best, self.scores))
+
+    def record(self, storage: str) -> None:
+        """Write the points that were tried into an Optuna study, for its plots and dashboard; those there stay."""
+        optuna = require('optuna', 'optuna', 'the search')
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        start = self.entry.run({axis.key: axis.start for axis in self.entry.axes}, 0, 'val')
+        study = optuna.create_study(storage=storage, direction='maximize', load_if_exists=True,
+                                    study_name=f'{self.entry.name}-{start.key[0]}-{self.plan.tune_seeds}seeds')
+        known = [trial.user_attrs['place'] for trial in study.get_trials(deepcopy=False)]
+        state = optuna.trial.TrialState
+        for place, score in self.scores.items():
+            if list(place) in known:
+                continue
+            point = self.entry.point(place)
+            study.add_trial(optuna.trial.create_trial(
+                state=state.FAIL if score is None else state.COMPLETE, value=score, params=point,
+                distributions={axis.key: optuna.distributions.FloatDistribution(axis.start / FAR, axis.start * FAR,
+                                                                                 log=True)
+                               for axis in self.entry.axes},
+                user_attrs=dict(place=place)))

@@ -1,0 +1,95 @@
+"""Which runs are the same, and what is tuned."""
+import pytest
+from mmengine.config import Config
+
+from bkdsnn.comparison.plan import Plan, config_hash
+from bkdsnn.config.methods import methods
+
+PAIR = 'sew-resnet-t2_resnet_digits'
+LR = 'optim_wrapper.optimizer.lr'
+
+
+def entry(method, **options):
+    (found, ) = Plan(PAIR, (str(method), ), 'unused', options=options).entries()
+    return found
+
+
+def start(found):
+    return {axis.key: axis.start for axis in found.axes}
+
+
+@pytest.mark.parametrize('changes', [
+    {'work_dir': '/elsewhere'}, {'randomness.seed': 7}, {'model.teacher.checkpoint': '/mine/epoch_3.pth'},
+    {'model.teacher.model': '/another/checkout/teacher.py'}, {'train_dataloader.pin_memory': True},
+    {'default_hooks.logger.interval': 1}, {'train_cfg.val_interval': 1}])
+def test_places_and_seeds_are_no_part_of_the_hash(changes):
+    cfg = entry('kd').config
+    changed = Config(cfg.to_dict())
+    changed.merge_from_dict(changes)
+    assert config_hash(changed) == config_hash(cfg)
+
+
+@pytest.mark.parametrize('changes', [
+    {LR: 0.2}, {'model.losses.loss_kd.tau': 3.0}, {'train_cfg.max_epochs': 3}, {'model.student.backbone.T': 3},
+    {'train_dataloader.dataset.labels_per_class': 5}, {'model.teacher.model': '/another/resnet.py'},
+    {'optim_wrapper.clip_grad.max_norm': 1.0}])
+def test_what_changes_figures_changes_the_hash(changes):
+    cfg = entry('kd').config
+    changed = Config(cfg.to_dict())
+    changed.merge_from_dict(changes)
+    assert config_hash(changed) != config_hash(cfg)
+
+
+@pytest.mark.parametrize('method', ['plain', *methods()])
+def test_every_method_is_tuned_by_its_learning_rate_and_a_number_of_its_own(method):
+    found = entry(method)
+    assert found.axes[0].key == LR
+    assert 2 <= len(found.axes) <= 3 or method == 'plain' and len(found.axes) == 1
+    assert len({found.run(found.point(place), 0, 'val').key for place in
+                [(0.0, ) * len(found.axes), (1.0, ) * len(found.axes)]}) == 2
+
+
+def test_plain_is_the_student_alone_on_the_same_data_and_schedule():
+    plain, kd = entry('plain').config, entry('kd').config
+    assert plain.model == {**kd.model.student, 'data_preprocessor': kd.data_preprocessor}
+    assert plain.train_dataloader == kd.train_dataloader and plain.optim_wrapper == kd.optim_wrapper
+
+
+def test_point_is_what_the_run_gets_and_a_schedule_is_scaled():
+    found = entry('dkd', **{LR: 0.3})
+    assert start(found) == {LR: 0.3, 'model.losses.loss_kd.beta': 8.0}
+    cfg = found.run({LR: 1.0, 'model.losses.loss_kd.beta': 16.0}, 5, 'test').config('out')
+    assert cfg.optim_wrapper.optimizer.lr == 1.0 and cfg.model.losses.loss_kd.beta == 16.0
+    assert cfg.randomness.seed == 5
+    review = entry('reviewkd')
+    points = review.config_at({'model.losses.loss_reviewkd.loss_weight': 3.0}).model.losses.loss_reviewkd.loss_weight
+    assert [value for _, value in points.points] == pytest.approx([0.15, 3.0, 3.0]) and points.by_epoch
+
+
+def test_a_method_without_a_search_is_tuned_by_its_temperature_or_weight(tmp_path):
+    for name, losses, key in (('first', "loss_mine=dict(type='WSLDLoss', tau=4.0, loss_weight=2.0)", 'loss_mine.tau'),
+                              ('second', "loss_mine=dict(type='ATLoss', loss_weight=2.0)", 'loss_mine.loss_weight')):
+        (tmp_path / f'{name}.py').write_text(f'losses = dict(loss_cls=None, {losses})')
+        found = entry(tmp_path / f'{name}.py')
+        assert found.name == name and [axis.key for axis in found.axes] == [LR, f'model.losses.{key}']
+
+
+@pytest.mark.parametrize('search, words', [
+    ("[dict(key='losses.loss_kd.alpha', factor=2)]", 'loss_kd.alpha is to be tuned, but the config does not have it'),
+    ("[dict(key='losses.loss_kd.type', factor=2)]", "type='LogitsKDLoss' is to be tuned, but is no positive number")])
+def test_search_for_what_is_no_number_is_an_error(tmp_path, search, words):
+    (tmp_path / 'mine.py').write_text(f"losses = dict(loss_kd=dict(type='LogitsKDLoss', tau=2.0))\nsearch = {search}")
+    with pytest.raises(ValueError, match=words):
+        entry(tmp_path / 'mine.py')
+
+
+def test_the_search_does_not_see_the_test_split():
+    cifar = dict(pair='spikformer-4-384-t4_vit-small_1xb64-310e_cifar10', methods=('kd', ), out='unused')
+    with pytest.raises(ValueError, match='validates on its test data, which the search must not see'):
+        Plan(**cifar).entries()
+    assert len(Plan(**cifar, points=0).entries()) == 1
+    held_out = {'train_dataloader.dataset.indices': 45000, 'val_dataloader.dataset.split': 'train',
+                'val_dataloader.dataset.indices': -5000}
+    (found, ) = Plan(**cifar, options=held_out).entries()
+    tested = found.config.test_dataloader.dataset
+    assert tested.split == 'test' and 'indices' not in tested

@@ -1,0 +1,62 @@
+"""Order, ties and gains of the table."""
+import statistics
+
+import pytest
+
+from bkdsnn.comparison import Plan, Standings
+from bkdsnn.comparison.render import cells, footnotes, markdown
+from bkdsnn.comparison.table import Standing, ranked
+from bkdsnn.comparison.tuning import Choice
+
+
+def row(name, *accuracies, seeds=None, teacher='1b5d4f7b', **others):
+    same = dict(step_time=0.02 if name == 'kd' else 0.01, spikes=100.0, firing_rate=0.1, synops=5.0, energy=2e-9,
+                machine=dict(device='CPU', threads=1), teacher=[teacher])
+    lines = {seed: dict(same, accuracy=value, accuracy_over_time=[value - 10, value],
+                        early_exit=dict(accuracy=value, mean_steps=1.5), date=f'2026-01-0{seed + 1}T00:00:00Z')
+             for seed, value in zip(seeds or range(len(accuracies)), accuracies)}
+    return Standing(name, lines, Choice({'optim_wrapper.optimizer.lr': 0.3}, 91.0, 9), **others)
+
+
+def standings(*rows):
+    return Standings(Plan('pair', ('plain', ), 'out'), ranked(list(rows)))
+
+
+def test_best_is_first_ties_are_marked_and_those_without_runs_are_last():
+    table = standings(Standing('broken', reason='needs labels'), row('plain', 80.0, 81.0, 82.0, 83.0),
+                      row('kd', 90.0, 91.0, 92.0, 95.0), row('near', 90.5, 91.0, 91.5, 92.5),
+                      row('worse', 70.0, 71.0, 72.0, 73.5))
+    assert [one.name for one in table.rows] == ['kd', 'near', 'plain', 'worse', 'broken']
+    assert [one.is_best for one in table.rows] == [True, True, False, False, False]
+    assert cells(table, table.rows[-1])[:3] == ['', 'broken', 'see below']
+    assert 'broken: needs labels' in footnotes(table)
+    kd = dict(zip(('mark', 'name', 'accuracy', 'gain', 'interval', 'seeds'), cells(table, table.rows[0])))
+    assert kd['mark'] == '=' and kd['gain'] == '+10.50 ± 0.50' and kd['accuracy'] == '92.00 ± 2.16'
+    assert kd['interval'] == '+8.91 to +12.09'  # t(3) = 3.182
+    assert table.relative_time(table.rows[0]) == pytest.approx(2.0)
+
+
+def test_gains_are_of_the_seeds_that_both_have():
+    table = standings(row('plain', 80.0, 90.0), row('kd', 91.0, 95.0, seeds=[1, 2]))
+    (kd, ) = [one for one in table.rows if one.name == 'kd']
+    assert kd.gain.differences == [1.0] and kd.gain.error is None
+    assert table.summary()['methods']['kd']['gain'] == dict(mean=1.0, error=None, half_width=None, wins=1, seeds=1,
+                                                            told_apart=False)
+
+
+def test_failed_seeds_edges_and_other_teachers_are_told():
+    table = standings(row('plain', 80.0, teacher='00000000'), row('kd', 91.0, failures={1: 'loss is not finite' * 50}))
+    table.rows[0].choice = Choice({'optim_wrapper.optimizer.lr': 3.0}, 91.0, 9, on_edge=True)
+    text = '\n'.join(footnotes(table))
+    assert 'kd*: 1 of 2 seeds failed: loss is not finite' in text and len(text) < 1000
+    assert 'kd*: the best point lies on the edge' in text
+    assert '2 different teachers' in text
+    assert 'Trained on CPU, 1 threads (2026-01-01)' in text
+    assert '(2026-01-01 to 2026-01-03)' in footnotes(standings(row('plain', 80.0, 81.0, 82.0)))[-1]
+
+
+def test_markdown_has_as_many_cells_in_each_row():
+    table = standings(row('plain', 80.0, 81.0), row('a|b', 90.0, 91.0), Standing('broken', reason='two\nlines'))
+    rows = [line for line in markdown(table).splitlines() if line.startswith('|')]
+    assert len({line.replace('\\|', '').count('|') for line in rows}) == 1 and len(rows) == 5
+    assert statistics.mean([90.0, 91.0]) == table.summary()['methods']['a|b']['mean']

@@ -1,0 +1,234 @@
+"""The comparison of methods: resumed, shared by workers, and equal to runs of tools/train.py."""
+import json
+import os
+import sqlite3
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import submitit
+from filelock import FileLock
+
+from bkdsnn import init_model
+from bkdsnn.apis.evaluate import evaluate
+from bkdsnn.checkpoints.files import load_file
+from bkdsnn.comparison import Plan, launch, running
+from bkdsnn.comparison.launch import compare, look
+from bkdsnn.comparison.ledger import Ledger
+from bkdsnn.comparison.render import markdown, write
+from bkdsnn.comparison.work import work
+from bkdsnn.report.reading import read_comparison
+from bkdsnn.runs.folders import Run
+from helpers import DEMO, TOOLS, assert_same_checkpoint, run_tool, save_time
+
+PAIR = 'sew-resnet-t2_resnet_digits'
+NAMES = ['plain', 'kd']
+
+
+@pytest.fixture(scope='module')
+def options(small_teacher):
+    """The pair, small, with the teacher of the tests."""
+    few = dict(train=5, val=5, test=2)
+    few = {f'{split}_dataloader.dataset.labels_per_class': number for split, number in few.items()}
+    return {**few, 'model.student.backbone.arch.widths': [4, 8, 16], 'model.student.head.in_channels': 16,
+            'model.teacher.model': str(small_teacher / 'small.py'), 'model.teacher.checkpoint': str(small_teacher),
+            'model.teacher.expected_accuracy': None, 'train_cfg.max_epochs': 2, 'default_hooks.checkpoint.interval': 1}
+
+
+def small_plan(out, options, **changes):
+    return Plan(**{**dict(pair=PAIR, methods=tuple(NAMES), out=str(out), seeds=2, points=2, tune_seeds=1,
+                          options=options), **changes})
+
+
+def in_background(plan):
+    """A worker in a process of its own."""
+    process = TOOLS.Process(target=_work, args=(plan, ))
+    process.start()
+    return process
+
+
+def _work(plan):
+    os.environ['CUDA_VISIBLE_DEVICES'] = ''
+    save_time()
+    work(plan, NAMES, threads=1)
+
+
+def figures_of(plan):
+    """What is known of each run, without what a second one changes."""
+    times = ('step_time', 'train_time', 'date', 'machine')
+    return {key: {name: value for name, value in line.items() if name not in times}
+            for key, line in Ledger(plan.results).lines().items()}
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory, options):
+    """A comparison that two workers have carried out at once."""
+    plan = small_plan(tmp_path_factory.mktemp('finished'), options)
+    workers = [in_background(plan) for _ in range(2)]
+    for worker in workers:
+        worker.join(240)
+        assert worker.exitcode == 0
+    return plan
+
+
+def test_two_workers_share_the_runs_and_repeat_none(finished):
+    lines = [json.loads(line) for line in finished.results.read_text().splitlines()]
+    keys = [(line['config_hash'], line['seed'], line['split']) for line in lines]
+    assert len(keys) == len(set(keys)) == 2 * (2 + 2)
+    assert {line['status'] for line in lines} == {'finished'}
+    assert not list((finished.results.parent / 'running').iterdir())
+
+
+def test_table_has_all_figures_of_all_seeds(finished):
+    standings = look(finished)
+    write(standings)
+    out = finished.results.parent
+    summary = json.loads((out / 'summary.json').read_text())
+    kd, plain = summary['methods']['kd'], summary['methods']['plain']
+    assert kd['gain']['mean'] == pytest.approx(sum(kd['accuracy'][s] - plain['accuracy'][s] for s in (0, 1)) / 2)
+    assert kd['seeds'] == [0, 1] and len(kd['accuracy_over_time']) == 2 and kd['points'] == 2
+    assert kd['accuracy_over_time'][-1] == pytest.approx(kd['mean'])
+    assert plain['relative_step_time'] == 1.0 and kd['energy'] > 0 and kd['spikes'] > 0
+    table = (out / 'table.md').read_text()
+    assert table == markdown(standings) and all(f'{row["mean"]:.2f}' in table for row in (kd, plain))
+
+
+def test_interrupted_comparison_goes_on_and_gives_the_same(finished, tmp_path, options):
+    plan = small_plan(tmp_path, options, seeds=1)
+    worker = in_background(plan)
+    deadline = time.time() + 120
+    while not (Ledger(plan.results).lines() and list(tmp_path.glob('running/*/epoch_1.pth'))):
+        assert worker.is_alive() and time.time() < deadline
+        time.sleep(0.01)
+    worker.kill()
+    worker.join()
+    before = plan.results.read_text()
+    assert 1 <= len(before.splitlines()) < 6
+    standings = compare(plan, 'none')
+    assert plan.results.read_text().startswith(before)  # nothing was done twice
+    expected = {key: line for key, line in figures_of(finished).items() if key[1:] != (1, 'test')}
+    assert figures_of(plan) == expected
+    assert [row.name for row in standings.rows if row.lines] == [row.name for row in look(plan).rows]
+    with sqlite3.connect(tmp_path / 'tuning.db') as database:
+        assert database.execute("select count(*) from trials where state = 'COMPLETE'").fetchone() == (4, )
+
+
+def test_run_equals_that_of_the_training_tool(tmp_path, options, finished):
+    plan = small_plan(tmp_path / 'out', options, seeds=1, points=0, keep=True)
+    compare(plan, 'none')
+    kept = Run.open(tmp_path / 'out' / 'kd' / 'seed0')
+    settings = [f'{key}={json.dumps(value) if isinstance(value, list) else value}'.replace(' ', '')
+                for key, value in options.items()]
+    done = run_tool('tools/train.py', PAIR, '--method', 'kd', '--work-dir', tmp_path / 'tool', '--cfg-options',
+                    *settings, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    tool = Run.open(tmp_path / 'tool')
+    assert_same_checkpoint(load_file(str(kept.checkpoint)), load_file(str(tool.checkpoint)))
+    # Its figures are those of the test tool, and a report can be made of it.
+    accuracy = evaluate(init_model(tool.config, str(tool.checkpoint)))
+    (row, ) = [row for row in look(plan).rows if row.name == 'kd']
+    assert row.accuracy == pytest.approx({0: accuracy})
+    write(look(plan))
+    assert {group.name: len(group.runs) for group in read_comparison([plan.out]).groups} == dict(plain=1, kd=1)
+
+
+def test_failures_and_methods_that_cannot_be_are_in_the_table_with_their_reasons(tmp_path, options):
+    settings = {**options, 'optim_wrapper.clip_grad': None, 'optim_wrapper.optimizer.lr': 1e30,
+                'train_dataloader.batch_size': 10}
+    plan = Plan(PAIR, ('plain', 'hard_kd'), str(tmp_path), seeds=1, points=1, tune_seeds=1, options=settings)
+    standings = compare(plan, 'none')
+    text = markdown(standings)
+    assert 'all 1 points failed: FloatingPointError: the loss is not finite' in text
+    assert "the student has no module 'head.distilled'" in text
+    (line, ) = Ledger(plan.results).lines().values()
+    assert line['status'] == 'failed'
+    (log, ) = tmp_path.glob('running/*/output.log')
+    assert 'Traceback' in log.read_text()
+    compare(plan, 'none')  # what has failed is not tried again,
+    assert len(plan.results.read_text().splitlines()) == 1
+    plan.results.write_text(json.dumps({**line, 'date': '2020-01-01T00:00:00Z'}) + '\n')
+    compare(replace(plan, retry_before='2020-01-02T00:00:00Z'), 'none')  # unless it is asked for
+    assert len(plan.results.read_text().splitlines()) == 2
+
+
+def test_workers_are_started_by_submitit(tmp_path, options, monkeypatch):
+    executors = submitit.AutoExecutor
+    monkeypatch.setattr(submitit, 'AutoExecutor', lambda folder, cluster: executors(folder, cluster='debug'))
+    plan = small_plan(tmp_path, options, methods=('plain', ), seeds=1, points=0)
+    assert [len(row.lines) for row in compare(plan, 'local').rows] == [1]
+
+
+def test_workers_that_die_without_a_result_are_an_error_and_others_are_started_anew(tmp_path, options, monkeypatch):
+    plan = small_plan(tmp_path, options, methods=('plain', ), points=0)
+    killed = SimpleNamespace(done=lambda: True, exception=lambda: RuntimeError('killed by signal 9'))
+    started = []
+
+    def submit(*arguments):
+        started.append(plan)
+        if len(started) == 1:  # one run, and then it dies
+            work(replace(plan, seeds=1), ['plain'])
+        return [killed]
+
+    monkeypatch.setattr(launch, '_submit', submit)
+    with pytest.raises(ChildProcessError, match='the workers ended before their work: killed by signal 9'):
+        compare(plan)
+    assert len(started) == 2 and len(Ledger(plan.results).lines()) == 1
+
+
+def test_jobs_of_a_cluster_get_what_they_are_given(tmp_path, options, monkeypatch):
+    sbatch = tmp_path / 'sbatch'
+    sbatch.write_text(f'#!/bin/sh\ncp "$1" {tmp_path}/script\necho Submitted batch job 12\n')
+    sbatch.chmod(0o755)
+    (tmp_path / 'srun').symlink_to(sbatch)
+    monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
+    plan = small_plan(tmp_path / 'out', options)
+    (job, ) = launch._submit(plan, ['kd'], 'unused', 'slurm', 1, dict(slurm_partition='gpu', timeout_min=600))
+    script = (tmp_path / 'script').read_text()
+    assert '#SBATCH --partition=gpu' in script and '#SBATCH --time=600' in script
+    assert job.submission().function is work and job.submission().args == (plan, ['kd'])
+
+
+@pytest.mark.parametrize('changes, words', [
+    (dict(methods=('kd', 'kd')), "'kd' is named twice"), (dict(methods=('kdd', )), "did you mean 'kd'"),
+    (dict(pair='sew'), 'tools/list_experiments.py'), (dict(pair=str(DEMO / 'plain.py')), 'no model.student'),
+    (dict(seeds=0), 'seeds=0 must be at least 1'),
+    (dict(options={'optim_wraper.lr': 1}), "Did you mean 'optim_wrapper'"),
+    (dict(options={'model.losses.loss_kd.tau': 1}), 'give its path as a method'),
+    (dict(options={'model.teacher.checkpoint': 'lost.pth'}), 'lost.pth')])
+def test_bad_input_is_named_before_anything_is_trained(tmp_path, changes, words):
+    with pytest.raises((ValueError, FileNotFoundError), match=words):
+        compare(Plan(**{**dict(pair=PAIR, methods=('kd', ), out=str(tmp_path / 'out')), **changes}))
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_job_whose_time_is_over_leaves_its_run_open(tmp_path, options, monkeypatch):
+    def out_of_time(cfg):
+        raise submitit.core.utils.UncompletedJobError('timed-out and not checkpointable')
+
+    plan = small_plan(tmp_path, options, methods=('plain', ), points=0)
+    monkeypatch.setattr(running, 'train', out_of_time)
+    with pytest.raises(submitit.core.utils.UncompletedJobError):
+        work(plan, ['plain'])
+    assert Ledger(plan.results).lines() == {}
+
+
+def test_worker_ends_when_nobody_waits_for_it(tmp_path, options):
+    plan = small_plan(tmp_path, options)
+    work(plan, NAMES, leader=str(tmp_path / 'nobody.lock'))
+    assert not plan.results.exists()
+
+
+def test_two_commands_do_not_work_in_one_folder(tmp_path, options):
+    with FileLock(tmp_path / 'command.lock'), pytest.raises(ValueError, match='another command works in'):
+        compare(small_plan(tmp_path, options, methods=('plain', )), 'none')
+
+
+def test_command_prints_the_table_of_what_is_there(finished, tmp_path):
+    settings = [f'{key}={json.dumps(value) if isinstance(value, list) else value}'.replace(' ', '')
+                for key, value in finished.options.items()]
+    done = run_tool('tools/compare_methods.py', PAIR, '--methods', *NAMES, '--seeds', 2, '--points', 2, '--tune-seeds',
+                    1, '--out', finished.out, '--table', '--cfg-options', *settings, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert all(f'{row.mean("accuracy"):.2f}' in done.stdout for row in look(finished).rows)
+    assert 'the best point lies on the edge of what was tried' in done.stdout

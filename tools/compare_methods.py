@@ -1,0 +1,63 @@
+"""Compare methods on a pair of student and teacher: ``python tools/compare_methods.py PAIR --methods plain kd mixed``.
+
+Each method is tuned with the same number of points on the validation split, trained with the same seeds, and tested on
+the test split. The same command goes on where it was interrupted.
+"""
+import argparse
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+from mmengine.logging import MMLogger
+from rich.console import Console
+
+from bkdsnn.apis.cli import fail_clearly
+from bkdsnn.comparison import Plan
+from bkdsnn.comparison.launch import EXECUTORS, compare, look
+from bkdsnn.comparison.origin import now
+from bkdsnn.comparison.render import NOTE, footnotes, rich_table, write
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('pair', help='name of a pair, or path of a config; see tools/list_experiments.py')
+    parser.add_argument('--methods', nargs='+', required=True, metavar='METHOD',
+                        help='names of methods, or paths of files with losses; plain is the student alone')
+    parser.add_argument('--seeds', type=int, default=5, help='how many seeds each method is trained with (5)')
+    parser.add_argument('--points', type=int, default=9,
+                        help='how many settings of each method are tried (9); 0 takes those of the configs')
+    parser.add_argument('--tune-seeds', type=int, default=2, help='how many seeds each of them is trained with (2)')
+    parser.add_argument('--executor', choices=EXECUTORS, default='local',
+                        help='local: processes on this machine; slurm: jobs of a cluster; none: this process')
+    parser.add_argument('--jobs', type=int,
+                        help='how many workers; by default one for each GPU, else for each core (slurm: 1)')
+    parser.add_argument('--slurm', nargs='+', action=DictAction, default={}, metavar='K=V',
+                        help="submitit's parameters for each job, as slurm_partition=gpu timeout_min=600")
+    parser.add_argument('--out', help='folder for results (work_dirs/compare/<pair>)')
+    parser.add_argument('--table', action='store_true', help='train nothing; only write the table of what is finished')
+    parser.add_argument('--keep', action='store_true', help='keep the work directories of the seeds, for reports')
+    parser.add_argument('--retry-failed', action='store_true', help='train once more what has failed before')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='K=V',
+                        help='settings of the pair to override, for all methods')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    MMLogger.get_instance('mmengine', log_level='ERROR')
+    out = args.out or str(Path('work_dirs') / 'compare' / Path(args.pair).stem)
+    plan = Plan(args.pair, tuple(args.methods), out, args.seeds, args.points, args.tune_seeds, args.cfg_options,
+                args.keep, now() if args.retry_failed else None)
+    # The file as it is now: what runs print is led elsewhere.
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200)
+    standings = look(plan) if args.table else compare(plan, args.executor, args.jobs, args.slurm, console)
+    write(standings)
+    console.print(rich_table(standings))
+    for note in (NOTE, *footnotes(standings)):
+        console.print(note, markup=False, highlight=False)
+    console.print(f'Wrote {out}/table.md and {out}/summary.json.', highlight=False)
+
+
+if __name__ == '__main__':
+    with fail_clearly():
+        main()
