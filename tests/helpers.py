@@ -119,6 +119,7 @@ def demo_config(name, work_dir, teacher=None, epochs=2, **options):
     """A demo config cut down to a few epochs and channels; ``teacher`` is the folder of ``small_teacher``."""
     cfg = Config.fromfile(DEMO / f'{name}.py')
     cfg.work_dir = str(work_dir)
+    cfg.experiment_name = cfg.work_dir  # runs of one name that start in the same second would share their logs
     student = 'model.student' if 'student' in cfg.model else 'model'
     if cfg.model.get('student', cfg.model).backbone.type == 'SEWResNet':
         cfg.merge_from_dict({student + '.backbone.arch.widths': (4, 8, 16), student + '.head.in_channels': 16})
