@@ -125,7 +125,8 @@ def read(path):
 def assert_differs_in_losses_alone(cfg, other):
     def rest(cfg):
         model = {key: value for key, value in cfg.model.items() if key != 'losses'}
-        return Config({**{key: value for key, value in cfg.items() if key != 'losses'}, 'model': model}).to_dict()
+        return Config({**{key: value for key, value in cfg.items() if key not in ('losses', 'search')},
+                       'model': model}).to_dict()
 
     assert rest(cfg) == rest(other)
     assert {name for name, loss in cfg.model.losses.items() if loss} < {'loss_bkd', 'loss_wsld', 'loss_kd'}

@@ -46,7 +46,8 @@ def epoch_of(pair, method, teachers, work_dir, **changes):
     cfg = read(pair).copy()
     apply_method(cfg, method)
     cfg.merge_from_dict({
-        'work_dir': str(work_dir), 'train_cfg.max_epochs': 1, 'train_dataloader.batch_size': 10,
+        'work_dir': str(work_dir), 'experiment_name': str(work_dir), 'train_cfg.max_epochs': 1,
+        'train_dataloader.batch_size': 10,
         'train_dataloader.dataset.labels_per_class': 2, 'model.teacher.checkpoint': str(teachers / f'{pair}.pth'),
         'model.teacher.expected_accuracy': None, 'default_hooks.logger.interval': 1,
         'default_hooks.checkpoint.interval': -1, 'train_dataloader.dataset.serialize_data': False, **changes})
@@ -110,7 +111,8 @@ def test_two_teachers_train_an_epoch(teachers, tmp_path):
     apply_method(cfg, str(fragment))
     cfg.model.teacher = dict(type='TeacherEnsemble', teachers=dict(first=one, second=one))
     cfg.model.taps.teacher = {}
-    cfg.merge_from_dict({'work_dir': str(tmp_path), 'train_cfg.max_epochs': 1, 'default_hooks.checkpoint.interval': -1,
+    cfg.merge_from_dict({'work_dir': str(tmp_path), 'experiment_name': 'two teachers', 'train_cfg.max_epochs': 1,
+                         'default_hooks.checkpoint.interval': -1,
                          'train_dataloader.dataset.labels_per_class': 2, 'train_cfg.val_interval': 5})
     runner = Runner.from_cfg(cfg)
     runner.train()
