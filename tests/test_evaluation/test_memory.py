@@ -173,7 +173,7 @@ def test_a_config_without_shape_or_optimizer_is_an_error():
 
 
 def test_tool_answers_what_fits(tmp_path):
-    cfg = config(model=tiny_student(widths=(8, )))
+    cfg = config(model=tiny_student())
     cfg.dump(str(tmp_path / 'tiny.py'))
     planner = MemoryPlanner(cfg, gpus=2)
     kib = int(1.2 * planner.plan(16).peak) >> 10
