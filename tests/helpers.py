@@ -17,8 +17,8 @@ from mmengine.config import Config
 from PIL import Image, ImageDraw
 
 import golden
+from bkdsnn.config.text import plain_config_text
 from bkdsnn.models.neurons import nodes
-from bkdsnn.utils.config_text import plain_config_text
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEMO = REPOSITORY / 'configs' / 'demo'

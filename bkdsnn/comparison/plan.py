@@ -93,7 +93,6 @@ class Plan:
         self._check_splits(pair)
         return [Entry.of(pair, method) for method in self.methods]
 
-
     def _check_splits(self, pair: Config) -> None:
         """Raise ValueError unless the pair has a test split, and one for validation that is another."""
         for split in ('val', 'test'):

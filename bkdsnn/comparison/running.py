@@ -16,10 +16,10 @@ from mmengine.visualization import Visualizer
 from ..apis.cli import build_runner
 from ..apis.evaluate import build_loader, predict_steps, spread_samples
 from ..apis.model import init_model
+from ..config.text import plain_config_text
 from ..evaluation import accuracy_over_time, calibrate_early_exit, early_exit, measure_synops, running_scores
 from ..runs.folders import Run
 from ..runs.logs import LogSummary
-from ..utils.config_text import plain_config_text
 from .origin import origin_of
 from .plan import Plan, Task
 

@@ -66,8 +66,18 @@ class Group:
         curves = {key: self.train_curve(key) for key in keys}
         return {key: curve for key, curve in curves.items() if curve is not None}
 
+    @property
+    def losses(self) -> dict:
+        """Configs of the losses of a distillation, by log key."""
+        return self.runs[0].config.model.get('losses') or {} if self.runs else {}
+
     def own_loss(self) -> Optional[Curve]:
-        """Curve of the loss against the labels, which all students have; an ANN logs it as its whole loss."""
+        """Curve of the student's own loss against the labels; an ANN logs it as its whole loss.
+
+        ``None`` where a method replaces, weighs or drops it, so that it does not compare.
+        """
+        if 'loss_cls' in self.losses:
+            return None
         logged = keys_of(train_lines(self.runs[0])) if self.runs else []
         return self.train_curve('loss_cls' if 'loss_cls' in logged else 'loss')
 

@@ -20,6 +20,7 @@ from bkdsnn.report.page import TEMPLATES
 from bkdsnn.report.pieces import heat_table, plus_minus
 from bkdsnn.report.reading import group_runs, read_comparison
 from bkdsnn.report.samples import picture, reads_bgr
+from bkdsnn.report.sections.learning import term_meanings
 from bkdsnn.report.sections.settings import settings
 from bkdsnn.report.similarity import (
     MAX_STAGES,
@@ -74,6 +75,18 @@ def test_many_trainings_list_each_value_once_with_all_that_have_it(tmp_path):
 def make_run(folder, seed=0, lr=0.1, **options):
     cfg = demo_config('plain', folder, **{'randomness.seed': seed, 'optim_wrapper.optimizer.lr': lr, **options})
     return Run(folder, Config(cfg.to_dict()))
+
+
+@pytest.mark.parametrize('own, compares', [({}, True), (dict(loss_cls=dict(type='TETLoss')), False),
+                                           (dict(loss_cls=dict(loss_weight=0.5)), False), (dict(loss_cls=None), False)])
+def test_own_losses_are_compared_only_where_no_method_changes_them(tmp_path, own, compares):
+    cfg = demo_config('mixed', tmp_path)
+    cfg.model.losses.update(own)
+    write_log(tmp_path, [dict(epoch=1, iter=1, step=1, loss=3.0, loss_cls=2.0, loss_bkd=1.0)])
+    group = Group('g', [Run(tmp_path, cfg)])
+    assert (group.own_loss() is not None) == compares
+    meaning = term_meanings(['loss_cls'], group.losses)
+    assert ('TETLoss, in place of' in meaning) == ('type' in (own.get('loss_cls') or {}))
 
 
 def test_runs_that_differ_in_their_seed_alone_are_one_group(tmp_path):

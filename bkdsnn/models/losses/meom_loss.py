@@ -1,4 +1,4 @@
-"""Many perspectives, one prediction (MEOM, Sun et al., ICLR 2026, openreview.net/forum?id=NbdEDRRsCI)."""
+"""Temporal multi-perspective and progressive distillation ("Many Eyes, One Mind", MEOM, Sun et al., ICLR 2026)."""
 from typing import Optional, Union
 
 import torch

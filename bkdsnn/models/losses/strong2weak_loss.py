@@ -1,4 +1,4 @@
-"""Strong and weak time steps teach each other (Ding et al., "SNNs are inherently self-distillers", NeurIPS 2025)."""
+"""Strong and weak time steps teach each other (Ding et al., NeurIPS 2025, arXiv 2510.07924)."""
 from typing import Union
 
 import torch

@@ -23,7 +23,7 @@ def learning(comparison: Comparison) -> Optional[Section]:
             (validation, 'validation', 'validation accuracy (%)', True,
              'Accuracy on the validation images, which are not trained on.'),
             (training, 'training', 'cross-entropy', False,
-             'Loss against the labels on the training images, the part of the loss that all runs share.')):
+             'Loss against the labels on the training images, of the runs that have it as it is.')):
         if curves:
             alt = f'Line chart of {ylabel} over epochs for {listing(list(curves))}. ' + ends_of(curves)
             chart = svg(lambda ax, c=curves, y=ylabel, m=markers: draw_curves(ax, c, looks, y, m), name, alt)
@@ -66,12 +66,15 @@ def _terms_figure(place: int, group: Group, curves: Dict[str, Curve]) -> str:
     alt = f'Line chart of the loss terms of {escape(group.name)} over epochs, log scale. ' + ends_of(curves)
     chart = svg(lambda ax: draw_loss_terms(ax, curves), f'terms{place}', alt)
     return figure(chart + legend(list(curves), looks_of(list(curves)), markers=False),
-                  f'<b>{escape(group.name)}</b>. {term_meanings(list(curves))}')
+                  f'<b>{escape(group.name)}</b>. {term_meanings(list(curves), group.losses)}')
 
 
-def term_meanings(names: List[str]) -> str:
-    """What the known ones among loss terms compare."""
-    return ' '.join(f'{name}: {TERMS[name]}.' for name in names if name in TERMS)
+def term_meanings(names: List[str], losses: dict) -> str:
+    """What the known ones among loss terms compare, by their names and configs."""
+    meanings = dict(TERMS)
+    if 'type' in (losses.get('loss_cls') or {}):
+        meanings['loss_cls'] = f"{escape(losses['loss_cls']['type'])}, in place of the student's own loss"
+    return ' '.join(f'{name}: {meanings[name]}.' for name in names if name in meanings)
 
 
 def ends_of(curves: Dict[str, Curve]) -> str:
