@@ -1,10 +1,9 @@
 """Train configs with several seeds: ``python tools/train_seeds.py CONFIG [CONFIG ...] --seeds 5``."""
 import argparse
 
-from mmengine.config import Config
-
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.apis.launch import Training, run_all
+from bkdsnn.config.files import read_config_file
 from bkdsnn.runs.folders import default_work_dir
 
 
@@ -19,7 +18,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    work_dirs = {config: Config.fromfile(config).get('work_dir') or default_work_dir(config) for config in args.configs}
+    work_dirs = {config: read_config_file(config).get('work_dir') or default_work_dir(config) for config in args.configs}
     if args.single:
         trainings = [Training(config, work_dirs[config], {}) for config in args.configs]
     else:

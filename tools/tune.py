@@ -13,6 +13,7 @@ from rich.table import Table
 
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.apis.launch import Training, run_all
+from bkdsnn.config.files import read_config_file
 from bkdsnn.runs.folders import Run, default_work_dir
 
 
@@ -39,7 +40,7 @@ def grid_points(grid: List[str]) -> List[Dict[str, float]]:
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = read_config_file(args.config)
     points = grid_points(args.grid)
     work_dir = cfg.get('work_dir') or default_work_dir(args.config)
     trainings = []

@@ -12,7 +12,7 @@ from mmengine.config import Config
 import bkdsnn
 from bkdsnn.apis.evaluate import evaluate
 from bkdsnn.checkpoints.files import load_file
-from bkdsnn.config.check import check_config
+from bkdsnn.config.checks import check_config
 from helpers import DEMO, REPOSITORY, demo_config, run_tool
 
 COMPONENTS = '''

@@ -10,6 +10,8 @@ from torch import nn
 
 from bkdsnn.checkpoints.files import load_weights
 from bkdsnn.config.data import pipeline_in
+from bkdsnn.config.files import read_config_file
+from bkdsnn.config.networks import way_to_weights
 from bkdsnn.registry import MODELS
 from bkdsnn.utils.colours import channel_order_of
 
@@ -54,7 +56,7 @@ def build_teacher(model: Union[str, dict, nn.Module], checkpoint: Optional[str])
                          "the library's own weights.")
     source = find_network(model, checkpoint == LIBRARY_WEIGHTS)
     if checkpoint not in (None, LIBRARY_WEIGHTS):
-        load_weights(source.network, checkpoint, _way_out(model))
+        load_weights(source.network, checkpoint, way_to_weights(model))
     elif checkpoint == LIBRARY_WEIGHTS and not getattr(source.network, '_has_library_weights', False):
         raise ValueError(f'FrozenTeacher: checkpoint={LIBRARY_WEIGHTS!r} needs a model zoo, but model={model!r} is not '
                          'from one. Give a file, URL or work directory.')
@@ -70,7 +72,7 @@ def find_network(model: Union[str, dict, nn.Module], pretrained: bool) -> Teache
     if model.endswith('.py'):
         if not osp.isfile(model):
             raise FileNotFoundError(f'FrozenTeacher: the config model={model!r} does not exist (model.teacher.model).')
-        return _from_config(Config.fromfile(model))
+        return _from_config(read_config_file(model))
     if model.startswith('timm/'):
         return _from_timm(model[len('timm/'):], pretrained)
     if model.startswith('torchvision/'):
@@ -78,12 +80,6 @@ def find_network(model: Union[str, dict, nn.Module], pretrained: bool) -> Teache
     if ':' in model:
         return TeacherSource(_import(model)())
     return _from_mmpretrain(model, pretrained)
-
-
-def _way_out(model: Union[str, dict, nn.Module]) -> str:
-    if isinstance(model, str) and model.endswith('.py'):
-        return f'Train the teacher first: python tools/train.py {osp.relpath(model)}'
-    return 'Set model.teacher.checkpoint to the weights of model.teacher.model.'
 
 
 def _from_config(cfg: Config) -> TeacherSource:
