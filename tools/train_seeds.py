@@ -18,7 +18,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    work_dirs = {config: read_config_file(config).get('work_dir') or default_work_dir(config) for config in args.configs}
+    work_dirs = {config: read_config_file(config).get('work_dir') or default_work_dir(config)
+                 for config in args.configs}
     if args.single:
         trainings = [Training(config, work_dirs[config], {}) for config in args.configs]
     else:

@@ -94,8 +94,8 @@ def build_runner(cfg: Config, splits: Sequence[str] = ('train', 'val')) -> Runne
     return runner
 
 
-# What bad input raises. Others keep their trace, since they are ours to mend.
-MENDABLE = (ValueError, KeyError, TypeError, OSError, FloatingPointError, ModuleNotFoundError)
+# What bad input raises; assertions are those of other libraries. Others keep their trace, since they are ours to mend.
+MENDABLE = (ValueError, KeyError, TypeError, OSError, FloatingPointError, ModuleNotFoundError, AssertionError)
 # What PyTorch writes into an error of a data loader's worker.
 WORKER = ' in DataLoader worker process '
 
@@ -107,18 +107,15 @@ def fail_clearly():
         yield
     except KeyboardInterrupt:
         sys.exit('Interrupted. A training run goes on from its last checkpoint with --resume.')
-    except MENDABLE as error:
-        if os.environ.get('BKDSNN_DEBUG'):
+    except (*MENDABLE, RuntimeError) as error:
+        message = misfit(error) if isinstance(error, RuntimeError) else str(
+            error.args[0] if isinstance(error, KeyError) and error.args else error)
+        if message is None or os.environ.get('BKDSNN_DEBUG'):
             raise
-        message = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        place = f'{osp.basename(place.filename)}:{place.lineno}'
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        message = message or f'{type(error).__name__} at {frame.line!r}'
+        place = f'{osp.basename(frame.filename)}:{frame.lineno}'
         if WORKER in message:  # then it is a whole trace, which ends in the error
             message = re.split(r'\n[\w.]*(?:Error|Exception): ', message)[-1].strip()
             place = 'in a worker that loads data'
         sys.exit(f'Error: {message} ({place}; BKDSNN_DEBUG=1 shows the trace.)')
-    except RuntimeError as error:
-        message = misfit(error)
-        if message is None or os.environ.get('BKDSNN_DEBUG'):
-            raise
-        sys.exit(f'Error: {message} (BKDSNN_DEBUG=1 shows the trace.)')

@@ -85,8 +85,8 @@ def _check_file(path: str, children: Tuple[str, ...]) -> None:
         file = osp.join(osp.dirname(path), fill_in(base, path))
         if not osp.isfile(file):
             near = [other.name for other in Path(file).parent.glob('*.py')] if osp.isdir(osp.dirname(file)) else []
-            raise FileNotFoundError(f'config {path}{line}: there is no file {osp.normpath(file)}, which its _base_ names.'
-                                    f'{suggestion(osp.basename(file), near)}')
+            raise FileNotFoundError(f'config {path}{line}: there is no file {osp.normpath(file)}, which its _base_ '
+                                    f'names.{suggestion(osp.basename(file), near)}')
         _check_file(file, (*children, path))
 
 

@@ -129,9 +129,10 @@ class ImageNet(_ClassFolders, datasets.ImageNet):
         labels = {wnid: label for label, wnid in enumerate(ImageNetInfo('imagenet-1k').label_names())}
         unknown, missing = sorted(set(folders) - set(labels)), sorted(set(labels) - set(folders))
         if unknown:
-            raise ValueError(f'ImageNet: {some_of(unknown)} in {self.img_prefix} are no ids of ImageNet-1k. For classes '
-                             f'of your own, take a config for them: DATA_ROOT={self.data_root} python tools/train.py '
-                             f'configs/bkd/spikformer_custom.py, or configs/snn/spikformer_custom.py. {self.help()}')
+            raise ValueError(
+                f'ImageNet: {some_of(unknown)} in {self.img_prefix} are no ids of ImageNet-1k. For classes of your '
+                f'own, take a config for them: DATA_ROOT={self.data_root} python tools/train.py '
+                f'configs/bkd/spikformer_custom.py, or configs/snn/spikformer_custom.py. {self.help()}')
         if missing and not self.partial:
             raise ValueError(
                 f'ImageNet: {self.img_prefix} has {len(folders)} of 1,000 class folders; missing: {some_of(missing)}. '

@@ -12,8 +12,7 @@ from bkdsnn.utils.names import near_miss, suggestion
 from .arguments import ANYTHING, Arguments, arguments_of
 from .places import PLACES, ROOTS, Choice, Place
 
-PARAMWISE = 'optim_wrapper.paramwise_cfg'
-CUSTOM_KEYS = f'{PARAMWISE}.custom_keys.'
+CUSTOM_KEYS = 'optim_wrapper.paramwise_cfg.custom_keys.'
 
 
 class Part(NamedTuple):
@@ -115,7 +114,7 @@ def _resolve(cfg: Config, node: dict, path: str, place: Place, registry: Optiona
         found = find(optimizer.get('type'), 'optim_wrapper.optimizer.type', PLACES['optim_wrapper.optimizer'].registry,
                       scope)
         return Part(path, node, None, _with_more(arguments_of(found), place), place)
-    if place.more or place.takes_others:
+    if place.takes_others or place.more and place.registry is None:
         return Part(path, node, None, _with_more(Arguments({}, False), place), place)
     _check_type(node, path, place)
     return None

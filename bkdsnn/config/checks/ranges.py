@@ -21,6 +21,7 @@ class Number(NamedTuple):
         infinite: Whether infinity is one of them.
         also: Others that have a meaning of their own.
         many: Whether there may be a list of them.
+        dicts: Whether there may be a dict instead, as for a schedule.
     """
 
     least: Optional[float] = None
@@ -31,6 +32,7 @@ class Number(NamedTuple):
     infinite: bool = False
     also: Sequence[float] = ()
     many: bool = False
+    dicts: bool = False
 
     def takes(self, value: Any) -> bool:
         """Whether a value is such a number."""
@@ -94,7 +96,8 @@ COUNT, COUNT_FROM_0, CHANCE = Number(least=1, whole=True), Number(least=0, whole
 POSITIVE, NOT_NEGATIVE, RATE = Number(above=0), Number(least=0), Number(least=0, below=1)
 COUNTS, CHANCES, SWITCH = COUNT._replace(many=True), CHANCE._replace(many=True), Switch()
 LEVELS = ('NOTSET', 'DEBUG', 'INFO', 'WARN', 'WARNING', 'ERROR', 'FATAL', 'CRITICAL')
-# By key as in places.py, or by class and argument; the first that fits counts. None passes where it is what the argument is when it is left out.
+# By key as in places.py, or by class and argument; the first that fits counts. None passes where an argument that is
+# left out is None.
 VALUES = {
     'work_dir': Filled(str),
     'log_level': OneOf(LEVELS),
@@ -165,21 +168,21 @@ VALUES = {
     '**.img_size': COUNTS,
     '**.patch_size': COUNTS,
     '**.crop_size': COUNTS,
-    '**.scale': COUNTS,
+    '**.scale': POSITIVE._replace(many=True),
     '**.magnitude_level': NOT_NEGATIVE,
     '**.magnitude_std': Number(least=0, also=('inf', )),
     '**.init_cfg.std': POSITIVE,
     '**.label_smooth_val': RATE,
     'TimmClassifier.pretrained': SWITCH,
     'model.teacher**.expected_accuracy': Number(above=1, most=100),
-    'model.losses.*.loss_weight': POSITIVE,
+    'model.losses.*.loss_weight': POSITIVE._replace(dicts=True),
     '**.loss_weight': NOT_NEGATIVE,
-    'model.losses.*.tau': POSITIVE,
+    'model.losses.*.tau': POSITIVE._replace(dicts=True),
     'model.losses.*.blur_ratio': CHANCE,
     '**.topk': COUNTS,
     'image_shape': COUNTS,
     'views_shape.*': COUNTS,
-    'model**.input_shape': COUNTS,
+    'model**.input_shape': COUNTS._replace(dicts=True),
     'model**.input_shape.*': COUNTS,
 }
 
@@ -196,11 +199,12 @@ def check_values(part: Part) -> None:
         takes = _row(f'{place}.{key}' if place else key) or _row(f'{part.name}.{key}')
         declared = argument is not None and not argument.is_unknown
         is_left_out = value is None and declared and argument.default is None
-        is_schedule = isinstance(value, dict) and declared and argument.takes(value)
+        is_schedule = isinstance(value, dict) and getattr(takes, 'dicts', False)
         if takes is not None and not (takes.takes(value) or is_left_out or is_schedule):
             raise ValueError(f'{part.at(key)}={shown(value)} must be {takes}.{_hint(value)}')
         if takes is None and declared and not argument.takes(value):
-            raise ValueError(f'{part.at(key)}={shown(value)} must be {argument}, as {part.name} takes it.{_hint(value)}')
+            raise ValueError(f'{part.at(key)}={shown(value)} must be {argument}, as {part.name} takes it.'
+                             f'{_hint(value)}')
 
 
 def check_finite(node: Any, path: str) -> None:

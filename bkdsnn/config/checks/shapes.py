@@ -21,7 +21,9 @@ def check_shapes(cfg: Config, parts: List[Part]) -> None:
     found = {part.path: part for part in parts}
     if path not in found:
         return
-    _check_input_shape(cfg.model.get('input_shape'))
+    for key, shape in (('model.input_shape', cfg.model.get('input_shape')), ('image_shape', cfg.get('image_shape')),
+                       ('views_shape', cfg.get('views_shape'))):
+        _check_shape(key, shape)
     own = [f'{path}.data_preprocessor', 'model.data_preprocessor', 'data_preprocessor']
     preprocessor = next((key for key in own if key in found), None)
     _agree('channels', [*_channels_of(found, path, preprocessor), *_channels_given(cfg)])
@@ -95,19 +97,20 @@ def _check_mixing(found: dict, path: str, preprocessor: Optional[str]) -> None:
     if own is not None and own.node.get('batch_augments'):
         augments = f'{preprocessor}.batch_augments'
     if augments and _argument(own, 'num_classes') is None:
-        raise ValueError(f'{augments} mixes samples, for which {preprocessor or "data_preprocessor"}.num_classes has to '
-                         'be set.')
+        raise ValueError(f'{augments} mixes samples, for which {preprocessor or "data_preprocessor"}.num_classes has '
+                         'to be set.')
 
 
-def _check_input_shape(shape: Any) -> None:
+def _check_shape(key: str, shape: Any) -> None:
     if shape is None:
         return
     if isinstance(shape, dict) and set(shape) != {'student', 'teacher'}:
-        raise ValueError(f'model.input_shape={dict(shape)} must be one shape, or one for student and teacher each.')
-    for key, value in shape.items() if isinstance(shape, dict) else [(None, shape)]:
-        name = 'model.input_shape' + (f'.{key}' if key else '')
-        if not isinstance(value, (list, tuple)) or len(value) not in (3, 4) or not all(isinstance(n, int) for n in value):
-            raise ValueError(f'{name}={value!r} must be (C, H, W) of an image, or (T, P, H, W) of event frames.')
+        raise ValueError(f'{key}={dict(shape)} must be one shape, or one for student and teacher each.')
+    for name, value in shape.items() if isinstance(shape, dict) else [('', shape)]:
+        if not isinstance(value, (list, tuple)) or len(value) not in (3, 4) or not all(
+                isinstance(number, int) for number in value):
+            raise ValueError(f'{key}{name and "."}{name}={value!r} must be (C, H, W) of an image, or (T, P, H, W) of '
+                             'event frames.')
 
 
 def _check_views(cfg: Config) -> None:

@@ -30,7 +30,7 @@ OF_DATA = ('dataset', 'sampler', 'batch_sampler', 'collate_fn', 'worker_init_fn'
 
 
 def try_parts(cfg: Config, parts: List[Part]) -> None:
-    """Build transforms, metrics, hooks, batch augmentations, data loaders without data, the optimizer and its schedules.
+    """Build transforms, metrics, hooks, batch augmentations, data loaders without data, optimizer and schedules.
 
     Raises:
         ValueError: For the first that cannot be built, with its key and the reason.

@@ -167,6 +167,7 @@ class ESpikeFormer(BaseModule):
             self.stages.append(nn.Sequential(*(
                 self._conv_block(channels[i]) if i < 3 else self._attention_block(channels[i], rates.pop(0))
                 for _ in range(depths[i]))))
+        self.out_channels = channels[max(self.out_indices)]
 
     def _conv_block(self, channels: int) -> nn.Module:
         is_large = self.kind != 'separable'

@@ -140,6 +140,7 @@ class MetaSpikeFormer(BaseModule):
                                                   SpikingMLP(width, mlp_ratio, **attention), rates.pop(0))
                           for _ in range(depths[i])]
             self.stages.append(nn.Sequential(*blocks))
+        self.out_channels = width
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
         """Extract features.

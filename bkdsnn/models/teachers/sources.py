@@ -2,8 +2,9 @@
 import copy
 import importlib
 import os.path as osp
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Optional, Sequence, Tuple, Union
+from typing import Iterator, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 from torch import nn
@@ -116,20 +117,38 @@ def resizing_of(pipeline: Sequence[dict]) -> Tuple[Optional[Tuple[int, int]], Op
     return (height, width), interpolation if interpolation in INTERPOLATIONS else None
 
 
+@contextmanager
+def names_way_out(source: str, pretrained: bool) -> Iterator[None]:
+    """Have an error of a download say what was to come from where, and which option takes a file instead."""
+    try:
+        yield
+    except OSError as error:
+        if not pretrained:
+            raise
+        raise OSError(f'model.teacher.checkpoint={LIBRARY_WEIGHTS!r}: the weights of {source}, cannot be had: '
+                      f'{str(error).rstrip(".")}. {way_to_weights(None)}') from error
+    except RuntimeError as error:  # of a name or tag that timm does not know
+        raise ValueError(f'FrozenTeacher: {source}: {error} (model.teacher.model).') from error
+
+
 def _from_mmpretrain(name: str, pretrained: bool) -> TeacherSource:
     import mmpretrain  # heavy, and only for such a teacher
     if not mmpretrain.list_models(name):
         raise ValueError(f"FrozenTeacher: model={name!r} is neither a config file (.py), nor 'timm/NAME', "
                          "'torchvision/NAME', 'package.module:factory', nor a model of mmpretrain "
                          '(mmpretrain.list_models() lists them).')
-    network = mmpretrain.get_model(name, pretrained=pretrained)
+    with names_way_out(f'model={name!r} of mmpretrain', pretrained):
+        network = mmpretrain.get_model(name, pretrained=pretrained)
     network._has_library_weights = pretrained
     return TeacherSource(network, **_preprocessing(network._config))
 
 
 def _from_timm(name: str, pretrained: bool) -> TeacherSource:
     import timm  # likewise
-    network = timm.create_model(name, pretrained=pretrained)
+    known = timm.get_pretrained_cfg(name)
+    url = known and (f'https://huggingface.co/{known.hf_hub_id}' if known.hf_hub_id else known.url)
+    with names_way_out(f"model='timm/{name}', {url or 'without a known URL'}", pretrained):
+        network = timm.create_model(name, pretrained=pretrained)
     network._has_library_weights = pretrained
     cfg = timm.data.resolve_model_data_config(network)
     return TeacherSource(network, [255 * m for m in cfg['mean']], [255 * s for s in cfg['std']], True,
@@ -144,7 +163,8 @@ def _from_torchvision(name: str, pretrained: bool) -> TeacherSource:
         raise ValueError(f"FrozenTeacher: model='torchvision/{name}.{tag}' is unknown; torchvision's weights of {name} "
                          f'are {", ".join(entry.name for entry in entries)}.')
     weights = entries[tag] if tag else entries.DEFAULT
-    network = torchvision.models.get_model(name, weights=weights if pretrained else None)
+    with names_way_out(f"model='torchvision/{name}', {weights.url}", pretrained):
+        network = torchvision.models.get_model(name, weights=weights if pretrained else None)
     network._has_library_weights = pretrained
     preset = weights.transforms()
     size = list(preset.crop_size) * (2 if len(preset.crop_size) == 1 else 1)
