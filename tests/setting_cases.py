@@ -36,7 +36,7 @@ KEYS = {
     'optimizer that is not there': ('mixed', {'optim_wrapper.optimizer.type': 'SDG'}, ["'SDG'", "'SGD'"]),
     'constructor': ('mixed', {'optim_wrapper.constructor': 'DefaultOptimWrapperConstructr'},
                     ['optim_wrapper.constructor', "'DefaultOptimWrapperConstructor'"]),
-    'schedule': ('mixed', {'param_scheduler.eta_mn': 0.1}, ['param_scheduler.eta_mn', "'eta_min'", 'CosineAnnealingLR']),
+    'schedule': ('mixed', {'param_scheduler.eta_mn': 0.1}, ['eta_mn', "'eta_min'", 'CosineAnnealingLR']),
     'loop': ('mixed', {'train_cfg.max_epoch': 3}, ['train_cfg.max_epoch ', "'max_epochs'", 'EpochBasedTrainLoop']),
     'loop of validation': ('mixed', {'val_cfg.fp61': True}, ['val_cfg.fp61', "'fp16'"]),
     'data loader': ('mixed', {'train_dataloader.batchsize': 3}, ['train_dataloader.batchsize', "'batch_size'"]),
