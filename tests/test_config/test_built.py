@@ -144,6 +144,6 @@ def test_errors_about_shapes_name_the_module_and_others_keep_their_trace():
 
 def test_assertions_of_libraries_are_one_line():
     with pytest.raises(SystemExit, match=r"Error: AssertionError at 'assert crop_size > 0'"), fail_clearly():
-        TRANSFORMS.build(dict(type='RandomCrop', crop_size=-1))
+        TRANSFORMS.build(dict(type='mmpretrain.RandomCrop', crop_size=-1))
     with pytest.raises(SystemExit, match='LabelSmoothLoss'), fail_clearly():
         MODELS.build(Config(dict(it=dict(type='mmpretrain.LabelSmoothLoss', label_smooth_val=2))).it)

@@ -62,6 +62,7 @@ PLACES = {
     '': Place(default=Runner.__init__, given=('self', 'cfg'), more=READ, takes_others=True),
     'model': Place(ours.MODELS),
     'model**.train_cfg': Place(default=RandomBatchAugment),
+    'model.losses': Place(takes_others=True),
     '**.batch_augments': Place(default=RandomBatchAugment),
     '**.augments': Place(ours.BATCH_AUGMENTS),
     '**.surrogate': Place(ours.SURROGATES, given=('x', )),

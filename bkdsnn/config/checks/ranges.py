@@ -79,17 +79,19 @@ class Switch:
 
 
 class Filled(NamedTuple):
-    """A text, or a list, that is not empty."""
+    """A text, list or dict that is not empty; or, with ``or_none``, nothing."""
 
     kind: type
+    or_none: bool = False
 
     def takes(self, value: Any) -> bool:
         """Whether a value is one."""
         kind = (list, tuple) if self.kind is list else self.kind
-        return isinstance(value, kind) and len(value) > 0
+        return isinstance(value, kind) and len(value) > 0 or value is None and self.or_none
 
     def __str__(self) -> str:
-        return {str: 'a path', list: 'a list with at least one entry'}[self.kind]
+        kind = {str: 'a path', list: 'a list with at least one entry', dict: 'a dict with a type'}[self.kind]
+        return f'{kind}, or None' if self.or_none else kind
 
 
 COUNT, COUNT_FROM_0, CHANCE = Number(least=1, whole=True), Number(least=0, whole=True), Number(least=0, most=1)
@@ -108,6 +110,7 @@ VALUES = {
     '*_dataloader.num_batch_per_epoch': COUNT,
     '*_dataloader.timeout': NOT_NEGATIVE,
     '*_dataloader**.pipeline': Filled(list),
+    '*_dataloader**.padding': COUNT_FROM_0._replace(many=True),
     'train_cfg.by_epoch': SWITCH,
     'train_cfg.val_begin': COUNT_FROM_0,
     'train_cfg.max_epochs': COUNT,
@@ -147,6 +150,7 @@ VALUES = {
     'param_scheduler.convert_to_iter_based': SWITCH,
     'auto_scale_lr.base_batch_size': COUNT,
     'auto_scale_lr.enable': SWITCH,
+    'default_hooks.*': Filled(dict, or_none=True),
     'default_hooks.checkpoint.interval': Number(least=1, whole=True, also=(-1, )),
     'default_hooks.checkpoint.max_keep_ckpts': Number(least=1, whole=True, also=(-1, )),
     '*_hooks**.interval': COUNT,
@@ -164,6 +168,8 @@ VALUES = {
     '**.*prob': CHANCES,
     '**.*_classes': COUNT,
     '**.in_channels': COUNTS,
+    '**.labels_per_class': COUNT,
+    '**.time_steps': COUNT,
     '**.size': COUNTS,
     '**.img_size': COUNTS,
     '**.patch_size': COUNTS,
@@ -175,6 +181,7 @@ VALUES = {
     '**.label_smooth_val': RATE,
     'TimmClassifier.pretrained': SWITCH,
     'model.teacher**.expected_accuracy': Number(above=1, most=100),
+    'model.losses.*': Filled(dict, or_none=True),
     'model.losses.*.loss_weight': POSITIVE._replace(dicts=True),
     '**.loss_weight': NOT_NEGATIVE,
     'model.losses.*.tau': POSITIVE._replace(dicts=True),
