@@ -1,5 +1,6 @@
 """What only the built data and networks say, before the first step."""
 import random
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -77,7 +78,9 @@ BUILT = {
 }
 
 
+@cache
 def message_of(name):
+    """What is said of data or a network that does not fit."""
     config, changes, _ = BUILT[name]
     splits = ['train'] if changes.get('val_dataloader', '') is None else ['train', 'val']
     changes = {key: value for key, value in changes.items() if value is not None}

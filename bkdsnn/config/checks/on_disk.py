@@ -15,6 +15,8 @@ from .parts import Part
 
 # Keys of files with weights.
 WEIGHTS = ('checkpoint', 'checkpoint_path')
+# Whose data sets make no folders.
+LIBRARIES = ('mmpretrain.', 'mmengine.')
 # What tells a data set to read nothing yet.
 UNREAD = dict(lazy_init=True, pipeline=[], cache_dir=None)
 
@@ -46,7 +48,7 @@ def check_data(cfg: Config, parts: List[Part], splits: Sequence[str]) -> None:
                     dataset.check_files()
                 except (OSError, ValueError) as error:
                     raise type(error)(f'{part.path}: {error}') from None
-            else:
+            elif part.found.__module__.startswith(LIBRARIES):
                 _check_root(part)
 
 

@@ -84,4 +84,4 @@ def _try(path: str, node: dict, build: Callable[[dict], Any]) -> Any:
         return build(copy.deepcopy(dict(node)))
     except Exception as error:  # libraries raise what they like, assertions above all
         reason = str(error) or f'{type(error).__name__} at {traceback.extract_tb(error.__traceback__)[-1].line!r}'
-        raise ValueError(f'{path}={shown(dict(node))} cannot be: {reason}') from error
+        raise ValueError(f'{path}={shown(dict(node))} cannot be built: {reason}') from error
