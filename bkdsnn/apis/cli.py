@@ -44,6 +44,13 @@ def file_to_write(path: str) -> str:
     return path
 
 
+def positive(text: str) -> int:
+    """Type of an argument that counts something."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is no whole number of at least 1.')
+    return int(text)
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config, or the pair of a name, and merge the common arguments into it."""
     path, method = find_pair(args.config), getattr(args, 'method', None)

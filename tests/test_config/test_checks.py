@@ -10,7 +10,7 @@ from bkdsnn import init_model
 from bkdsnn.config.checks import check_config, merge_options
 from bkdsnn.config.files import read_config_file
 from bkdsnn.utils.names import distance, near_miss
-from helpers import DEMO, REPOSITORY
+from helpers import DEMO, REPOSITORY, run_tool
 
 
 @cache
@@ -116,3 +116,9 @@ def test_components_of_ones_own_are_imported_before(tmp_path, monkeypatch):
 def test_a_part_of_a_config_can_be_checked():
     check_config(Config.fromfile(REPOSITORY / 'configs/_base_/datasets/cifar10.py'))
     check_config(Config(dict(model=dict(demo('plain').model))))
+
+
+@pytest.mark.parametrize('arguments', [['--jobs', '0'], ['--seeds', '0'], ['--jobs', '-1']])
+def test_no_runs_at_a_time_are_refused_and_not_waited_for(arguments):
+    done = run_tool('tools/train_seeds.py', DEMO / 'plain.py', *arguments)
+    assert done.returncode == 2 and f"argument {arguments[0]}: '{arguments[1]}' is no whole number" in done.stderr

@@ -53,7 +53,8 @@ def networks():
 def test_messages_of_the_page_are_those_of_the_package(tmp_path, monkeypatch):
     """Where the page has three dots, there may be anything."""
     given = [f'Error: {message}' for message in (
-        *map(message_about, SETTINGS), *files(tmp_path, monkeypatch), *data_and_weights(tmp_path, monkeypatch), *networks())]
+        *map(message_about, SETTINGS), *files(tmp_path, monkeypatch), *data_and_weights(tmp_path, monkeypatch),
+        *networks())]
     assert len(QUOTED) > 30 and all(line.startswith('Error: ') for line in QUOTED)
     for line in QUOTED:
         pattern = '.*'.join(map(re.escape, line.split('...')))

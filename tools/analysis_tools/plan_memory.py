@@ -12,7 +12,7 @@ from rich.bar import Bar
 from rich.console import Console
 from rich.table import Table
 
-from bkdsnn.apis.cli import fail_clearly, file_to_write
+from bkdsnn.apis.cli import fail_clearly, file_to_write, positive
 from bkdsnn.config.checks import check_config, merge_options
 from bkdsnn.config.files import read_config_file
 from bkdsnn.evaluation import MemoryPlan, MemoryPlanner, largest_batch
@@ -28,13 +28,6 @@ def bytes_of(text: str) -> int:
     if not found or not float(found[1]):
         raise argparse.ArgumentTypeError(f'{text!r} is no size; give a number and a unit, such as 24G or 800M.')
     return int(float(found[1]) * UNITS[found[2].upper()])
-
-
-def positive(text: str) -> int:
-    """Type of an argument that counts something."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is no whole number of at least 1.')
-    return int(text)
 
 
 def parse_args() -> argparse.Namespace:

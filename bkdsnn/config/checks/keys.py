@@ -19,6 +19,9 @@ def check_keys(part: Part) -> None:
             continue
         if not part.path:
             _check_top(key, known)
+        elif key == '_delete_':
+            raise ValueError(f'{part.at(key)}: no file of _base_ has {part.path}, so there is nothing to delete. Drop '
+                             'the key.')
         elif not part.arguments.takes_others or near_miss(str(key), known):
             what = 'a setting' if part.found is None else 'an argument'
             raise ValueError(f'{part.at(key)} is not {what} of {part.name}.{suggestion(str(key), known)} It takes: '

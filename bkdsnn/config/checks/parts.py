@@ -12,6 +12,8 @@ from bkdsnn.utils.names import near_miss, suggestion
 from .arguments import ANYTHING, Arguments, arguments_of
 from .places import PLACES, ROOTS, Choice, Place
 
+# Modules of components that are no one's own.
+LIBRARIES = ('bkdsnn.', 'mmengine.', 'mmcv.', 'mmpretrain.')
 CUSTOM_KEYS = 'optim_wrapper.paramwise_cfg.custom_keys.'
 
 

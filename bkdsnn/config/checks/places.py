@@ -61,7 +61,7 @@ CLIPPING = dict(norm=clip_grad_norm_, value=clip_grad_value_)
 PLACES = {
     '': Place(default=Runner.__init__, given=('self', 'cfg'), more=READ, takes_others=True),
     'model': Place(ours.MODELS),
-    'model**.train_cfg': Place(default=RandomBatchAugment),
+    '*Classifier.train_cfg': Place(default=RandomBatchAugment),
     'model.losses': Place(takes_others=True),
     '**.batch_augments': Place(default=RandomBatchAugment),
     '**.augments': Place(ours.BATCH_AUGMENTS),

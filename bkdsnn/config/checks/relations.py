@@ -1,5 +1,6 @@
 """Settings that need each other."""
 import importlib.util
+import math
 
 from mmengine import registry as mmengine
 from mmengine.config import Config
@@ -44,9 +45,15 @@ def check_relations(cfg: Config) -> None:
     elif wrapper:
         find(wrapper.constructor, 'optim_wrapper.constructor', ours.OPTIM_WRAPPER_CONSTRUCTORS,
              cfg.get('default_scope') or 'bkdsnn')
-    loop = cfg.get('train_cfg')
-    if loop is not None and ('type' in loop) == ('by_epoch' in loop):
+    _check_loop(cfg.get('train_cfg') or {})
+
+
+def _check_loop(loop: dict) -> None:
+    if loop and ('type' in loop) == ('by_epoch' in loop):
         raise ValueError('train_cfg takes one of by_epoch (True for max_epochs, False for max_iters) and type.')
+    key = 'max_epochs' if loop.get('max_epochs') else 'max_iters'
+    if loop.get('val_begin', 0) > loop.get(key, math.inf):
+        raise ValueError(f'train_cfg.val_begin={loop.val_begin} is never reached, since train_cfg.{key}={loop[key]}.')
 
 
 def _check_optimizer(wrapper: dict) -> None:

@@ -3,8 +3,7 @@ from typing import Any, Iterator, List, Optional, Tuple
 
 from mmengine.config import Config
 
-from ..data import datasets_in
-from .parts import Part
+from .parts import LIBRARIES, Part, matches, without_numbers
 from .places import LOADERS
 
 # A key and the number there.
@@ -31,7 +30,7 @@ def check_shapes(cfg: Config, parts: List[Part]) -> None:
     if 'task' not in cfg.model:
         _agree('classes', [*_classes_of(found, path, preprocessor), *_classes_of_data(cfg, found)])
     if cfg.model.get('teacher') is not None:
-        _check_views(cfg)
+        _check_views(parts)
 
 
 def _agree(what: str, numbers: List[Found]) -> None:
@@ -113,12 +112,15 @@ def _check_shape(key: str, shape: Any) -> None:
                              'event frames.')
 
 
-def _check_views(cfg: Config) -> None:
+def _check_views(parts: List[Part]) -> None:
     """A teacher of two views needs them in training as in validation."""
-    loaders = [key for key in LOADERS[:2] if cfg.get(key) is not None]
-    two = {key: any(str(step.get('type')).rpartition('.')[2] == 'TwoViews'
-                    for dataset in datasets_in(cfg[key].dataset) for step in dataset.get('pipeline') or [])
-           for key in loaders}
+    two = {}
+    for loader in LOADERS[:2]:
+        steps = [part for part in parts if matches(without_numbers(part.path), f'{loader}.dataset**.pipeline')]
+        if not all(step.found.__module__.startswith(LIBRARIES) for step in steps):
+            return  # a transform of one's own may give two views, too
+        if steps:
+            two[loader] = any(step.name == 'TwoViews' for step in steps)
     if len(set(two.values())) > 1:
         with_two, with_one = sorted(two, key=two.get, reverse=True)
         raise ValueError(f'{with_two}.dataset.pipeline gives two views, one for the student and one for the teacher, '

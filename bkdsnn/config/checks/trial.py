@@ -14,12 +14,10 @@ from torch.utils.data import DataLoader
 
 from bkdsnn import registry as ours
 
-from .parts import Part, matches, without_numbers
+from .parts import LIBRARIES, Part, matches, without_numbers
 from .places import CLIPPING, LOADERS
 from .ranges import shown
 
-# Others than the libraries' may load files when they are built.
-LIBRARIES = ('bkdsnn.', 'mmengine.', 'mmcv.', 'mmpretrain.')
 TRIED = {
     '*_dataloader.**.pipeline': ours.TRANSFORMS, '*_dataloader.pipeline': ours.TRANSFORMS,
     '*_evaluator': ours.METRICS, '*_evaluator.metrics': ours.METRICS,
@@ -31,6 +29,8 @@ OF_DATA = ('dataset', 'sampler', 'batch_sampler', 'collate_fn', 'worker_init_fn'
 
 def try_parts(cfg: Config, parts: List[Part]) -> None:
     """Build transforms, metrics, hooks, batch augmentations, data loaders without data, optimizer and schedules.
+
+    Of transforms, metrics and hooks, those of the libraries; others may load files when they are built.
 
     Raises:
         ValueError: For the first that cannot be built, with its key and the reason.
