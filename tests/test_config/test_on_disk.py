@@ -91,9 +91,7 @@ def test_a_teacher_of_no_use_needs_no_weights(tmp_path, monkeypatch):
 
 
 def no_network(*args, **kwargs):
-    if kwargs.get('pretrained') or kwargs.get('weights'):
-        raise OSError('no connection')
-    raise RuntimeError('Unknown model')
+    raise OSError('no connection')
 
 
 @pytest.mark.parametrize('model, url', [
@@ -103,7 +101,7 @@ def no_network(*args, **kwargs):
 def test_a_download_that_fails_names_the_url_and_the_option_for_a_file(model, url, monkeypatch):
     monkeypatch.setattr(timm, 'create_model', no_network)
     monkeypatch.setattr(torchvision.models, 'get_model', no_network)
-    monkeypatch.setattr(torch.hub, 'download_url_to_file', lambda *args: no_network(pretrained=True))
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', no_network)
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: '/nowhere')
     monkeypatch.setattr('pathlib.Path.mkdir', lambda *args, **kwargs: None)
     with pytest.raises(OSError) as error:
@@ -112,6 +110,9 @@ def test_a_download_that_fails_names_the_url_and_the_option_for_a_file(model, ur
     assert url in message and 'no connection' in message and NAMES_A_FILE in message
 
 
-def test_a_name_that_timm_does_not_know_is_an_error_of_the_config():
-    with pytest.raises(ValueError, match=r"model='timm/vit_bse.*Unknown model.*\(model.teacher.model\)"):
-        build_teacher('timm/vit_bse', 'pretrained')
+@pytest.mark.parametrize('model, words', [('timm/test_vti', "Did you mean 'test_vit'?"),
+                                          ('timm/test_vit.r999', 'Invalid pretrained tag')])
+def test_a_name_that_timm_does_not_know_is_an_error_of_the_config(model, words):
+    with pytest.raises(ValueError, match=r'model.teacher.model') as error:
+        build_teacher(model, 'pretrained')
+    assert words in str(error.value)

@@ -35,7 +35,8 @@ def check_built(runner: Runner, splits: Sequence[str]) -> None:
         if loop is not None:
             key = f'{split}_dataloader'
             _check_length(loop.dataloader, key)
-            _check_classes(loop.dataloader.dataset, model, key)
+            if 'task' not in runner.cfg.model:
+                _check_classes(loop.dataloader.dataset, model, key)
             shapes[key] = _check_sample(loop.dataloader, model, key)
     _check_views(shapes, runner.cfg.model.get('input_shape'))
     if 'train' in splits:

@@ -43,11 +43,11 @@ def check_data(cfg: Config, parts: List[Part], splits: Sequence[str]) -> None:
                 continue
             if hasattr(part.found, 'check_files'):
                 settings = {**part.node, **{k: v for k, v in UNREAD.items() if k in part.arguments.named}}
-                dataset = part.found(**{k: v for k, v in settings.items() if k not in ('type', '_scope_')})
                 try:
-                    dataset.check_files()
+                    part.found(**{k: v for k, v in settings.items() if k not in ('type', '_scope_')}).check_files()
                 except (OSError, ValueError) as error:
-                    raise type(error)(f'{part.path}: {error}') from None
+                    kind = FileNotFoundError if isinstance(error, OSError) else ValueError
+                    raise kind(f'{part.path}: {error}') from error
             elif part.found.__module__.startswith(LIBRARIES):
                 _check_root(part)
 

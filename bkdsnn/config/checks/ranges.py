@@ -1,98 +1,12 @@
 """What the values of a config may be: a table of settings whose type alone says too little."""
 import math
-import numbers
 import re
 from functools import cache
-from typing import Any, NamedTuple, Optional, Sequence
+from typing import Any
 
-from .parts import Part, matches, without_numbers
+from .kinds import Filled, Number, OneOf, Switch
+from .parts import LIBRARIES, Part, matches, without_numbers
 from .places import CLIPPING
-
-
-class Number(NamedTuple):
-    """Numbers that make sense somewhere.
-
-    Attributes:
-        least: The smallest.
-        most: The largest.
-        above: What they are larger than.
-        below: What they are smaller than.
-        whole: Whether they are whole.
-        infinite: Whether infinity is one of them.
-        also: Others that have a meaning of their own.
-        many: Whether there may be a list of them.
-        dicts: Whether there may be a dict instead, as for a schedule.
-    """
-
-    least: Optional[float] = None
-    most: Optional[float] = None
-    above: Optional[float] = None
-    below: Optional[float] = None
-    whole: bool = False
-    infinite: bool = False
-    also: Sequence[float] = ()
-    many: bool = False
-    dicts: bool = False
-
-    def takes(self, value: Any) -> bool:
-        """Whether a value is such a number."""
-        if self.many and isinstance(value, (list, tuple)):
-            return all(map(self.takes, value))
-        if not isinstance(value, bool) and value in self.also:
-            return True
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral if self.whole else numbers.Real):
-            return False
-        return not math.isnan(value) and (self.infinite or math.isfinite(value)) and not (
-            self.least is not None and value < self.least or self.most is not None and value > self.most
-            or self.above is not None and value <= self.above or self.below is not None and value >= self.below)
-
-    def __str__(self) -> str:
-        bounds = ((self.least, 'of at least'), (self.above, 'above'), (self.most, 'of at most'), (self.below, 'below'))
-        said = ' and '.join(f'{word} {bound}' for bound, word in bounds if bound is not None)
-        kind = 'a whole number' if self.whole else 'a number' if self.infinite else 'a finite number'
-        others = [f'{value}' for value in self.also] + ['a list of such'] * self.many
-        return ' '.join(filter(None, [kind, said])) + ''.join(f', or {other}' for other in others)
-
-
-class OneOf(NamedTuple):
-    """Texts that mean something."""
-
-    values: Sequence[str]
-
-    def takes(self, value: Any) -> bool:
-        """Whether a value is one of them."""
-        return value in self.values
-
-    def __str__(self) -> str:
-        return f'one of {", ".join(map(repr, self.values))}'
-
-
-class Switch:
-    """``True`` or ``False``, and no number."""
-
-    def takes(self, value: Any) -> bool:
-        """Whether a value is one of them."""
-        return isinstance(value, bool)
-
-    def __str__(self) -> str:
-        return 'True or False'
-
-
-class Filled(NamedTuple):
-    """A text, list or dict that is not empty; or, with ``or_none``, nothing."""
-
-    kind: type
-    or_none: bool = False
-
-    def takes(self, value: Any) -> bool:
-        """Whether a value is one."""
-        kind = (list, tuple) if self.kind is list else self.kind
-        return isinstance(value, kind) and len(value) > 0 or value is None and self.or_none
-
-    def __str__(self) -> str:
-        kind = {str: 'a path', list: 'a list with at least one entry', dict: 'a dict with a type'}[self.kind]
-        return f'{kind}, or None' if self.or_none else kind
-
 
 COUNT, COUNT_FROM_0, CHANCE = Number(least=1, whole=True), Number(least=0, whole=True), Number(least=0, most=1)
 POSITIVE, NOT_NEGATIVE, RATE = Number(above=0), Number(least=0), Number(least=0, below=1)
@@ -125,7 +39,7 @@ VALUES = {
     'optim_wrapper.optimizer.weight_decay': NOT_NEGATIVE,
     'optim_wrapper.optimizer.momentum': RATE,
     'optim_wrapper.optimizer.betas': RATE._replace(many=True),
-    'optim_wrapper.optimizer.eps': NOT_NEGATIVE,
+    'optim_wrapper.optimizer.eps': NOT_NEGATIVE._replace(many=True),
     'optim_wrapper.paramwise_cfg.**_mult': NOT_NEGATIVE,
     'optim_wrapper.paramwise_cfg.bypass_duplicate': SWITCH,
     'param_scheduler.T_max': COUNT,
@@ -197,21 +111,25 @@ VALUES = {
 def check_values(part: Part) -> None:
     """Check the values in a dict by the table, and where it says nothing, by what takes them.
 
+    Components of one's own are held to what they declare alone.
+
     Raises:
         ValueError: For the first value that makes no sense, with what would.
     """
-    place = without_numbers(part.path)
+    is_own = part.found is not None and not part.found.__module__.startswith((*LIBRARIES, 'torch.'))
     for key, value in part.node.items():
         argument = part.arguments.named.get(key)
-        takes = _row(f'{place}.{key}' if place else key) or _row(f'{part.name}.{key}')
         declared = argument is not None and not argument.is_unknown
+        takes = None if is_own else _row(without_numbers(part.at(key))) or _row(f'{part.name}.{key}')
+        if takes is None:
+            if declared and not argument.takes(value):
+                raise ValueError(f'{part.at(key)}={shown(value)} must be {argument}, as {part.name} takes it.'
+                                 f'{_hint(value)}')
+            continue
         is_left_out = value is None and declared and argument.default is None
         is_schedule = isinstance(value, dict) and getattr(takes, 'dicts', False)
-        if takes is not None and not (takes.takes(value) or is_left_out or is_schedule):
+        if not (takes.takes(value) or is_left_out or is_schedule):
             raise ValueError(f'{part.at(key)}={shown(value)} must be {takes}.{_hint(value)}')
-        if takes is None and declared and not argument.takes(value):
-            raise ValueError(f'{part.at(key)}={shown(value)} must be {argument}, as {part.name} takes it.'
-                             f'{_hint(value)}')
 
 
 def check_finite(node: Any, path: str) -> None:
@@ -226,9 +144,9 @@ def check_finite(node: Any, path: str) -> None:
     elif isinstance(node, (list, tuple)):
         for i, value in enumerate(node):
             check_finite(value, f'{path}[{i}]')
-    elif isinstance(node, float) and not math.isfinite(node) and not getattr(
-            _row(without_numbers(path)), 'infinite', False) or isinstance(node, float) and math.isnan(node):
-        raise ValueError(f'{path}={node} must be a finite number.')
+    elif isinstance(node, float) and not math.isfinite(node):
+        if math.isnan(node) or not getattr(_row(without_numbers(path)), 'infinite', False):
+            raise ValueError(f'{path}={node} must be a finite number.')
 
 
 def shown(value: Any) -> str:

@@ -28,7 +28,7 @@ def check_shapes(cfg: Config, parts: List[Part]) -> None:
     _agree('channels', [*_channels_of(found, path, preprocessor), *_channels_given(cfg)])
     _check_mixing(found, path, preprocessor)
     if 'task' not in cfg.model:
-        _agree('classes', [*_classes_of(found, path, preprocessor), *_classes_of_data(cfg, found)])
+        _agree('classes', [*_classes_of(found, path, preprocessor), *_classes_of_data(found)])
     if cfg.model.get('teacher') is not None:
         _check_views(parts)
 
@@ -40,11 +40,10 @@ def _agree(what: str, numbers: List[Found]) -> None:
 
 
 def _argument(part: Optional[Part], name: str) -> Any:
-    """The value of an argument, or its default."""
-    if part is None or name in part.node:
-        return None if part is None else part.node[name]
-    argument = part.arguments.named.get(name)
-    return getattr(argument, 'default', None)
+    """The value of an argument, or its default; ``None`` where there is neither."""
+    if part is None:
+        return None
+    return part.node.get(name, getattr(part.arguments.named.get(name), 'default', None))
 
 
 def _channels_of(found: dict, path: str, preprocessor: Optional[str]) -> Iterator[Found]:
@@ -74,13 +73,11 @@ def _channels_given(cfg: Config) -> Iterator[Found]:
 def _classes_of(found: dict, path: str, preprocessor: Optional[str]) -> Iterator[Found]:
     for key in (f'{path}.head', path, preprocessor):
         number = _argument(found.get(key), 'num_classes')
-        if number is None and key in found:
-            number = found[key].node.get('num_classes')
         if isinstance(number, int):
             yield f'{key}.num_classes', number
 
 
-def _classes_of_data(cfg: Config, found: dict) -> Iterator[Found]:
+def _classes_of_data(found: dict) -> Iterator[Found]:
     for part in found.values():
         if not part.path.startswith(tuple(f'{loader}.dataset' for loader in LOADERS)) or 'pipeline' in part.path:
             continue

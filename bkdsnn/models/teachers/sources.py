@@ -15,6 +15,7 @@ from bkdsnn.config.files import read_config_file
 from bkdsnn.config.networks import way_to_weights
 from bkdsnn.registry import MODELS
 from bkdsnn.utils.colours import channel_order_of
+from bkdsnn.utils.names import suggestion
 
 LIBRARY_WEIGHTS = 'pretrained'
 INTERPOLATIONS = ('bicubic', 'bilinear', 'nearest')
@@ -127,8 +128,6 @@ def names_way_out(source: str, pretrained: bool) -> Iterator[None]:
             raise
         raise OSError(f'model.teacher.checkpoint={LIBRARY_WEIGHTS!r}: the weights of {source}, cannot be had: '
                       f'{str(error).rstrip(".")}. {way_to_weights(None)}') from error
-    except RuntimeError as error:  # of a name or tag that timm does not know
-        raise ValueError(f'FrozenTeacher: {source}: {error} (model.teacher.model).') from error
 
 
 def _from_mmpretrain(name: str, pretrained: bool) -> TeacherSource:
@@ -145,7 +144,13 @@ def _from_mmpretrain(name: str, pretrained: bool) -> TeacherSource:
 
 def _from_timm(name: str, pretrained: bool) -> TeacherSource:
     import timm  # likewise
-    known = timm.get_pretrained_cfg(name)
+    if not timm.is_model(name):
+        raise ValueError(f"FrozenTeacher: model='timm/{name}' is unknown to timm (model.teacher.model)."
+                         f'{suggestion(name, timm.list_models())}')
+    try:
+        known = timm.get_pretrained_cfg(name)
+    except RuntimeError as error:  # of a tag
+        raise ValueError(f"FrozenTeacher: model='timm/{name}': {error} (model.teacher.model)") from error
     url = known and (f'https://huggingface.co/{known.hf_hub_id}' if known.hf_hub_id else known.url)
     with names_way_out(f"model='timm/{name}', {url or 'without a known URL'}", pretrained):
         network = timm.create_model(name, pretrained=pretrained)
