@@ -10,9 +10,10 @@ from typing import Optional, Sequence
 MOVED = {
     'bkdsnn.apis.methods': 'bkdsnn.config.methods',
     'bkdsnn.apis.pipelines': 'bkdsnn.datasets.pipelines',
+    'bkdsnn.config.check': 'bkdsnn.config.checks',
     'bkdsnn.models.layers.time': 'bkdsnn.models.layers.time_axis',
     'bkdsnn.utils.checkpoint': 'bkdsnn.checkpoints.files',
-    'bkdsnn.utils.config_check': 'bkdsnn.config.check',
+    'bkdsnn.utils.config_check': 'bkdsnn.config.checks',
     'bkdsnn.utils.logs': 'bkdsnn.runs.logs',
     'bkdsnn.utils.official_keys': 'bkdsnn.checkpoints.official.keys',
     'bkdsnn.utils.official_models': 'bkdsnn.checkpoints.official.models',

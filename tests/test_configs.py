@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmpretrain.structures import DataSample
 
-from bkdsnn.config.check import check_config
+from bkdsnn.config.checks import check_config
 from bkdsnn.config.methods import apply_method, methods
 from bkdsnn.evaluation import measure_complexity
 from bkdsnn.models import Distiller

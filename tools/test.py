@@ -11,6 +11,7 @@ from mmengine.model import is_model_wrapper
 from bkdsnn.apis import student_config
 from bkdsnn.apis.cli import add_common_arguments, build_runner, fail_clearly, load_config
 from bkdsnn.checkpoints.files import load_weights
+from bkdsnn.config.checks import check_built
 from bkdsnn.engine.amp import amp_dtype
 from bkdsnn.models.layers import fuse_conv_bn
 from bkdsnn.models.unfolding import set_spike_driven
@@ -43,7 +44,8 @@ def main() -> None:
         cfg.test_cfg.fp16 = True
         # What training takes; the loop names no type.
         torch.set_autocast_dtype(get_device(), amp_dtype())
-    runner = build_runner(cfg)
+    runner = build_runner(cfg, ['test'])
+    check_built(runner, ['test'])
     is_wrapped = is_model_wrapper(runner.model)
     model = runner.model.module if is_wrapped else runner.model
     load_weights(model, args.checkpoint)

@@ -3,6 +3,7 @@ import argparse
 
 from bkdsnn.apis.cli import add_common_arguments, build_runner, fail_clearly, load_config
 from bkdsnn.checkpoints.files import check_resumable, latest_checkpoint, resolve
+from bkdsnn.config.checks import check_built
 from bkdsnn.engine.amp import amp_dtype
 
 
@@ -45,7 +46,9 @@ def main() -> None:
         cfg.load_from = latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else resolve(args.resume)
         if cfg.load_from is not None:
             check_resumable(cfg.load_from)
-    build_runner(cfg).train()
+    runner = build_runner(cfg)
+    check_built(runner, ['train', 'val'])
+    runner.train()
 
 
 if __name__ == '__main__':

@@ -1,25 +1,25 @@
 """Train configs with several seeds: ``python tools/train_seeds.py CONFIG [CONFIG ...] --seeds 5``."""
 import argparse
 
-from mmengine.config import Config
-
-from bkdsnn.apis.cli import fail_clearly
+from bkdsnn.apis.cli import fail_clearly, positive
 from bkdsnn.apis.launch import Training, run_all
+from bkdsnn.config.files import read_config_file
 from bkdsnn.runs.folders import default_work_dir
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('configs', nargs='+', help='train config file paths')
-    parser.add_argument('--seeds', type=int, default=5, help='how many seeds; run k goes to <work_dir>/seed<k>')
+    parser.add_argument('--seeds', type=positive, default=5, help='how many seeds; run k goes to <work_dir>/seed<k>')
     parser.add_argument('--single', action='store_true', help='one run per config, in <work_dir> itself')
-    parser.add_argument('--jobs', type=int, default=2, help='how many runs at a time')
+    parser.add_argument('--jobs', type=positive, default=2, help='how many runs at a time')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    work_dirs = {config: Config.fromfile(config).get('work_dir') or default_work_dir(config) for config in args.configs}
+    work_dirs = {config: read_config_file(config).get('work_dir') or default_work_dir(config)
+                 for config in args.configs}
     if args.single:
         trainings = [Training(config, work_dirs[config], {}) for config in args.configs]
     else:

@@ -11,8 +11,9 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
-from bkdsnn.apis.cli import fail_clearly
+from bkdsnn.apis.cli import fail_clearly, positive
 from bkdsnn.apis.launch import Training, run_all
+from bkdsnn.config.files import read_config_file
 from bkdsnn.runs.folders import Run, default_work_dir
 
 
@@ -21,7 +22,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='train config file path')
     parser.add_argument('--grid', nargs='+', required=True, help='settings and their values, as key=1,2,3')
     parser.add_argument('--seeds', nargs='+', type=int, default=[100, 101, 102], help='seeds of each point')
-    parser.add_argument('--jobs', type=int, default=2, help='how many runs at a time')
+    parser.add_argument('--jobs', type=positive, default=2, help='how many runs at a time')
     return parser.parse_args()
 
 
@@ -39,7 +40,7 @@ def grid_points(grid: List[str]) -> List[Dict[str, float]]:
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = read_config_file(args.config)
     points = grid_points(args.grid)
     work_dir = cfg.get('work_dir') or default_work_dir(args.config)
     trainings = []

@@ -8,15 +8,18 @@ import sys
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Sequence
 
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from ..config.check import check_config, check_options
+from ..config.checks import check_config, check_disk, merge_options
+from ..config.files import read_config_file
 from ..config.methods import apply_method, find_pair
 from ..registry import HOOKS
 from ..runs.folders import default_work_dir
+from ..utils.shape_errors import misfit
 
 # What every training needs in order to be right, whatever hooks its config lists.
 ALWAYS = ('SyncBuffersHook', 'ResumeCheckHook')
@@ -41,13 +44,18 @@ def file_to_write(path: str) -> str:
     return path
 
 
+def positive(text: str) -> int:
+    """Type of an argument that counts something."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is no whole number of at least 1.')
+    return int(text)
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config, or the pair of a name, and merge the common arguments into it."""
     path, method = find_pair(args.config), getattr(args, 'method', None)
-    if not osp.isfile(path):
-        raise FileNotFoundError(f'config {args.config!r} does not exist.')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(path)
+    cfg = read_config_file(path)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -58,13 +66,12 @@ def load_config(args: argparse.Namespace) -> Config:
         if args.work_dir is None:  # that of the config is for its own losses
             cfg.work_dir = f'{cfg.work_dir}_{Path(method).stem}'
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        if cfg.get(name) is not None:
+        if isinstance(cfg.get(name), dict):
             cfg[name].setdefault('pin_memory', torch.cuda.is_available())
             if args.no_pin_memory:
                 cfg[name].pin_memory = False
     if args.cfg_options is not None:
-        check_options(args.cfg_options, cfg)
-        cfg.merge_from_dict(args.cfg_options)
+        merge_options(cfg, args.cfg_options)
     return cfg
 
 
@@ -73,9 +80,15 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not str(record.msg).startswith(('"FileClient" will be deprecated', '"HardDiskBackend" is the alias'))
 
 
-def build_runner(cfg: Config) -> Runner:
-    """Check the config and build the runner, on CPU processes too."""
+def build_runner(cfg: Config, splits: Sequence[str] = ('train', 'val')) -> Runner:
+    """Check the config and build the runner, on CPU processes too.
+
+    Args:
+        cfg: The config.
+        splits: Whose data it will use.
+    """
     check_config(cfg)
+    check_disk(cfg, [split for split in splits if cfg.get(f'{split}_dataloader') is not None])
     if cfg.get('launcher') == 'pytorch' and not torch.cuda.is_available():
         # mmengine would select a CUDA device.
         torch.distributed.init_process_group('gloo')
@@ -88,8 +101,8 @@ def build_runner(cfg: Config) -> Runner:
     return runner
 
 
-# What bad input raises. Others keep their trace, since they are ours to mend.
-MENDABLE = (ValueError, KeyError, TypeError, OSError, FloatingPointError, ModuleNotFoundError)
+# What bad input raises; assertions are those of other libraries. Others keep their trace, since they are ours to mend.
+MENDABLE = (ValueError, KeyError, TypeError, OSError, FloatingPointError, ModuleNotFoundError, AssertionError)
 # What PyTorch writes into an error of a data loader's worker.
 WORKER = ' in DataLoader worker process '
 
@@ -101,12 +114,14 @@ def fail_clearly():
         yield
     except KeyboardInterrupt:
         sys.exit('Interrupted. A training run goes on from its last checkpoint with --resume.')
-    except MENDABLE as error:
-        if os.environ.get('BKDSNN_DEBUG'):
+    except (*MENDABLE, RuntimeError) as error:
+        message = misfit(error) if isinstance(error, RuntimeError) else str(
+            error.args[0] if isinstance(error, KeyError) and error.args else error)
+        if message is None or os.environ.get('BKDSNN_DEBUG'):
             raise
-        message = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        place = f'{osp.basename(place.filename)}:{place.lineno}'
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        message = message or f'{type(error).__name__} at {frame.line!r}'
+        place = f'{osp.basename(frame.filename)}:{frame.lineno}'
         if WORKER in message:  # then it is a whole trace, which ends in the error
             message = re.split(r'\n[\w.]*(?:Error|Exception): ', message)[-1].strip()
             place = 'in a worker that loads data'

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..checkpoints.files import latest_checkpoint
+from ..config.files import read_config_file
 from ..runs.folders import Run, same_config
 from .model import config_root
 
@@ -35,7 +36,7 @@ class Training:
 
     def merged_config(self) -> Config:
         """The config as the run will see it."""
-        cfg = Config.fromfile(self.config)
+        cfg = read_config_file(self.config)
         cfg.merge_from_dict(dict(self.options, work_dir=self.work_dir))
         if 'max_epochs' not in cfg.train_cfg:
             raise ValueError(f'{self.config}: only training by epoch can be launched here (train_cfg.max_epochs).')

@@ -12,7 +12,8 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from ..checkpoints.files import load_file, load_weights, resolve, some_of
-from ..config.networks import model_config, student_config
+from ..config.files import read_config_file
+from ..config.networks import model_config, network_alone, student_config
 from ..config.roots import config_root
 
 
@@ -98,8 +99,9 @@ def init_model(config: Union[str, Config, None] = None,
             the network is an ANN whose norms shall be joined.
         FileNotFoundError: If a file is missing.
     """
-    from ..models.layers import fuse_conv_bn as fuse  # the components are registered with it
-    from ..registry import MODELS  # heavy, like the models: listing them needs neither
+    from ..config.checks import MODEL, check_config  # likewise
+    from ..models.layers import fuse_conv_bn as fuse  # the components are registered with it, which is heavy
+    from ..registry import MODELS  # likewise: listing models needs none of them
     if config is None:
         from ..checkpoints.published_config import read_config  # brings the registries
         text = load_file(resolve(checkpoint)).get('meta', {}).get('config_json')
@@ -110,7 +112,8 @@ def init_model(config: Union[str, Config, None] = None,
     elif not isinstance(config, Config):
         if not osp.isfile(config):
             raise FileNotFoundError(f'config {config!r} does not exist; list_models() lists those of the package.')
-        config = Config.fromfile(config)
+        config = read_config_file(config)
+    check_config(network_alone(config), MODEL)
     with DefaultScope.overwrite_default_scope('bkdsnn'):
         model = MODELS.build(student_config(model_config(config)))
     if checkpoint is not None:

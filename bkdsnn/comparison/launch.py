@@ -11,7 +11,7 @@ from filelock import FileLock
 from mmengine.registry import DefaultScope
 from rich.console import Console
 
-from ..config.check import check_config
+from ..config.checks import check_config
 from ..config.networks import model_config
 from ..registry import MODELS
 from ..utils.optional import require

@@ -9,7 +9,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from mmengine.config import Config
 
-from ..config.check import check_options
+from ..config.checks import check_options
+from ..config.files import read_config_file
 from ..config.methods import apply_method, find_pair
 from ..config.networks import model_config, student_config
 from .grid import Axis, Place
@@ -83,7 +84,7 @@ class Plan:
         if not osp.isfile(path):
             raise FileNotFoundError(f'there is no pair {self.pair!r}; tools/list_experiments.py lists them, or give '
                                     'the path of a config.')
-        pair = Config.fromfile(path)
+        pair = read_config_file(path)
         if 'student' not in pair.model:
             raise ValueError(f'{path} is no pair: it has no model.student.')
         if 'max_epochs' not in pair.train_cfg:

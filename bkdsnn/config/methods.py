@@ -5,6 +5,7 @@ from typing import Dict
 
 from mmengine.config import Config
 
+from .files import read_config_file
 from .roots import config_root
 
 
@@ -40,7 +41,7 @@ def apply_method(cfg: Config, method: str) -> None:
         hint = f'did you mean {near[0]!r}? ' if near else ''
         raise ValueError(f'--method {method}: {hint}There are {", ".join(known)}; or give the path of a config with '
                          'losses = dict(...).')
-    fragment = Config.fromfile(path)
+    fragment = read_config_file(path)
     if not fragment.get('losses'):
         raise ValueError(f'--method {method}: {path} has no losses = dict(...).')
     if 'student' not in cfg.model:

@@ -1,6 +1,7 @@
 """The networks that a config names: model, student, teachers, each with what stands elsewhere in it."""
 import copy
-from typing import List, Optional
+import os.path as osp
+from typing import Dict, List, Optional
 
 from mmengine.config import Config
 
@@ -18,9 +19,38 @@ def student_config(model: dict) -> dict:
     return with_preprocessor(model['student'], model.get('data_preprocessor')) if 'student' in model else model
 
 
+def network_alone(cfg: Config) -> Config:
+    """A config of the network that is trained, at the keys it has in another one: of a distiller, the student's."""
+    model = cfg.get('model')
+    if isinstance(model, dict) and 'student' in model:
+        kept = {key: model[key] for key in ('student', 'data_preprocessor') if model.get(key) is not None}
+        model = dict(kept, type='Distiller')
+    rest = {key: cfg[key] for key in ('data_preprocessor', 'default_scope') if cfg.get(key) is not None}
+    return Config(dict(rest, model=model))
+
+
 def teacher_configs(teacher: dict) -> List[dict]:
     """Configs of the single teachers in ``model.teacher``, which may be an ensemble."""
-    return list(teacher['teachers'].values()) if 'teachers' in teacher else [teacher]
+    return list(teachers_by_key(teacher).values())
+
+
+def teachers_by_key(teacher: dict) -> Dict[str, dict]:
+    """The same, by their keys in the whole config."""
+    if 'teachers' not in teacher:
+        return {'model.teacher': teacher}
+    return {f'model.teacher.teachers.{name}': single for name, single in teacher['teachers'].items()}
+
+
+def way_to_weights(network: object, key: str = 'model.teacher') -> str:
+    """How to come by a teacher's weights, for errors.
+
+    Args:
+        network: Its ``model``, such as the path of a config.
+        key: Of its config.
+    """
+    train = f'Train the teacher first: python tools/train.py {osp.relpath(network)}; or name' \
+        if isinstance(network, str) and network.endswith('.py') else 'Name'
+    return f'{train} its weights: --cfg-options {key}.checkpoint=FILE (or a URL, or a work directory).'
 
 
 def with_preprocessor(student: dict, data_preprocessor: Optional[dict]) -> dict:

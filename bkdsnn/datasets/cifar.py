@@ -33,10 +33,18 @@ class _PublishedFiles:
             raise ValueError(f"{type(self).__name__}: split={split!r} is unknown; choose 'train' or 'test'.")
         super().__init__(data_root=data_root, split=split, **kwargs)
 
-    def load_data_list(self) -> List[dict]:
-        """One dict per image: ``img`` (32, 32, 3) in BGR, uint8, and ``gt_label``."""
-        root = Path(self.data_prefix['root'])
-        names = [name for name, _ in (self.train_list if self.split == 'train' else self.test_list)]
+    @property
+    def names(self) -> List[str]:
+        """Files of the split."""
+        return [name for name, _ in (self.train_list if self.split == 'train' else self.test_list)]
+
+    def check_files(self) -> None:
+        """Check that all files are there.
+
+        Raises:
+            FileNotFoundError: As of the class.
+        """
+        root, names = Path(self.data_prefix['root']), self.names
         missing = [name for name in names if not (root / self.base_folder / name).is_file()]
         if missing:
             files = [name for name, _ in self.train_list + self.test_list]
@@ -44,7 +52,11 @@ class _PublishedFiles:
                 f'{type(self).__name__}: {root / self.base_folder} has no {", ".join(missing)}. Expected are the files '
                 f'{", ".join(files)} in {root / self.base_folder}/. Unpack {self.url} in {root}, or link '
                 f'{root} to where they are.')
-        batches = [self._read(root / self.base_folder / name) for name in names]
+
+    def load_data_list(self) -> List[dict]:
+        """One dict per image: ``img`` (32, 32, 3) in BGR, uint8, and ``gt_label``."""
+        self.check_files()
+        batches = [self._read(Path(self.data_prefix['root'], self.base_folder, name)) for name in self.names]
         # Pipelines take BGR, as mmcv reads files; in RGB, augmentations would weigh the colours wrongly.
         images = np.concatenate([images for images, _ in batches])[:, ::-1].transpose(0, 2, 3, 1).copy()
         labels = [label for _, labels in batches for label in labels]

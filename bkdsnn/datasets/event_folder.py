@@ -44,10 +44,18 @@ class EventFolder(EventDataset):
         super().__init__(data_root=data_root, metainfo=dict(classes=classes, sensor_size=sensor_size),
                          pipeline=pipeline, **kwargs)
 
-    def load_data_list(self) -> List[dict]:
-        """One dict per recording: ``path`` and ``gt_label``, in the order of the paths as text."""
-        root = Path(self.data_root, self.split)
-        expected = f'Expected are {self.data_root}/{self.split}/<class>/<name>{{{",".join(sorted(EXTENSIONS))}}}.'
+    @property
+    def expected(self) -> str:
+        """What the tree should be, for errors."""
+        return f'Expected are {self.data_root}/{self.split}/<class>/<name>{{{",".join(sorted(EXTENSIONS))}}}.'
+
+    def check_files(self) -> None:
+        """Check that the class folders are there, without looking for recordings.
+
+        Raises:
+            FileNotFoundError, ValueError: As of the class.
+        """
+        root, expected = Path(self.data_root, self.split), self.expected
         if not root.is_dir():
             raise FileNotFoundError(f'EventFolder: there is no folder {root}. {expected}')
         folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith('.'))
@@ -57,10 +65,15 @@ class EventFolder(EventDataset):
             differ = sorted(set(folders) ^ set(self.CLASSES))
             raise ValueError(f'EventFolder: {root} has {len(folders)} class folders where there are '
                              f'{len(self.CLASSES)} classes; {some_of(differ) or "none"} differ. {expected}')
+
+    def load_data_list(self) -> List[dict]:
+        """One dict per recording: ``path`` and ``gt_label``, in the order of the paths as text."""
+        self.check_files()
+        root = Path(self.data_root, self.split)
         recordings = [dict(path=str(path), gt_label=label) for label, name in enumerate(self.CLASSES)
                       for path in sorted((root / name).rglob('*')) if path.suffix in EXTENSIONS]
         if not recordings:
-            raise ValueError(f'EventFolder: there are no recordings in {root}. {expected}')
+            raise ValueError(f'EventFolder: there are no recordings in {root}. {self.expected}')
         return sorted(recordings, key=lambda info: info['path'])
 
     def source(self) -> str:

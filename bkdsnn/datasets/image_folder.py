@@ -17,16 +17,32 @@ class _ClassFolders(CachedImages):
 
     def load_data_list(self) -> List[dict]:
         """One dict per image: ``img_path`` and ``gt_label``."""
-        if not isdir(self.img_prefix):
-            raise FileNotFoundError(f'{type(self).__name__}: there is no folder {self.img_prefix}. {self.help()}')
+        self._check_folder()
         return super().load_data_list()
 
-    def _find_samples(self) -> list:
+    def check_files(self) -> None:
+        """Check that the folders are there, without looking for images.
+
+        Raises:
+            FileNotFoundError, ValueError: As of the class.
+        """
+        self._check_folder()
+        if not self.ann_file:
+            self._find_classes()
+
+    def _check_folder(self) -> None:
+        if not isdir(self.img_prefix):
+            raise FileNotFoundError(f'{type(self).__name__}: there is no folder {self.img_prefix}. {self.help()}')
+
+    def _find_classes(self) -> Dict[str, int]:
         # As in the config that counts them, hidden folders are no classes.
         folders = [folder for folder in find_folders(self.img_prefix)[0] if not folder.startswith('.')]
         if not folders:
             raise ValueError(f'{type(self).__name__}: {self.img_prefix} has no class folders. {self.help()}')
-        self.folder_to_idx = self.labels_of(folders)
+        return self.labels_of(folders)
+
+    def _find_samples(self) -> list:
+        self.folder_to_idx = self._find_classes()
         samples, empty = get_samples(self.img_prefix, self.folder_to_idx, self.is_valid_file)
         if not samples:
             raise ValueError(f'{type(self).__name__}: no folder in {self.img_prefix} has an image '
@@ -113,8 +129,10 @@ class ImageNet(_ClassFolders, datasets.ImageNet):
         labels = {wnid: label for label, wnid in enumerate(ImageNetInfo('imagenet-1k').label_names())}
         unknown, missing = sorted(set(folders) - set(labels)), sorted(set(labels) - set(folders))
         if unknown:
-            raise ValueError(f'ImageNet: {some_of(unknown)} in {self.img_prefix} are no ids of ImageNet-1k. '
-                             f'{self.help()}')
+            raise ValueError(
+                f'ImageNet: {some_of(unknown)} in {self.img_prefix} are no ids of ImageNet-1k. For classes of your '
+                f'own, take a config for them: DATA_ROOT={self.data_root} python tools/train.py '
+                f'configs/bkd/spikformer_custom.py, or configs/snn/spikformer_custom.py. {self.help()}')
         if missing and not self.partial:
             raise ValueError(
                 f'ImageNet: {self.img_prefix} has {len(folders)} of 1,000 class folders; missing: {some_of(missing)}. '

@@ -165,6 +165,17 @@ class TonicDataset(EventDataset):
         labels = self._labels()
         return [dict(path=paths[i], gt_label=labels[i], reader_index=i) for i in chosen]
 
+    def check_files(self) -> None:
+        """Check that there is a folder of recordings or of an archive, and a split file, without listing either.
+
+        Raises:
+            FileNotFoundError, ValueError: As of the class.
+        """
+        if not osp.isdir(self.folder):
+            self._open()  # which says what is missing
+        if self.split_file:
+            read_split(self.split_file)
+
     def _open(self):
         """tonic's reader of the files, after an archive beside them is unpacked."""
         reader = self._make_reader()  # also tells what the archive is

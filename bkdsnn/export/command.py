@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from typing import Callable, Tuple
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 from torch import nn
 
 from ..apis import init_model
 from ..apis.cli import file_to_write
-from ..config.check import check_options
+from ..config.checks import merge_options
+from ..config.files import read_config_file
 from ..evaluation import input_shape_of
 from ..utils.atomic import write_atomically
 from .check import Runner, check
@@ -71,10 +72,9 @@ def load_student(args: argparse.Namespace) -> Student:
     if args.num_samples < 1:
         raise ValueError(f'--num-samples {args.num_samples} must be at least 1.')
     MMLogger.get_instance('mmengine', log_level='WARNING')
-    cfg = Config.fromfile(args.config)
+    cfg = read_config_file(args.config)
     if args.cfg_options is not None:
-        check_options(args.cfg_options, cfg)
-        cfg.merge_from_dict(args.cfg_options)
+        merge_options(cfg, args.cfg_options)
     model = init_model(cfg, args.checkpoint)
     shape = tuple(args.shape or input_shape_of(cfg) or read_test_inputs(model, 1).shape[1:])
     if len(shape) not in (3, 4) or min(shape) < 1:

@@ -9,6 +9,7 @@ from typing import Dict, List, Optional, Tuple
 from mmengine.config import Config
 
 from ..checkpoints.files import latest_checkpoint
+from ..config.files import read_config_file
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Run:
         if not configs:
             raise FileNotFoundError(f'{folder} holds no run (no config); train one with python tools/train.py CONFIG '
                                     f'--work-dir {folder}')
-        return cls(folder, Config.fromfile(configs[0]))
+        return cls(folder, read_config_file(configs[0]))
 
     @property
     def seed(self) -> Optional[int]:

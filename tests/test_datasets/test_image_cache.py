@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from bkdsnn.config.check import check_config
+from bkdsnn.config.checks import check_config
 from bkdsnn.datasets import ImageFolder, cached_pipeline, sample_cache
 from bkdsnn.registry import TRANSFORMS
 from helpers import REPOSITORY

@@ -17,7 +17,7 @@ from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
 import golden
-from bkdsnn.config.check import check_config, check_options
+from bkdsnn.config.checks import check_config, check_options
 from bkdsnn.datasets import CIFAR10, CIFAR100, ImageFolder, ImageNet
 from bkdsnn.models import FrozenTeacher
 from bkdsnn.registry import MODELS, PARAM_SCHEDULERS, TRANSFORMS

@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 
 import golden
-from bkdsnn.config.check import check_config
+from bkdsnn.config.checks import check_config
 from bkdsnn.engine.hooks import TeacherCheckHook
 from bkdsnn.models import Distiller, FrozenTeacher
 from bkdsnn.registry import MODELS

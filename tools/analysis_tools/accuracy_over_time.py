@@ -16,6 +16,8 @@ from torch import Tensor
 from bkdsnn import init_model
 from bkdsnn.apis.cli import fail_clearly, file_to_write
 from bkdsnn.apis.evaluate import build_loader, predict_steps
+from bkdsnn.config.checks import check_config
+from bkdsnn.config.files import read_config_file
 from bkdsnn.evaluation import accuracy_over_time, calibrate_early_exit, early_exit, running_scores
 from bkdsnn.utils.atomic import write_json
 
@@ -70,7 +72,9 @@ def print_tables(result: dict, max_drop: float) -> None:
 def main() -> None:
     args = parse_args()
     MMLogger.get_instance('mmengine', log_level='ERROR')
-    model = init_model(args.config, args.checkpoint, args.device)
+    cfg = read_config_file(args.config)
+    check_config(cfg)
+    model = init_model(cfg, args.checkpoint, args.device)
     scores = {}
     for split, name in SPLITS.items():
         loader = build_loader(model.cfg, split)

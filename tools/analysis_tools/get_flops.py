@@ -4,9 +4,9 @@ Of a distillation config, those of the student. Nothing is trained, loaded or co
 """
 import argparse
 
-from mmengine.config import Config
-
 from bkdsnn.apis.cli import fail_clearly
+from bkdsnn.config.checks import MODEL, check_config
+from bkdsnn.config.files import read_config_file
 from bkdsnn.evaluation import input_shape_of, measure_complexity
 
 
@@ -20,7 +20,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = read_config_file(args.config)
+    check_config(cfg, MODEL)
     shape = tuple(args.shape or input_shape_of(cfg) or ())
     if len(shape) not in (3, 4):
         raise ValueError(f'{args.config} does not say the shape of a sample; give --shape C H W, or T P H W for event '

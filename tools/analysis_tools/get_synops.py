@@ -15,6 +15,8 @@ from torch import nn
 from bkdsnn import init_model
 from bkdsnn.apis.cli import fail_clearly, file_to_write
 from bkdsnn.apis.evaluate import build_loader, init_teacher, spread_samples
+from bkdsnn.config.checks import check_config
+from bkdsnn.config.files import read_config_file
 from bkdsnn.evaluation import LayerCost, NetworkCost, NeuronActivity, measure_synops
 from bkdsnn.evaluation.energy import AC_ENERGY, ASSUMPTIONS, MAC_ENERGY
 from bkdsnn.evaluation.synops import prepare
@@ -85,7 +87,9 @@ def measure(args: argparse.Namespace) -> dict:
     """Costs of student and teacher, and why there is none of the teacher."""
     if args.num_samples < 1:
         raise ValueError(f'--num-samples {args.num_samples} must be at least 1.')
-    student = init_model(args.config, args.checkpoint, args.device)
+    cfg = read_config_file(args.config)
+    check_config(cfg)
+    student = init_model(cfg, args.checkpoint, args.device)
     loader = build_loader(student.cfg, args.split)
     teacher, reason = find_teacher(student, args.device)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import List
 
 import yaml
-from mmengine.config import Config
 
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.apis.model import config_root
+from bkdsnn.config.files import read_config_file
 from bkdsnn.evaluation import measure_complexity
 
 REPORTED, TRAINED = 'Top 1 Accuracy, reported by the authors', 'Top 1 Accuracy, trained here'
@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
 def count(entry: dict, root: Path) -> None:
     """Fill in parameters and multiply-accumulates of one entry."""
     data = entry['Metadata']
-    found = measure_complexity(Config.fromfile(root / entry['Config']), data['Input Shape'])
+    found = measure_complexity(read_config_file(root / entry['Config']), data['Input Shape'])
     data['Parameters'], data['MACs'] = found.parameters, found.macs
 
 

@@ -6,14 +6,15 @@ import argparse
 import re
 from typing import Dict, Iterator, List, Optional
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 from rich.bar import Bar
 from rich.console import Console
 from rich.table import Table
 
-from bkdsnn.apis.cli import fail_clearly, file_to_write
-from bkdsnn.config.check import check_config, check_options
+from bkdsnn.apis.cli import fail_clearly, file_to_write, positive
+from bkdsnn.config.checks import check_config, merge_options
+from bkdsnn.config.files import read_config_file
 from bkdsnn.evaluation import MemoryPlan, MemoryPlanner, largest_batch
 from bkdsnn.utils.atomic import write_json
 
@@ -27,13 +28,6 @@ def bytes_of(text: str) -> int:
     if not found or not float(found[1]):
         raise argparse.ArgumentTypeError(f'{text!r} is no size; give a number and a unit, such as 24G or 800M.')
     return int(float(found[1]) * UNITS[found[2].upper()])
-
-
-def positive(text: str) -> int:
-    """Type of an argument that counts something."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is no whole number of at least 1.')
-    return int(text)
 
 
 def parse_args() -> argparse.Namespace:
@@ -100,10 +94,9 @@ def table_of_choices(found: List[dict], max_memory: Optional[int]) -> Table:
 def main() -> None:
     args = parse_args()
     MMLogger.get_instance('mmengine', log_level='ERROR')
-    cfg = Config.fromfile(args.config)
+    cfg = read_config_file(args.config)
     if args.cfg_options:
-        check_options(args.cfg_options, cfg)
-        cfg.merge_from_dict(args.cfg_options)
+        merge_options(cfg, args.cfg_options)
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if args.shape and len(args.shape) not in (3, 4):

@@ -11,7 +11,8 @@ from mmengine.utils import track_iter_progress
 from torch.utils.data import DataLoader
 
 from bkdsnn.apis.cli import fail_clearly
-from bkdsnn.config.check import check_config
+from bkdsnn.config.checks import check_config
+from bkdsnn.config.files import read_config_file
 from bkdsnn.datasets.cached_pipeline import CachedPipeline
 from bkdsnn.registry import DATASETS
 
@@ -51,7 +52,7 @@ def cached_datasets(cfg: Config) -> Dict[str, CachedPipeline]:
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = read_config_file(args.config)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if args.cache_dir is not None and cfg.get(name) is not None:
             cfg[name].dataset.cache_dir = args.cache_dir

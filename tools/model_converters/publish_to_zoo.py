@@ -16,6 +16,7 @@ from bkdsnn.apis import config_root, init_model, student_config
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.apis.evaluate import evaluate
 from bkdsnn.checkpoints.files import load_file, resolve
+from bkdsnn.config.files import read_config_file
 from bkdsnn.utils.atomic import write_atomically
 
 TRAINED = 'Top 1 Accuracy, trained here'
@@ -42,7 +43,7 @@ def publish_to_zoo(name: str, run: str, suffix: str = SUFFIXES[0]) -> str:
     entries = [entry for entry in meta['Models'] if Path(entry['Config']).name == config.name]
     if not entries:
         raise ValueError(f'{metafile} has no entry for {name}; write one first, as those of its neighbours.')
-    cfg, checkpoint = Config.fromfile(config), load_file(resolve(run))
+    cfg, checkpoint = read_config_file(config), load_file(resolve(run))
     trained = student_config(config_in(checkpoint, run).model)
     if Config(dict(model=trained)).pretty_text != Config(dict(model=student_config(cfg.model))).pretty_text:
         raise ValueError(f'{run} trained another network than {config}; publish it with publish_model.py instead.')

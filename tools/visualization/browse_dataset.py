@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from mmengine.utils import track_iter_progress
 
 from bkdsnn.apis.cli import fail_clearly
-from bkdsnn.config.check import check_config
+from bkdsnn.config.checks import check_config
+from bkdsnn.config.files import read_config_file
 from bkdsnn.registry import DATASETS
 from bkdsnn.visualization.browse import FORMATS, save_sample
 
@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = read_config_file(args.config)
     check_config(cfg)
     init_default_scope(cfg.get('default_scope', 'bkdsnn'))  # where a pipeline's transforms are looked up
     dataset = DATASETS.build({k: v for k, v in cfg[f'{args.phase}_dataloader'].dataset.items() if k != 'cache_dir'})

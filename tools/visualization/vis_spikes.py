@@ -14,7 +14,8 @@ from torch import nn
 
 from bkdsnn import SpikingInferencer, init_model
 from bkdsnn.apis.cli import fail_clearly
-from bkdsnn.config.check import check_config
+from bkdsnn.config.checks import check_config
+from bkdsnn.config.files import read_config_file
 from bkdsnn.registry import DATASETS
 from bkdsnn.visualization.pictures import describe, draw_recording
 from bkdsnn.visualization.recording import record
@@ -49,7 +50,7 @@ def load_sample(args: argparse.Namespace, cfg: Config, network: nn.Module) -> Tu
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = read_config_file(args.config)
     check_config(cfg)
     init_default_scope(cfg.get('default_scope', 'bkdsnn'))  # where a pipeline's transforms are looked up
     network = init_model(cfg, args.checkpoint, 'cuda' if torch.cuda.is_available() else 'cpu')

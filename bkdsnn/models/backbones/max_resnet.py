@@ -82,6 +82,7 @@ class MaxResNet(BaseModule):
             for j in range(blocks):
                 self.stages[-1].append(MaxResNetBlock(channels, width, 2 if i and j == 0 else 1, **unit))
                 channels = width
+        self.out_channels = channels
         self.emits_spikes = max(self.out_indices) == len(layers) - 1
         self.neuron = MODELS.build(neuron) if self.emits_spikes else None
 

@@ -155,6 +155,7 @@ class MaxFormer(BaseModule):
                                                          **unit))
                 mlp = SpikingMLP(width, mlp_ratio, spike_first=True, **unit)
                 self.stages[-1].append(ResidualBlock(rates.pop(0), **mixer, mlp=mlp))
+        self.out_channels = width
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
         """Extract features.

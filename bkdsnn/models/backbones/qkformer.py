@@ -132,6 +132,7 @@ class QKFormer(BaseModule):
                     TokenQKAttention(width, heads, **unit) if i < 2 else
                     SpikingSelfAttention(width, heads, spike_first=False, **unit),
                     SpikingMLP(width, mlp_ratio, spike_first=False, **unit)) for _ in range(arch['depths'][i]))))
+        self.out_channels = width
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
         """Extract features.

@@ -70,6 +70,7 @@ class SEWDVSNet(BaseModule):
             stage = SEWDVSStage(widths[i - 1] if i else in_channels, width, connect, neuron=neuron, norm=norm)
             self.stages.append(f'stage{i + 1}')
             self.add_module(self.stages[-1], stage)
+        self.out_channels = width
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
         """Extract features.

@@ -125,6 +125,7 @@ class SEWResNet(BaseModule):
                 channels = width * 4 if bottleneck else width
             self.stages.append(f'layer{i + 1}')
             self.add_module(self.stages[-1], stage)
+        self.out_channels = channels
 
     def init_weights(self) -> None:
         """Initialise by ``init_cfg``; then silence the branches if ``zero_init_residual`` asks for it."""

@@ -73,6 +73,7 @@ class SpikingTransformer(BaseModule):
             SpikingTransformerBlock(SpikingSelfAttention(channels, arch['num_heads'], qkv_bias=qkv_bias, **parts),
                                     SpikingMLP(channels, mlp_ratio, **parts), rate)
             for rate in rates[:max(self.out_indices) + 1])
+        self.out_channels = channels
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
         """Extract features.

@@ -34,6 +34,7 @@ class StridedStages(BaseModule):
                 channels[i - 1] if i else in_channels, channels[i], 3 if i else 7, stride=self.strides[i], bias=True,
                 neuron=neuron if i else None, norm=norm, order=SPIKE_FIRST))
             self.stages.append(nn.Sequential(*(block(i, channels[i]) for _ in range(depths[i]))))
+        self.out_channels = channels[max(self.out_indices)]
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
         """Extract features.

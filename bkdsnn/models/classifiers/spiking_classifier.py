@@ -40,8 +40,9 @@ class SpikingClassifier(ImageClassifier):
         init_cfg: As in mmengine.
 
     Raises:
-        ValueError: If ``spike_driven`` is asked for and the network cannot be unfolded, or ``random_T`` is no range of
-            numbers of steps, or of more than there are frames, or the weights of neurons are tied to one.
+        ValueError: If the head takes other channels than the backbone gives, where that says so by ``out_channels``; if
+            ``spike_driven`` is asked for and the network cannot be unfolded; or if ``random_T`` is no range of numbers
+            of steps, or of more than there are frames, or the weights of neurons are tied to one.
     """
 
     spike_driven = False
@@ -61,6 +62,11 @@ class SpikingClassifier(ImageClassifier):
                  init_cfg: Optional[dict] = None) -> None:
         # Built here, since the parent would look the names up in mmpretrain's registry.
         backbone, neck, head = (MODELS.build(cfg) if isinstance(cfg, dict) else cfg for cfg in (backbone, neck, head))
+        given, made = getattr(head, 'in_channels', None), getattr(backbone, 'out_channels', None)
+        if neck is None and None not in (given, made) and given != made:
+            raise ValueError(
+                f'SpikingClassifier: head.in_channels={given}, but the backbone ({type(backbone).__name__}) ends with '
+                f'{made} channels. Set head.in_channels={made}, or change backbone.arch.')
         if data_preprocessor is None or isinstance(data_preprocessor, dict):
             defaults = dict(type='ImageDataPreprocessor', batch_augments=train_cfg)
             data_preprocessor = MODELS.build({**defaults, **(data_preprocessor or {})})

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bkdsnn.config.networks import with_preprocessor
 from bkdsnn.registry import MODELS
 from bkdsnn.utils.colours import learn_channel_order
+from bkdsnn.utils.shape_errors import misfit
 
 from ..layers import full_precision, mark_time
 from ..losses.task_loss import TASK_LOSS, split_task_loss
@@ -120,6 +121,7 @@ class Distiller(BaseModel):
             raise ValueError(f'model.input_shape={dict(shapes)} must be one shape, or one for student and teacher '
                              'each.')
         student_mode = self.student.training
+        shown = dict(shapes) if shapes['student'] != shapes['teacher'] else tuple(shapes['student'])
         try:
             # One sample says nothing of the batches that a teacher's code is to be compiled for.
             with torch.no_grad(), torch.compiler.set_stance('force_eager'):
@@ -128,6 +130,11 @@ class Distiller(BaseModel):
                     output = self.student(torch.zeros(1, *shapes['student']))
                 self.task.check_output(output)
                 features = dict(student=recorder.features, teacher=self.teach(torch.zeros(1, *shapes['teacher'])))
+        except RuntimeError as error:
+            problem = misfit(error)
+            if problem is None:
+                raise
+            raise ValueError(f'model.input_shape={shown}: {problem}') from error
         finally:
             self.student.train(student_mode)
         for side, recorded in features.items():

@@ -2,16 +2,20 @@
 import copy
 import importlib
 import os.path as osp
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Optional, Sequence, Tuple, Union
+from typing import Iterator, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 from torch import nn
 
 from bkdsnn.checkpoints.files import load_weights
 from bkdsnn.config.data import pipeline_in
+from bkdsnn.config.files import read_config_file
+from bkdsnn.config.networks import way_to_weights
 from bkdsnn.registry import MODELS
 from bkdsnn.utils.colours import channel_order_of
+from bkdsnn.utils.names import suggestion
 
 LIBRARY_WEIGHTS = 'pretrained'
 INTERPOLATIONS = ('bicubic', 'bilinear', 'nearest')
@@ -54,7 +58,7 @@ def build_teacher(model: Union[str, dict, nn.Module], checkpoint: Optional[str])
                          "the library's own weights.")
     source = find_network(model, checkpoint == LIBRARY_WEIGHTS)
     if checkpoint not in (None, LIBRARY_WEIGHTS):
-        load_weights(source.network, checkpoint, _way_out(model))
+        load_weights(source.network, checkpoint, way_to_weights(model))
     elif checkpoint == LIBRARY_WEIGHTS and not getattr(source.network, '_has_library_weights', False):
         raise ValueError(f'FrozenTeacher: checkpoint={LIBRARY_WEIGHTS!r} needs a model zoo, but model={model!r} is not '
                          'from one. Give a file, URL or work directory.')
@@ -70,7 +74,7 @@ def find_network(model: Union[str, dict, nn.Module], pretrained: bool) -> Teache
     if model.endswith('.py'):
         if not osp.isfile(model):
             raise FileNotFoundError(f'FrozenTeacher: the config model={model!r} does not exist (model.teacher.model).')
-        return _from_config(Config.fromfile(model))
+        return _from_config(read_config_file(model))
     if model.startswith('timm/'):
         return _from_timm(model[len('timm/'):], pretrained)
     if model.startswith('torchvision/'):
@@ -78,12 +82,6 @@ def find_network(model: Union[str, dict, nn.Module], pretrained: bool) -> Teache
     if ':' in model:
         return TeacherSource(_import(model)())
     return _from_mmpretrain(model, pretrained)
-
-
-def _way_out(model: Union[str, dict, nn.Module]) -> str:
-    if isinstance(model, str) and model.endswith('.py'):
-        return f'Train the teacher first: python tools/train.py {osp.relpath(model)}'
-    return 'Set model.teacher.checkpoint to the weights of model.teacher.model.'
 
 
 def _from_config(cfg: Config) -> TeacherSource:
@@ -120,20 +118,42 @@ def resizing_of(pipeline: Sequence[dict]) -> Tuple[Optional[Tuple[int, int]], Op
     return (height, width), interpolation if interpolation in INTERPOLATIONS else None
 
 
+@contextmanager
+def names_way_out(source: str, pretrained: bool) -> Iterator[None]:
+    """Have an error of a download say what was to come from where, and which option takes a file instead."""
+    try:
+        yield
+    except OSError as error:
+        if not pretrained:
+            raise
+        raise OSError(f'model.teacher.checkpoint={LIBRARY_WEIGHTS!r}: the weights of {source}, cannot be had: '
+                      f'{str(error).rstrip(".")}. {way_to_weights(None)}') from error
+
+
 def _from_mmpretrain(name: str, pretrained: bool) -> TeacherSource:
     import mmpretrain  # heavy, and only for such a teacher
     if not mmpretrain.list_models(name):
         raise ValueError(f"FrozenTeacher: model={name!r} is neither a config file (.py), nor 'timm/NAME', "
                          "'torchvision/NAME', 'package.module:factory', nor a model of mmpretrain "
                          '(mmpretrain.list_models() lists them).')
-    network = mmpretrain.get_model(name, pretrained=pretrained)
+    with names_way_out(f'model={name!r} of mmpretrain', pretrained):
+        network = mmpretrain.get_model(name, pretrained=pretrained)
     network._has_library_weights = pretrained
     return TeacherSource(network, **_preprocessing(network._config))
 
 
 def _from_timm(name: str, pretrained: bool) -> TeacherSource:
     import timm  # likewise
-    network = timm.create_model(name, pretrained=pretrained)
+    if not timm.is_model(name):
+        raise ValueError(f"FrozenTeacher: model='timm/{name}' is unknown to timm (model.teacher.model)."
+                         f'{suggestion(name, timm.list_models())}')
+    try:
+        known = timm.get_pretrained_cfg(name)
+    except RuntimeError as error:  # of a tag
+        raise ValueError(f"FrozenTeacher: model='timm/{name}': {error} (model.teacher.model)") from error
+    url = known and (f'https://huggingface.co/{known.hf_hub_id}' if known.hf_hub_id else known.url)
+    with names_way_out(f"model='timm/{name}', {url or 'without a known URL'}", pretrained):
+        network = timm.create_model(name, pretrained=pretrained)
     network._has_library_weights = pretrained
     cfg = timm.data.resolve_model_data_config(network)
     return TeacherSource(network, [255 * m for m in cfg['mean']], [255 * s for s in cfg['std']], True,
@@ -148,7 +168,8 @@ def _from_torchvision(name: str, pretrained: bool) -> TeacherSource:
         raise ValueError(f"FrozenTeacher: model='torchvision/{name}.{tag}' is unknown; torchvision's weights of {name} "
                          f'are {", ".join(entry.name for entry in entries)}.')
     weights = entries[tag] if tag else entries.DEFAULT
-    network = torchvision.models.get_model(name, weights=weights if pretrained else None)
+    with names_way_out(f"model='torchvision/{name}', {weights.url}", pretrained):
+        network = torchvision.models.get_model(name, weights=weights if pretrained else None)
     network._has_library_weights = pretrained
     preset = weights.transforms()
     size = list(preset.crop_size) * (2 if len(preset.crop_size) == 1 else 1)
