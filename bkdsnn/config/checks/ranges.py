@@ -101,7 +101,7 @@ VALUES = {
     'model.losses.*.tau': POSITIVE._replace(dicts=True),
     'model.losses.*.blur_ratio': CHANCE,
     '**.topk': COUNTS,
-    'image_shape': COUNTS,
+    'image_shape': COUNTS._replace(also=(None, )),
     'views_shape.*': COUNTS,
     'model**.input_shape': COUNTS._replace(dicts=True),
     'model**.input_shape.*': COUNTS,

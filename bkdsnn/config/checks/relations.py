@@ -33,8 +33,8 @@ def check_relations(cfg: Config) -> None:
     for names in TOGETHER:
         there, missing = ([name for name in names if (cfg.get(name) is None) == is_missing]
                           for is_missing in (False, True))
-        # Parts of configs, such as those of data sets, have no model.
-        if there and missing and cfg.get('model') is not None:
+        # Parts of configs, such as those of data sets, have no model; a planner needs an optimizer and no data.
+        if there and there != ['optim_wrapper'] and missing and cfg.get('model') is not None:
             raise ValueError(f'{missing[0]} is missing, but there is {there[0]}: {", ".join(names)} are needed '
                              'together. Set them all, or all to None.')
     wrapper = cfg.get('optim_wrapper') or {}
