@@ -55,7 +55,7 @@ def test_two_hundred_steps_in_bfloat16_learn_as_in_fp32_with_finite_gradients():
         for step in range(200):
             torch.manual_seed(step)
             np.random.seed(step)
-            chosen = torch.randint(len(images), (20, ))
+            chosen = torch.randint(len(images), (10, ))
             samples = [DataSample().set_gt_label(label) for label in labels[chosen]]
             log = model.train_step(dict(inputs=images[chosen], data_samples=samples), wrapper)
             curve.append([log[key].item() for key in ('loss', 'loss_cls', 'loss_bkd', 'loss_wsld')])

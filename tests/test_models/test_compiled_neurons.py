@@ -54,7 +54,7 @@ def inputs(*shape, seed=0, dtype=torch.float32):
             torch.randn(shape, generator=generator).to(dtype))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(cfg=st.sampled_from([IF, LIF, PLIF]), v_reset=st.sampled_from([0.0, -0.3, 0.2, None]),
        v_threshold=st.sampled_from([0.5, 1.0]), detach_reset=st.booleans(), decay_input=st.booleans(),
        surrogate=st.sampled_from(sorted(SURROGATES.module_dict)), time_steps=st.integers(1, 6),
