@@ -12,7 +12,15 @@ from bkdsnn.engine import AmpOptimWrapper
 from bkdsnn.engine.amp import amp_dtype, cpu_computes_in_bfloat16
 from bkdsnn.models.neurons import BaseNode
 from bkdsnn.registry import MODELS
-from helpers import MIXUP, assert_same_checkpoint, demo_config, digits_batch, small_distiller, small_network, tiny_student
+from helpers import (
+    MIXUP,
+    assert_same_checkpoint,
+    demo_config,
+    digits_batch,
+    small_distiller,
+    small_network,
+    tiny_student,
+)
 
 AMP = {'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.dtype': 'bfloat16'}
 

@@ -145,7 +145,7 @@ def test_compressed_spikes_take_less_memory_and_change_nothing():
     for compress_spikes in (False, True):
         model = classifier(backbone, compress_spikes=compress_spikes).cuda().train()
         start = copy.deepcopy(model.state_dict())
-        for attempt in range(2):  # kernels are compiled in the first
+        for _ in range(2):  # kernels are compiled in the first
             model.load_state_dict(start)
             model.zero_grad(set_to_none=True)
             torch.cuda.synchronize()
@@ -159,7 +159,7 @@ def test_compressed_spikes_take_less_memory_and_change_nothing():
     assert torch.equal(loss, small_loss), f'loss {loss.item()!r}, compressed {small_loss.item()!r}'
     for name in grads:
         assert_near(small_grads[name], grads[name], 1e-6, f'gradient of {name}')
-    assert kept[3] < 0.8 * kept[1], f'{kept[3]} of {kept[1]} bytes'
+    assert kept[3] < 0.65 * kept[1], f'{kept[3]} of {kept[1]} bytes'
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16], ids=str)

@@ -39,7 +39,7 @@ def finish(process, folder):
 
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory, small_teacher):
-    """Folders of equal runs, at the same time: ``whole``; ``killed`` after its first checkpoint and resumed; ``nccl``."""
+    """Folders of equal runs, side by side: ``whole``; ``killed`` after its first checkpoint, and resumed; ``nccl``."""
     folder, processes = tmp_path_factory.mktemp('runs'), {}
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))

@@ -8,7 +8,7 @@ from bkdsnn.registry import MODELS
 from helpers import small_distiller, tiny_cnn, tiny_student
 from on_gpu import assert_near
 
-# Of the largest number of a feature: rounding of fp32 in another order; of halves, 2^-8 and 2^-11 in each of three layers.
+# Of a feature's largest number: fp32 in another order; halves, which round to 2^-9 and 2^-12 in each of three layers.
 FP32, BF16, FP16 = 1e-5, 2e-2, 3e-3
 OPTIONS = {
     'channels_last': (dict(channels_last=True), FP32), 'bfloat16': (dict(dtype='bfloat16'), BF16),
