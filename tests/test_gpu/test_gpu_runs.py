@@ -16,12 +16,27 @@ from helpers import REPOSITORY, assert_same_checkpoint, demo_config
 # Enough that a run is still going when its first checkpoint is seen.
 EPOCHS = 40
 LIMIT = 150
+WITNESS = '''
+import torch
+from mmengine.hooks import Hook
+
+from bkdsnn.registry import HOOKS
+
+
+@HOOKS.register_module()
+class Witness(Hook):
+    """Says what the processes are connected by."""
+
+    def before_train(self, runner):
+        print('connected by', torch.distributed.get_backend(), type(runner.model).__name__, flush=True)
+'''
 
 
 def start(folder, tool, *arguments, **env):
     """Start a tool; what it says is in a file of the folder."""
-    env = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get('PYTHONPATH')))),
-           'OMP_NUM_THREADS': '1', 'NVIDIA_TF32_OVERRIDE': '0', **env}
+    paths = os.pathsep.join(filter(None, (str(REPOSITORY), str(folder), os.environ.get('PYTHONPATH'))))
+    env = {**os.environ, 'PYTHONPATH': paths, 'OMP_NUM_THREADS': '1', 'NVIDIA_TF32_OVERRIDE': '0',
+           'NCCL_SOCKET_IFNAME': 'lo', **env}  # there may be no other network
     with open(folder / 'output.log', 'ab') as log:
         return subprocess.Popen([sys.executable, str(REPOSITORY / tool), *map(str, arguments)], stdout=log,
                                 stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=env)
@@ -50,6 +65,10 @@ def runs(tmp_path_factory, small_teacher):
         cfg = demo_config('mixed', folder / name, small_teacher, epochs=EPOCHS, **{
             'model.student.backbone.norm': dict(type='SyncBN'), 'default_hooks.logger.interval': 10})
         cfg.randomness = dict(seed=0, deterministic=True)
+        if name == 'nccl':
+            (folder / name / 'witness.py').write_text(WITNESS)
+            cfg.custom_imports = dict(imports=['witness'])
+            cfg.custom_hooks.append(dict(type='Witness'))
         cfg.dump(str(folder / name / 'config_of_test.py'))
         launch, env = (('--launcher', 'pytorch'), together) if name == 'nccl' else ((), {})
         processes[name] = start(folder / name, 'tools/train.py', folder / name / 'config_of_test.py', *launch, **env)
@@ -84,7 +103,7 @@ def test_killed_and_resumed_equals_uninterrupted(runs):
 
 def test_one_process_of_nccl_equals_none(runs):
     """DDP and synchronised norms, by the launcher's environment."""
-    assert 'nccl' in (runs / 'nccl' / 'output.log').read_text(errors='replace')
+    assert 'connected by nccl MMDistributedDataParallel' in (runs / 'nccl' / 'output.log').read_text(errors='replace')
     whole, nccl = last(runs / 'whole')['state_dict'], last(runs / 'nccl')['state_dict']
     assert whole.keys() == nccl.keys()
     errors = {key: (whole[key].double() - nccl[key].double()).abs().max().item() for key in whole}
