@@ -1,5 +1,6 @@
 """Tests on a CUDA device; without one all of them are skipped."""
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 # Before cuBLAS is used first; it reads this once, and runs that shall repeat each other need it.
@@ -7,6 +8,8 @@ os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
 
 import pytest
 import torch
+
+from gpu_runs import finish_runs, start_runs
 
 HERE = Path(__file__).parent
 REASON = 'PyTorch sees no CUDA device'
@@ -38,3 +41,21 @@ def exact_and_restored():
     torch.set_autocast_dtype('cuda', half)
     for name, value in kept.items():
         setattr(cudnn, name, value)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def runs_meanwhile(request, tmp_path_factory):
+    """Whole runs, which take longest, from the first test on, if any test asks for them."""
+    if not any('runs' in item.fixturenames for item in request.session.items):
+        yield
+        return
+    folder = tmp_path_factory.mktemp('runs')
+    processes = start_runs(folder, request.getfixturevalue('small_teacher'))
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(finish_runs, folder, processes)
+
+
+@pytest.fixture(scope='session')
+def runs(runs_meanwhile):
+    """Folder of ``whole``, ``killed`` (and resumed) and ``nccl``, see ``gpu_runs.py``."""
+    return runs_meanwhile.result()
