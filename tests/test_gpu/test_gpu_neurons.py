@@ -106,6 +106,7 @@ def test_auto_compiles_and_says_so(monkeypatch):
 
 
 def test_nothing_but_the_input_is_kept():
+    """A block of the allocator may be larger by a MiB than what is asked for."""
     x = torch.randn(4, 16, 64, 32, 32, device='cuda').requires_grad_()
     kept = {}
     for backend in ('compile', 'eager'):
@@ -117,7 +118,7 @@ def test_nothing_but_the_input_is_kept():
         kept[backend] = torch.cuda.memory_allocated() - before - spikes.nbytes
         del spikes
     print(f'kept beside an input of {x.nbytes} bytes: {kept}')
-    assert kept['compile'] <= 2**16 and kept['eager'] >= x.nbytes, kept
+    assert kept['compile'] <= 2**21 and kept['eager'] >= x.nbytes, kept
 
 
 UNCOMPILED = [
