@@ -9,6 +9,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 
 from bkdsnn.config.methods import find_pair, methods
+from bkdsnn.evaluation.cka import linear_cka
+from bkdsnn.evaluation.gradients import gradient_shares
 from bkdsnn.models import Distiller, FrozenTeacher
 from bkdsnn.registry import MODELS
 from helpers import demo_config, digits, digits_batch, small_distiller
@@ -44,6 +46,7 @@ def test_two_hundred_steps_in_mixed_precision_learn(dtype):
     with torch.no_grad():
         answers = model.eval()(images.cuda()).mean(0).argmax(-1).cpu()
     accuracy = (answers == labels).double().mean().item()
+    print(f'{dtype}: {accuracy:.3f} of the digits are right, losses {first} to {last}')
     assert accuracy > 0.5, f'{accuracy:.3f} of the digits are right, 0.1 by chance; losses {first} to {last}'
 
 
@@ -114,6 +117,14 @@ def test_every_method_takes_steps_without_reads(method, pair):
                  for name, parameter in model.named_parameters()}
     silent = [name for name, grad in gradients.items() if grad is None or not grad.isfinite().all()]
     assert not silent, f'without a finite gradient: {silent}'
+
+
+def test_what_a_report_measures():
+    shares = gradient_shares(small_distiller().cuda(), [digits_batch(0), digits_batch(1)])
+    assert set(shares) == {*LOSSES} - {'loss'}
+    assert sum(share.share for share in shares.values()) == pytest.approx(1, abs=1e-5), shares
+    x, y = torch.randn(2, 20, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).unbind()
+    assert linear_cka(x.cuda(), y.cuda()) == pytest.approx(linear_cka(x, y), rel=1e-9)
 
 
 def test_an_epoch_with_all_that_looks_at_the_network(tmp_path, small_teacher):
