@@ -20,7 +20,7 @@ from helpers import NEVER, REPOSITORY, demo_config, save_time
 # Below tests/: whole runs, tools and exports, and what has to be compiled.
 SLOW = ('test_apis/test_demos.py', 'test_apis/test_package.py', 'test_benchmarks.py', 'test_docs.py', 'test_engine/',
         'test_export/', 'test_models/test_compiled_neurons.py', 'test_models/test_eval_state.py',
-        'test_models/test_fused_norm_and_compression.py', 'test_play/', 'test_report/', 'test_tools/',
+        'test_gpu/', 'test_models/test_fused_norm_and_compression.py', 'test_play/', 'test_report/', 'test_tools/',
         'test_visualization/')
 # Below tests/: recorded numbers, sums next to thresholds, and what a back end allocates.
 ANY_CPU = ('test_evaluation/test_memory.py', 'test_models/test_golden', 'test_models/test_sparse_conv.py')

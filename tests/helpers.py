@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ DEMO = REPOSITORY / 'configs' / 'demo'
 # As MIN_NUMBERS_TO_COMPILE: no neuron is compiled that does not ask for it.
 NEVER = 2**62
 PLAIN = ExitStack()
+MIXUP = dict(augments=dict(type='Mixup', alpha=0.8))
 TOOLS = multiprocessing.get_context('forkserver')
 # What most of them load: tools, and the digits.
 TOOLS.set_forkserver_preload(['bkdsnn.apis.cli', 'bkdsnn.models', 'bkdsnn.datasets', 'bkdsnn.engine',
@@ -66,6 +68,38 @@ def tiny_cnn(in_channels=1, num_classes=10):
             return self.fc(self.stage2(self.stage1(x)).mean((-2, -1)))
 
     return TinyCNN()
+
+
+@lru_cache
+def digits():
+    """500 images (500, 1, 8, 8) in [-1, 1] and their labels."""
+    from sklearn.datasets import load_digits
+    images, labels = load_digits(return_X_y=True)
+    return torch.from_numpy(images[:500]).float().view(-1, 1, 8, 8) / 8 - 1, torch.from_numpy(labels[:500])
+
+
+def digits_batch(step, size=20):
+    """A random batch of digits; the seeds of all generators follow from the number of the step."""
+    from mmpretrain.structures import DataSample
+    torch.manual_seed(step)
+    np.random.seed(step)
+    images, labels = digits()
+    chosen = torch.randint(len(images), (size, ))
+    return dict(inputs=images[chosen], data_samples=[DataSample().set_gt_label(label) for label in labels[chosen]])
+
+
+def small_distiller():
+    """A tiny student of digits with mixup that learns by BKD and WSLD from a random teacher."""
+    from bkdsnn.registry import MODELS
+    torch.manual_seed(0)
+    model = MODELS.build(dict(
+        type='Distiller', student=dict(tiny_student(widths=(8, 16)), train_cfg=MIXUP,
+                                       data_preprocessor=dict(num_classes=10)),
+        teacher=dict(type='FrozenTeacher', model=tiny_cnn()),
+        losses=dict(loss_bkd=dict(type='BKDLoss', student='backbone.layer2', teacher='stage2', loss_weight=0.01),
+                    loss_wsld=dict(type='WSLDLoss', student='head', teacher='fc', tau=1.0))))
+    model.init_weights()
+    return model.train()
 
 
 def lively(name, seed=0):

@@ -1,5 +1,4 @@
 """Training in mixed precision: on a CPU too, with finite gradients, fp32 losses and runs that resume."""
-import numpy as np
 import pytest
 import torch
 from mmengine.device import get_device
@@ -7,17 +6,23 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.amp import autocast
 from mmpretrain.structures import DataSample
-from sklearn.datasets import load_digits
 
 from bkdsnn.checkpoints.files import load_file
 from bkdsnn.engine import AmpOptimWrapper
 from bkdsnn.engine.amp import amp_dtype, cpu_computes_in_bfloat16
 from bkdsnn.models.neurons import BaseNode
 from bkdsnn.registry import MODELS
-from helpers import assert_same_checkpoint, demo_config, small_network, tiny_cnn, tiny_student
+from helpers import (
+    MIXUP,
+    assert_same_checkpoint,
+    demo_config,
+    digits_batch,
+    small_distiller,
+    small_network,
+    tiny_student,
+)
 
 AMP = {'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.dtype': 'bfloat16'}
-MIXUP = dict(augments=dict(type='Mixup', alpha=0.8))
 
 
 def small_run(folder, teacher, epochs, **options):
@@ -28,36 +33,17 @@ def small_run(folder, teacher, epochs, **options):
     return Runner.from_cfg(cfg)
 
 
-def digits():
-    """500 images (500, 1, 8, 8) in [-1, 1] and their labels."""
-    images, labels = load_digits(return_X_y=True)
-    return torch.from_numpy(images[:500]).float().view(-1, 1, 8, 8) / 8 - 1, torch.from_numpy(labels[:500])
-
-
 def test_two_hundred_steps_in_bfloat16_learn_as_in_fp32_with_finite_gradients():
-    images, labels = digits()
     curves = []
     for wrapper in (dict(type='OptimWrapper'), dict(type='AmpOptimWrapper', dtype='bfloat16')):
-        torch.manual_seed(0)
-        model = MODELS.build(dict(
-            type='Distiller', student=dict(tiny_student(widths=(8, 16)), train_cfg=MIXUP,
-                                           data_preprocessor=dict(num_classes=10)),
-            teacher=dict(type='FrozenTeacher', model=tiny_cnn()),
-            losses=dict(loss_bkd=dict(type='BKDLoss', student='backbone.layer2', teacher='stage2', loss_weight=0.01),
-                        loss_wsld=dict(type='WSLDLoss', student='head', teacher='fc', tau=1.0))))
-        model.init_weights()
-        model.train()
+        model = small_distiller()
         wrapper = build_optim_wrapper(model, dict(wrapper, optimizer=dict(type='SGD', lr=0.2, momentum=0.9),
                                                   clip_grad=dict(max_norm=5.0)))
         curve, dtypes = [], set()
         model.student.backbone.layer2.register_forward_hook(lambda _, args, out: dtypes.add(out.dtype))  # noqa: B023
         wrapper.optimizer.register_step_pre_hook(check_finite)
         for step in range(200):
-            torch.manual_seed(step)
-            np.random.seed(step)
-            chosen = torch.randint(len(images), (10, ))
-            samples = [DataSample().set_gt_label(label) for label in labels[chosen]]
-            log = model.train_step(dict(inputs=images[chosen], data_samples=samples), wrapper)
+            log = model.train_step(digits_batch(step), wrapper)
             curve.append([log[key].item() for key in ('loss', 'loss_cls', 'loss_bkd', 'loss_wsld')])
         assert dtypes == {torch.bfloat16 if curves else torch.float32}
         curves.append(torch.tensor(curve).view(10, 20, 4).mean(1))

@@ -9,6 +9,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bkdsnn.models.distillers import FeatureRecorder
+from bkdsnn.models.losses.nld_loss import MIXTURES, nld_loss
 from helpers import demo_config, tiny_cnn
 
 METHODS = {'item', 'tolist', 'numpy', 'cpu', '__bool__', '__float__', '__int__', '__index__', 'nonzero', 'argwhere'}
@@ -95,6 +96,20 @@ def test_reads_are_counted():
         x[x > 1]
         torch.nonzero(x)
     assert {name for _, name in found} == {'item', '_local_scalar_dense', 'index', 'nonzero'}
+
+
+def test_noise_brings_no_numbers_to_the_device():
+    """A copy from the host waits, too."""
+    class Copies(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            called.add(getattr(func, '__name__', ''))
+            return func(*args, **(kwargs or {}))
+
+    called, logits = set(), torch.randn(3, 5, 4)
+    with Copies():
+        for mixture in MIXTURES:
+            nld_loss(*logits, tau=2.0, mixture=mixture)
+    assert 'log_softmax' in called and not called & {'tensor', 'new_tensor', 'as_tensor', 'from_numpy'}
 
 
 def test_recorder_copies_nothing():

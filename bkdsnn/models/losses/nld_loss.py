@@ -1,4 +1,5 @@
 """Noise-smoothed logits distillation (NLD of CKDSNN, Liu et al., AAAI 2026, arXiv 2511.06902)."""
+import math
 from typing import Optional, Union
 
 import torch
@@ -37,9 +38,10 @@ def nld_loss(student_logits: Tensor, teacher_logits: Tensor, noise: Tensor, tau:
         log_student = F.log_softmax((student_logits + share * noisy) / tau, dim=-1)
     else:
         noisy = mean + noise * student_logits.var(-1, keepdim=True)
-        shares = student_logits.new_tensor([1 - share, share]).log()
-        both = torch.stack([student_logits, noisy], dim=-1) / tau
-        log_student = (F.log_softmax(both, dim=-2) + shares).logsumexp(-1)
+        # Constants of Python, as a tensor of them would be copied to the device in every step.
+        parts = [F.log_softmax(logits / tau, dim=-1) + (math.log(weight) if weight else -math.inf)
+                 for logits, weight in ((student_logits, 1 - share), (noisy, share))]
+        log_student = torch.stack(parts, dim=-1).logsumexp(-1)
     log_teacher = F.log_softmax(teacher_logits.detach() / tau, dim=-1)
     return tau**2 * F.kl_div(log_student, log_teacher, reduction='batchmean', log_target=True)
 
