@@ -1,7 +1,7 @@
 """What :mod:`bench_gpu` measured, as a section of the docs."""
 from typing import Dict, List
 
-COMMAND = 'python benchmarks/bench_gpu.py --out benchmarks/results/gpu.json'
+COMMAND = 'python benchmarks/bench_gpu.py'
 TARGETS = dict(neuron_share_of_copy='of the rate of copies that a neuron reaches, at least 0.8 wanted',
                neuron_speedup="times as fast as spikingjelly's fastest neuron, at least 1.2 wanted",
                step_speedup="times as fast as spikingjelly's fastest step in bf16, at least 1.3 wanted",
