@@ -54,16 +54,20 @@ def spikingjellys(kind: str, surrogate: str) -> nn.Module:
 
 def step_of(node: nn.Module, x: Tensor, grad: Tensor) -> Callable[[], tuple]:
     """Spikes and the input's gradient of one forward and backward pass from rest."""
-    compiled_or_not = node._orig_mod if hasattr(node, '_orig_mod') else node
-
     def step() -> tuple:
         leaf = x.detach().requires_grad_()
         spikes = node(leaf)
         spikes.backward(grad)
-        if hasattr(compiled_or_not, 'reset'):
-            compiled_or_not.reset()
+        forget(node)
         return spikes, leaf.grad
     return step
+
+
+def forget(node: nn.Module) -> None:
+    """Bring spikingjelly's node to rest; ours is."""
+    reset = getattr(getattr(node, '_orig_mod', node), 'reset', None)
+    if callable(reset):  # and no parameter of that name
+        reset()
 
 
 def bench(kind: str, surrogate: str, x: Tensor, grad: Tensor, repeats: int) -> Dict[str, dict]:

@@ -59,8 +59,9 @@ def saved_bytes(forward: Callable[[], Tensor]) -> int:
     return sum(allocations(forward))
 
 
-def compare(name: str, model: nn.Module, like: nn.Module, x: Tensor, labels: Tensor, time_steps: int) -> None:
-    """Print how far logits and gradients are apart in fp64, and stop if they differ."""
+def compare(name: str, model: nn.Module, like: nn.Module, x: Tensor, labels: Tensor, time_steps: int
+            ) -> Dict[str, float]:
+    """How far logits and gradients are apart in fp64, which is printed too; an error if they differ."""
     got, want = (copy.deepcopy(net).double() for net in (model, like))
     logits = [step_of(net, forward_of(net, x.double(), time_steps), labels)() for net in (got, want)]
     error, gradient = float((logits[0] - logits[1]).abs().max()), gradient_error(got, want)
@@ -68,6 +69,7 @@ def compare(name: str, model: nn.Module, like: nn.Module, x: Tensor, labels: Ten
           'their norm')
     if error > 1e-6 or gradient > 1e-6:
         raise RuntimeError(f'{name} differs from {type(like).__name__}.')
+    return dict(logits=error, gradients=gradient)
 
 
 def distillers(name: str, student: nn.Module, x: Tensor) -> Dict[str, Distiller]:

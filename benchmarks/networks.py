@@ -1,5 +1,6 @@
 """The networks of the benchmarks: ours, and with the same weights spikingjelly's and an ANN."""
 from dataclasses import dataclass
+from functools import partial
 from typing import Callable, Dict, List, Optional
 
 import torch
@@ -46,11 +47,12 @@ def spikingjelly():
     return activation_based
 
 
-def _sew_resnet18() -> nn.Module:
+def _sew_resnet(depth: int) -> nn.Module:
     sj = spikingjelly()
-    from spikingjelly.activation_based.model.sew_resnet import sew_resnet18
-    net = sew_resnet18(pretrained=False, cnf='ADD', spiking_neuron=sj.neuron.IFNode, num_classes=1000,
-                       surrogate_function=sj.surrogate.ATan(alpha=2.0), detach_reset=True)
+    from spikingjelly.activation_based.model import sew_resnet
+    net = getattr(sew_resnet, f'sew_resnet{depth}')(
+        pretrained=False, cnf='ADD', spiking_neuron=sj.neuron.IFNode, num_classes=1000,
+        surrogate_function=sj.surrogate.ATan(alpha=2.0), detach_reset=True)
     sj.functional.set_step_mode(net, 'm')
     return net
 
@@ -68,11 +70,20 @@ VIT = 'vit_small_patch16_224', 'head:input', 'head'
 NETWORKS: Dict[str, Network] = {
     'sew-resnet18': Network(
         dict(type='SEWResNet', arch=18), IF, 512, 1000, 128, 8, ('resnet18', 'layer4', 'fc'), 'backbone.layer4',
-        _sew_resnet18),
+        partial(_sew_resnet, 18)),
+    'sew-resnet34': Network(
+        dict(type='SEWResNet', arch=34), IF, 512, 1000, 128, 8, ('resnet34', 'layer4', 'fc'), 'backbone.layer4',
+        partial(_sew_resnet, 34)),
+    'sew-resnet50': Network(
+        dict(type='SEWResNet', arch=50), IF, 2048, 1000, 128, 8, ('resnet50', 'layer4', 'fc'), 'backbone.layer4',
+        partial(_sew_resnet, 50)),
     'spikformer-4-384': Network(
         dict(type='Spikformer', arch='4-384'), LIF, 384, 10, 32, 16, VIT, 'backbone.blocks.3', _spikformer),
     'spikingformer-4-384': Network(
         dict(type='Spikingformer', arch='4-384'), LIF, 384, 10, 32, 16, VIT, 'backbone.blocks.3'),
+    'spikingformer-8-384': Network(
+        dict(type='Spikingformer', arch='8-384'), LIF, 384, 1000, 224, 8,
+        ('vit_base_patch16_224', 'head:input', 'head'), 'backbone.blocks.7'),
 }
 
 
@@ -113,6 +124,16 @@ def ours(name: str, time_steps: int, neuron: Optional[dict] = None, **options) -
         if conv.bias is not None:  # the peers have none, and a norm follows
             nn.init.zeros_(conv.bias)
     return model
+
+
+def with_storage(model: nn.Module, dtype: str, device: str) -> nn.Module:
+    """spikingjelly's network with its Triton kernels for mixed precision, which keep membranes in ``dtype``.
+
+    Without, its neurons run step by step in PyTorch where their input is not in fp32.
+    """
+    spikingjelly()
+    from spikingjelly.activation_based.precision import prepare_model_for_precision
+    return prepare_model_for_precision(model, device, dict(mode='fp32', neuron_storage=dtype)).model
 
 
 def peer_of(name: str, like: nn.Module) -> nn.Module:

@@ -9,15 +9,39 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 
-def interleaved(functions: Dict[str, Callable[[], object]], repeats: int) -> Dict[str, List[float]]:
+def wall_seconds(function: Callable[[], object]) -> float:
+    """Seconds of a call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def card_seconds(function: Callable[[], object], before: Callable[[], object] = lambda: None) -> float:
+    """Seconds that the GPU is busy with a call, or waits in it for the host.
+
+    Args:
+        function: What to time.
+        before: Work for the GPU before the clock starts, so that the host can run ahead, as it does in training.
+    """
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    before()
+    start.record()
+    function()
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end) / 1e3
+
+
+def interleaved(functions: Dict[str, Callable[[], object]], repeats: int,
+                clock: Callable[[Callable[[], object]], float] = wall_seconds) -> Dict[str, List[float]]:
     """Seconds of each call; one of each in turn, after one that is not counted."""
     seconds: Dict[str, List[float]] = {name: [] for name in functions}
     for repeat in range(repeats + 1):
         for name, function in functions.items():
-            start = time.perf_counter()
-            function()
+            passed = clock(function)
             if repeat:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(passed)
     return seconds
 
 

@@ -2,6 +2,7 @@
 
 What each printed last is kept in ``benchmarks/results/NAME.json``, with the command and the date; the page
 ``docs/benchmarks_measured.md`` is written from all of these. Run it on a machine that does nothing else.
+``bench_gpu.py``, which needs a GPU, is run by itself and writes its own ``results/gpu.json``.
 """
 import argparse
 import datetime
@@ -11,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Dict, List
+
+from gpu_page import gpu_section
 
 BENCHMARKS = Path(__file__).resolve().parent
 RESULTS, PAGE = BENCHMARKS / 'results', BENCHMARKS.parent / 'docs' / 'benchmarks_measured.md'
@@ -82,6 +85,8 @@ def write_page() -> None:
         path = RESULTS / f'{name}.json'
         if path.exists():
             lines += section(name, json.loads(path.read_text()))
+    gpu = RESULTS / 'gpu.json'
+    lines += gpu_section(json.loads(gpu.read_text()) if gpu.exists() else {})
     PAGE.write_text('\n'.join(lines))
 
 

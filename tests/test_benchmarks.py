@@ -3,6 +3,7 @@ import importlib.util
 import json
 import runpy
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,95 @@ def test_the_page_is_written_from_the_results(monkeypatch, tmp_path):
     page = (tmp_path / 'page.md').read_text()
     assert '`python benchmarks/bench_step.py --compile`' in page and '| `speedup` | 1.23 |' in page
     assert '| ours | 12 (11) | 3 |' in page and '(m; torch 2; 2026-01-02.)' in page
+    assert page.endswith('### GPU\n\n`python benchmarks/bench_gpu.py`\n\nNot run.\n')
+
+
+def test_the_page_has_what_was_measured_on_a_gpu(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    write_page = importlib.import_module('write_page')
+    monkeypatch.setattr(write_page, 'RESULTS', tmp_path)
+    monkeypatch.setattr(write_page, 'PAGE', tmp_path / 'page.md')
+    times = {side: dict(median_ms=ms, minimum_ms=ms - 1)
+             for side, ms in dict(ours=2.0, spikingjelly=9.0, ann=1.5, **{'spikingjelly, storage bf16': 3.0}).items()}
+    neuron = dict(times=times, fastest='spikingjelly, storage bf16', speedup=1.5, share_of_copy=dict(ours=0.85))
+    option = dict(median_ms=2.0, minimum_ms=1.0, peak_mib=1234.0, host_ms=1.0)
+    sections = {
+        'card': dict(card='NVIDIA X', copy_gb_per_s=3000.0, cuda='13.0', driver='580.1', packages=dict(triton='3.6')),
+        'neuron LIF': dict(fp32=dict(failed={}, forward=neuron), bf16=dict(failed=dict(ours=['no'])), seconds=1.0),
+        'step sew-resnet18 bf16': dict(
+            batch_size=32, times=times, chosen=dict(ours='plain', spikingjelly='plain'), speedup=4.5, ann_ratio=0.33,
+            options=dict(ours=dict(plain=option), spikingjelly=dict(plain=option), ann={})),
+        'step sew-resnet34 bf16': dict(error=['broken'], options={}),
+        'recipe a': dict(dict(option, batch_size=128, dtype='torch.bfloat16', images_per_second=777.0)),
+        'profile a': dict(ms=10.0, launches=20.0, kernels=[dict(name='f<a|b>', ms=5.0, calls=2.0, share=0.5)])}
+    (tmp_path / 'gpu.json').write_text(json.dumps(dict(
+        sections=sections, failed=['step sew-resnet34 bf16'], skipped=['neuron others'], versions=dict(torch='2'),
+        date='2026-01-02', neuron_share_of_copy=0.85)))
+    write_page.write_page()
+    page = (tmp_path / 'page.md').read_text()
+    assert '| 0.85 | of the rate of copies that a neuron reaches, at least 0.8 wanted |' in page
+    assert '| LIF | fp32 | forward | 2 (1) | 0.85 | 3 (2) | spikingjelly, storage bf16 | 1.5 |' in page
+    assert ('| sew-resnet18 bf16, 32 images | 2 (1) | 1234 | plain | 9 (8) | 1234 | plain | 1.5 (0.5) | 0 |  | 4.5 | '
+            '0.33 |' in page)
+    assert '| a | 128 | bfloat16 | 2 (1) | 777 | 1234 |' in page and '| `f<a/b>` | 5.00 | 2 | 50% |' in page
+    assert 'Failed: step sew-resnet34 bf16.' in page and 'Not run for lack of time: neuron others.' in page
+    assert '(NVIDIA X, which copies 3000 GB/s; torch 2, CUDA 13.0, driver 580.1, triton 3.6; 2026-01-02.)' in page
+
+
+def test_sections_outlive_failures_and_the_end_of_the_time(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    sections = importlib.import_module('sections')
+    run = sections.Sections(dict(date='today'), minutes=1, out=tmp_path / 'out.json')
+
+    def fails(report):
+        report['found'] = 1
+        raise ValueError('what is wrong')
+
+    def hangs(report):
+        report['found'] = 2
+        try:
+            time.sleep(60)
+        except Exception:  # as a compiler may that falls back
+            report['caught'] = True
+
+    run.run('fails', fails)
+    assert json.loads((tmp_path / 'out.json').read_text())['failed'] == ['fails']
+    run.end = time.monotonic() + 0.2
+    for name in ('hangs', 'late'):
+        run.run(name, hangs)
+    written = json.loads((tmp_path / 'out.json').read_text())
+    assert written == run.result and written['date'] == 'today'
+    assert written['failed'] == ['fails', 'hangs'] and written['skipped'] == ['late']
+    assert written['sections']['fails']['found'] == 1
+    assert written['sections']['fails']['error'][-1] == 'ValueError: what is wrong'
+    assert written['sections']['hangs']['error'][0] == 'The time was up.'
+    assert 'caught' not in written['sections']['hangs'] and set(written['sections']) == {'fails', 'hangs'}
+
+
+@pytest.mark.parametrize('arguments, message', [
+    ((), 'there is no GPU; --device cpu --smoke shows that the script runs'),
+    (('--device', 'cpu', '--out', 'no/such/folder.json'), 'no/such/folder.json: there is no such folder')])
+def test_gpu_arguments(run, monkeypatch, capsys, arguments, message):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    with pytest.raises(SystemExit):
+        run('bench_gpu.py', *arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_gpu_on_a_cpu(run, tmp_path):
+    """With spikingjelly where it is installed; without, the command that installs it is named."""
+    arguments = ('bench_gpu.py', '--device', 'cpu', '--smoke', '--time-steps', 1, '--out', tmp_path / 'gpu.json',
+                 '--sections', 'card', 'step sew-resnet18 tf32')
+    if importlib.util.find_spec('spikingjelly') is None:
+        with pytest.raises(SystemExit, match='pip install --no-deps spikingjelly==2.0.0 loguru'):
+            run(*arguments)
+        return
+    result = run(*arguments)
+    assert result == json.loads((tmp_path / 'gpu.json').read_text()) and not result['failed'] and not result['skipped']
+    assert list(result['sections']) == ['card', 'step sew-resnet18 tf32']
+    step = result['sections']['step sew-resnet18 tf32']
+    assert set(step['times']) == set(step['chosen']) == {'ours', 'spikingjelly', 'ann'} and not step['failed']
+    assert {'speedup', 'speedup_min', 'ann_ratio', 'ann_ratio_min'} <= set(step)
 
 
 def test_a_failing_benchmark_leaves_the_page(monkeypatch, tmp_path):
