@@ -1,8 +1,9 @@
 """How fast this is on one GPU, against spikingjelly and an ANN: ``python benchmarks/bench_gpu.py --out FILE``.
 
-It takes six minutes on a card that runs nothing else. Sections run in order of importance; what a section has found is
-in the JSON object of the last line, and in FILE, also where it fails or the time is up, and those that fail or are left
-out are named there. ``--device cpu --smoke`` runs the same code on tiny inputs, to see that it runs.
+It ends after six minutes (``--minutes``), on a card that should run nothing else. Sections run in order of importance;
+what a section has found is in the JSON object of the last line, and in FILE, also where it fails or the time is up, and
+those that fail or are left out are named there. ``--device cpu --smoke`` runs the same code on tiny inputs, to see that
+it runs.
 
 Neurons: each side's kernels by themselves, forward, and forward and backward, on inputs of which rounding cannot change
 a spike. The fewest bytes that must be moved are those of the input and the spikes forward, and of the input, the
@@ -43,7 +44,8 @@ PRECISIONS = ('bf16', 'tf32', 'fp32')
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--out', type=Path, help='JSON file to write after each section')
-    parser.add_argument('--minutes', type=float, default=6.0, help='after which no section is begun')
+    parser.add_argument('--minutes', type=float, default=6.0,
+                        help='after which no section is begun, and the running one is stopped')
     parser.add_argument('--sections', nargs='+', default=[''], help='names, or how they begin; all without')
     parser.add_argument('--device', choices=('cuda', 'cpu'), default='cuda')
     parser.add_argument('--smoke', action='store_true', help='tiny inputs, few repeats: only to see that it runs')
