@@ -50,7 +50,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', choices=('cuda', 'cpu'), default='cuda')
     parser.add_argument('--smoke', action='store_true', help='tiny inputs, few repeats: only to see that it runs')
     parser.add_argument('--repeats', type=int, default=12, help='of steps; neurons run twice as often')
-    parser.add_argument('--batch-size', type=int, default=32, help='of steps')
+    parser.add_argument('--batch-size', type=int, help="of steps, instead of that of the network's configs")
     parser.add_argument('--time-steps', type=int, default=4)
     args = parser.parse_args()
     if args.device == 'cuda' and not torch.cuda.is_available():

@@ -15,6 +15,8 @@ from torch.profiler import ProfilerActivity, profile
 from bkdsnn.models.neurons import SpikingNode
 
 KERNELS = 12  # of a profile
+# Images for each GPU in the networks' configs for ImageNet.
+BATCHES = {'sew-resnet18': 128, 'sew-resnet34': 128, 'sew-resnet50': 128, 'spikingformer-8-384': 48}
 
 
 def measure_equal(report: dict, name: str, card: Card, args: argparse.Namespace) -> None:
@@ -61,7 +63,7 @@ def measure_step(report: dict, name: str, precision: str, card: Card, args: argp
     """All options of all sides by themselves, then the fastest of each in turn."""
     T = args.time_steps
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == 'tf32'
-    x, labels = batch_of(name, args.batch_size, args.size, card.device)
+    x, labels = batch_of(name, args.batch_size or BATCHES[name], args.size, card.device)
     report.update(batch_size=len(x), pixels=args.size, time_steps=T, options={}, failed={}, chosen={})
     steps = {}
     for side, builds in builds_of(name, T, precision, card.device).items():
@@ -114,7 +116,7 @@ def step_in(precision: str, model: nn.Module, x: Tensor, labels: Tensor, T: int,
 
 def measure_profile(report: dict, name: str, card: Card, args: argparse.Namespace) -> None:
     """The kernels that take most of a step of ours in bf16."""
-    x, labels = batch_of(name, args.batch_size, args.size, card.device)
+    x, labels = batch_of(name, args.batch_size or BATCHES[name], args.size, card.device)
     step = step_in('bf16', ours(name, args.time_steps, channels_last=True).to(card.device), x, labels,
                    args.time_steps, card)
     for _ in range(3):
