@@ -67,8 +67,9 @@ class _RunNormed(torch.autograd.Function):
     def forward(ctx, node: nn.Module, may_fall_back: bool, norm: nn.modules.batchnorm._BatchNorm, x: Tensor,
                 weight: Tensor, bias: Tensor, *tensors: Tensor) -> Tensor:
         mean, var = norm.running_mean, norm.running_var
+        dtype = torch.promote_types(weight.dtype, torch.float32)
         # The kernels come first: a node without one is run another way, on running statistics that are still the old.
-        _Pass(node, may_fall_back, [x], tensors, _affine(x, weight, bias, mean, var)).kernels(is_backward=False)
+        _Pass(node, may_fall_back, [x], tensors, _spread(x, mean.to(dtype), var.to(dtype))).kernels(is_backward=False)
         if norm.training:
             if x.numel() == x.shape[2]:
                 raise ValueError(f'batch norm needs more than one value per channel in training, got shape '
@@ -76,19 +77,21 @@ class _RunNormed(torch.autograd.Function):
             norm.num_batches_tracked.add_(1)
             mean, var = torch.batch_norm_update_stats(x.flatten(0, 1), mean, var, norm.momentum)
         ctx.node, ctx.may_fall_back, ctx.eps, ctx.is_training = node, may_fall_back, norm.eps, norm.training
-        affine = _affine(x, weight, bias, mean, torch.rsqrt(var + norm.eps))
-        spikes, starts = _Pass(node, may_fall_back, [x], tensors, affine).forward()
-        ctx.save_for_backward(x, weight, bias, mean, var, *tensors, *starts)
+        inverse_std = torch.rsqrt(var.to(dtype) + norm.eps)
+        scale = weight * inverse_std
+        shift = torch.addcmul(bias.to(dtype), mean.to(dtype), scale, value=-1)
+        spikes, starts = _Pass(node, may_fall_back, [x], tensors, _spread(x, scale, shift)).forward()
+        # Small tensors are kept rather than computed again: a GPU waits for the host to launch as many small kernels.
+        ctx.save_for_backward(x, weight, mean, var, inverse_std, scale, shift, *tensors, *starts)
         ctx.number = len(tensors)
         return spikes
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
-        x, weight, bias, mean, var, *tensors = ctx.saved_tensors
+        x, weight, mean, var, inverse_std, scale, shift, *tensors = ctx.saved_tensors
         tensors, starts = tensors[:ctx.number], tensors[ctx.number:]
-        inverse_std = torch.rsqrt(var + ctx.eps)
-        affine = _affine(x, weight, bias, mean, inverse_std)
+        affine = _spread(x, scale, shift)
         grad_y, *grads = _Pass(ctx.node, ctx.may_fall_back, [x, grad], tensors, affine, starts).backward()
         grad_x, *grad_norm = torch.ops.aten.native_batch_norm_backward(
             grad_y.flatten(0, 1), x.flatten(0, 1), weight, mean, var, mean, inverse_std, ctx.is_training, ctx.eps,
@@ -96,10 +99,9 @@ class _RunNormed(torch.autograd.Function):
         return None, None, None, None if grad_x is None else grad_x.unflatten(0, x.shape[:2]), *grad_norm, *grads
 
 
-def _affine(x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, inverse_std: Tensor) -> Tuple[Tensor, Tensor]:
-    """The norm's factor and offset for each channel, in fp32 at least, as views of the shape of ``x``."""
-    scale = weight.to(torch.promote_types(weight.dtype, torch.float32)) * inverse_std
-    return tuple(v.view(-1, 1, 1).expand_as(x) for v in (scale, bias - mean * scale))
+def _spread(x: Tensor, *channels: Tensor) -> List[Tensor]:
+    """Values for each channel as views of the shape of ``x``."""
+    return [v.view(-1, 1, 1).expand_as(x) for v in channels]
 
 
 class _Pass:
