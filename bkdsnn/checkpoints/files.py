@@ -90,7 +90,7 @@ def _reason(error: Exception) -> str:
 
 
 def _way_back(path: str) -> str:
-    """What to do about a checkpoint that cannot be used: the one before it, if it is of a run and there is a good one."""
+    """What to do about a checkpoint that cannot be used: of a run, take the last good one before it."""
     found = NUMBERED.fullmatch(osp.basename(path))
     before = {} if found is None else {
         int(other[2]): file for file in Path(path).parent.iterdir()

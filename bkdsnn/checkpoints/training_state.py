@@ -4,7 +4,7 @@ mmengine and PyTorch take it as it comes: a schedule without its numbers is a sc
 """
 import math
 from numbers import Number
-from typing import Any, List, Optional, Sequence
+from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OptimWrapper
@@ -54,13 +54,12 @@ def check_fits_run(checkpoint: dict, wrapper: OptimWrapper, schedulers: Optional
     Raises:
         ValueError: If it is another optimizer's, or of other schedules; the message names the key.
     """
-    own = wrapper.state_dict()
-    if 'param_groups' not in own:  # several optimizers
+    own, given = wrapper.state_dict(), checkpoint['optimizer']
+    if 'param_groups' not in own or isinstance(schedulers, dict):  # several optimizers
         return []
-    schedulers = list(schedulers or []) if not isinstance(schedulers, dict) else []
-    problem = _groups_misfit(own['param_groups'], checkpoint['optimizer'].get('param_groups', []))
-    problem = problem or _state_misfit(wrapper.optimizer, checkpoint['optimizer'].get('state', {}))
-    problem = problem or _schedulers_misfit(schedulers, checkpoint.get('param_schedulers') or [])
+    problem = (_parts_misfit(own, given) or _groups_misfit(own['param_groups'], given['param_groups'])
+               or _state_misfit(wrapper.optimizer, given['state'])
+               or _schedulers_misfit(list(schedulers or []), checkpoint.get('param_schedulers') or []))
     if problem:
         raise ValueError(f'{label} has the training state of another run: {problem}. {WAY_OUT}')
     return _without_state(wrapper.optimizer, checkpoint, model)
@@ -109,6 +108,23 @@ def _schedulers_problem(states: Any) -> Optional[str]:
     return f'{some_of(numbers)} not finite' if numbers else None
 
 
+def _parts_misfit(own: dict, given: dict) -> Optional[str]:
+    # Mixed precision may be switched on and off.
+    missing, unknown = ((a.keys() - b.keys()) - {'loss_scaler'} for a, b in ((own, given), (given, own)))
+    if missing or unknown:
+        return _lacks_and_has('optimizer', missing, unknown)
+    base, other = (state.get('base_param_settings') for state in (own, given))
+    if base is None:
+        return None
+    return _group_misfit(base, other, 'optimizer.base_param_settings') if isinstance(other, dict) else (
+        f'optimizer.base_param_settings is a {type(other).__name__}')
+
+
+def _lacks_and_has(place: str, missing: Iterable[Any], unknown: Iterable[Any]) -> str:
+    return f'{place} ' + ' and '.join(f'{verb} {", ".join(sorted(map(str, keys)))}'
+                                      for verb, keys in (('lacks', missing), ('has', unknown)) if keys)
+
+
 def _groups_misfit(own: List[dict], given: Any) -> Optional[str]:
     if not isinstance(given, list) or not all(isinstance(group, dict) for group in given):
         return 'optimizer.param_groups is no list of dicts'
@@ -117,16 +133,20 @@ def _groups_misfit(own: List[dict], given: Any) -> Optional[str]:
     if sizes[0] != sizes[1]:
         return (f'its optimizer has {len(given)} groups of {_shown(sizes[1])} parameters, this run '
                 f'{len(own)} of {_shown(sizes[0])}')
-    for i, (group, other) in enumerate(zip(own, given)):
-        # Switches come and go with releases of PyTorch, which fills in what is missing; numbers it needs.
-        missing = sorted(key for key in group.keys() - other.keys() if not _is_switch(group[key]))
-        unknown = sorted(key for key in other.keys() - group.keys() if not _is_switch(other[key]))
-        if missing or unknown:
-            return (f'optimizer.param_groups[{i}] ' + ' and '.join(
-                f'{verb} {", ".join(map(str, keys))}' for verb, keys in (('lacks', missing), ('has', unknown)) if keys))
-        for key in group.keys() & other.keys():
-            if not _same_kind(group[key], other[key]):
-                return f'optimizer.param_groups[{i}].{key}={other[key]!r} is not of the kind of {group[key]!r}'
+    problems = (_group_misfit(group, other, f'optimizer.param_groups[{i}]')
+                for i, (group, other) in enumerate(zip(own, given)))
+    return next(filter(None, problems), None)
+
+
+def _group_misfit(own: dict, given: dict, place: str) -> Optional[str]:
+    # Switches come and go with releases of PyTorch, which fills in what is missing; numbers it needs.
+    missing = [key for key in own.keys() - given.keys() if not _is_switch(own[key])]
+    unknown = [key for key in given.keys() - own.keys() if not _is_switch(given[key])]
+    if missing or unknown:
+        return _lacks_and_has(place, missing, unknown)
+    for key in sorted(own.keys() & given.keys()):
+        if not _same_kind(own[key], given[key]):
+            return f'{place}.{key}={given[key]!r} is not of the kind of {own[key]!r}'
     return None
 
 
@@ -185,8 +205,10 @@ def _without_state(optimizer: Any, checkpoint: dict, model: nn.Module) -> List[s
 
 def _same_kind(own: Any, given: Any) -> bool:
     """Whether one value may take the place of another one: numbers for numbers, as many where there are several."""
-    if isinstance(own, bool) or own is None:
-        return _is_switch(given) or (own is None and isinstance(given, (Number, list, tuple)))
+    if isinstance(own, bool):
+        return isinstance(given, bool)
+    if own is None:
+        return _is_switch(given)
     if isinstance(own, int):
         return isinstance(given, int) and not isinstance(given, bool)
     if isinstance(own, Number):
@@ -197,7 +219,7 @@ def _same_kind(own: Any, given: Any) -> bool:
     return isinstance(given, type(own))
 
 
-def _leaves(value: Any, path: str) -> Any:
+def _leaves(value: Any, path: str) -> Iterator[Tuple[str, Any]]:
     """Tensors and other ends of nested containers, with their paths."""
     if isinstance(value, dict):
         for key, item in value.items():

@@ -51,16 +51,18 @@ def weights_of(checkpoint: dict) -> Dict[str, Any]:
 
 
 def fit_weights(model: nn.Module, weights: Mapping[str, Any], label: str, way_out: str = '') -> None:
-    """Load weights strictly; arguments and errors are those of :func:`matched`."""
-    model.load_state_dict(matched(model, weights, label, way_out))
+    """Load weights strictly; errors are those of :func:`matched`."""
+    model.load_state_dict(matched(model.state_dict(), weights, type(model).__name__, label, way_out))
 
 
-def matched(model: nn.Module, weights: Mapping[str, Any], label: str, way_out: str = '') -> Dict[str, Any]:
-    """The state dict of a model with the values of another one.
+def matched(own: Mapping[str, Any], weights: Mapping[str, Any], name: str, label: str, way_out: str = ''
+            ) -> Dict[str, Any]:
+    """A state dict with the values of another one.
 
     Args:
-        model: Whose names and kinds of numbers are wanted; it is not changed.
-        weights: A state dict, as :func:`weights_of` or :func:`state_dict_in` give it.
+        own: A model's, whose names and kinds of numbers are wanted.
+        weights: As :func:`weights_of` or :func:`state_dict_in` give them.
+        name: Of the model, for the error.
         label: What the weights are, for the error.
         way_out: How it ends.
 
@@ -68,27 +70,44 @@ def matched(model: nn.Module, weights: Mapping[str, Any], label: str, way_out: s
         ValueError: If names, shapes or kinds of numbers are not the model's, or numbers are not finite; the message
             lists them.
     """
-    own = model.state_dict()
     names = {WRAPPERS.sub('', key): key for key in own}
     # What neurons say of themselves, which weights of other code do not have; where it is there, it is checked.
-    weights = {**{name: own[key] for name, key in names.items() if key.endswith('_extra_state')}, **weights}
+    weights = {**{plain: own[key] for plain, key in names.items() if key.endswith('_extra_state')}, **weights}
     way_out = f' {way_out}' if way_out else ''
     if not any(isinstance(value, Tensor) for value in weights.values()):
         raise ValueError(f'{label} holds no weights.{way_out}')
     problems = [f'{what}: {some_of(sorted(keys))}' for what, keys in (
         ('missing keys', names.keys() - weights.keys()), ('unexpected keys', weights.keys() - names.keys())) if keys]
     for what, describe in (('other shapes', other_shape), ('other kinds of values', other_kind)):
-        told = [f'{name} ({found})' for name, key in names.items()
-                if name in weights and (found := describe(own[key], weights[name]))]
+        told = [f'{plain} ({found})' for plain, key in names.items()
+                if plain in weights and (found := describe(own[key], weights[plain]))]
         problems += [f'{what}: {some_of(told)}'] if told else []
     if problems:
-        raise ValueError(f'{label} does not fit the {type(model).__name__}: {"; ".join(problems)}.{way_out}')
-    values = {key: as_own(own[key], weights[name]) for name, key in names.items()}
+        raise ValueError(f'{label} does not fit the {name}: {"; ".join(problems)}.{way_out}')
+    values = {key: as_own(own[key], weights[plain]) for plain, key in names.items()}
     # Some networks have infinite numbers of their own, as masks.
     if damaged := not_finite({key: value for key, value in values.items() if not not_finite({key: own[key]})}):
         raise ValueError(f'{label} has weights that are not finite: {some_of(damaged)}. Its training had '
                          f'diverged; take an earlier checkpoint.{way_out}')
     return values
+
+
+def fitting(own: Mapping[str, Any], weights: Mapping[str, Any], label: str) -> Dict[str, Any]:
+    """Of weights, those that have the name, shape and kind of one of a model's, in its precision.
+
+    Raises:
+        ValueError: If one is not finite.
+    """
+    values = {key: as_own(own[key], value) for key, value in weights.items() if key in own
+              and not other_shape(own[key], value) and not other_kind(own[key], value)}
+    if damaged := not_finite(values):
+        raise ValueError(f'{label} has weights that are not finite: {some_of(damaged)}.')
+    return values
+
+
+def says(**keys: Iterable[str]) -> List[str]:
+    """Lines about names of weights, by what happens to them; of those that there are."""
+    return [f'{what.replace("_", " ")}: {some_of(sorted(names))}' for what, names in keys.items() if names]
 
 
 def other_shape(own: Any, given: Any) -> Optional[str]:
