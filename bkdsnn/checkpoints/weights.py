@@ -81,7 +81,7 @@ def matched(own: Mapping[str, Any], weights: Mapping[str, Any], name: str, label
     for what, describe in (('other shapes', other_shape), ('other kinds of values', other_kind)):
         told = [f'{plain} ({found})' for plain, key in names.items()
                 if plain in weights and (found := describe(own[key], weights[plain]))]
-        problems += [f'{what}: {some_of(told)}'] if told else []
+        problems += [f'{what}: {some_of(sorted(told))}'] if told else []
     if problems:
         raise ValueError(f'{label} does not fit the {name}: {"; ".join(problems)}.{way_out}')
     values = {key: as_own(own[key], weights[plain]) for plain, key in names.items()}

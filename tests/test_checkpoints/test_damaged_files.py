@@ -16,6 +16,7 @@ from bkdsnn.apis.cli import MENDABLE
 from bkdsnn.checkpoints.files import check_resumable, load_file, load_weights, save_file
 from bkdsnn.checkpoints.tensor_files import HEADER_KEY
 from bkdsnn.config.networks import student_config
+from bkdsnn.engine.hooks import checkpoint_check_hook
 from bkdsnn.export.command import load_student
 from bkdsnn.models import FrozenTeacher
 from helpers import assert_same_checkpoint, demo_config
@@ -28,8 +29,8 @@ def run(tmp_path_factory):
     """A runner after an epoch, the config of its network, and its checkpoint in three formats."""
     folder = tmp_path_factory.mktemp('run')
     cfg = demo_config('plain', folder, epochs=1, **{
-        'model.backbone.arch.widths': (2, 4, 4), 'model.head.in_channels': 4, 'log_level': 'ERROR', 'val_dataloader': None,
-        'val_cfg': None, 'val_evaluator': None})
+        'log_level': 'ERROR', 'val_dataloader': None, 'val_cfg': None, 'val_evaluator': None})
+    cfg.merge_from_dict({'model.backbone.arch': dict(layers=(1, ), widths=(4, )), 'model.head.in_channels': 4})
     cfg.dump(str(folder / 'tiny.py'))
     runner = Runner.from_cfg(cfg)
     runner.train()
@@ -42,8 +43,9 @@ def run(tmp_path_factory):
     for suffix in ('.pth', '.safetensors'):
         save_file(shared, str(folder / f'shared{suffix}'))
     files = dict(run=path, published=folder / 'shared.pth', safetensors=folder / 'shared.safetensors')
-    return SimpleNamespace(runner=runner, config=str(folder / 'tiny.py'), files=files, weights=whole['state_dict'],
-                           state=state_of(runner), network=network['model'])
+    contents = dict(run=whole, published=shared, safetensors=shared)
+    return SimpleNamespace(runner=runner, config=str(folder / 'tiny.py'), files=files, contents=contents,
+                           weights=whole['state_dict'], state=state_of(runner), network=network['model'], said=[])
 
 
 def state_of(runner):
@@ -61,12 +63,16 @@ def forget(model):
 
 
 def resume(path, run):
+    run.said.clear()
     check_resumable(path)
     forget(run.runner.model)
     run.runner._resume, run.runner._load_from = True, path
     run.runner.resume(path)
     run.runner.train_loop._epoch, run.runner.train_loop._iter = run.runner.epoch, run.runner.iter
-    assert_same_checkpoint(state_of(run.runner), run.state)
+    now, whole = state_of(run.runner), copy.deepcopy(run.state)
+    if any('has no state of the optimizer for' in line for line in run.said):
+        now['optimizer']['state'] = whole['optimizer']['state'] = {}
+    assert_same_checkpoint(now, whole)
     return run.runner.model
 
 
@@ -93,12 +99,8 @@ ROUTES = dict(
     init_model=lambda path, run: init_model(run.config, path),
     inferencer=lambda path, run: SpikingInferencer(run.config, path).model,
     published=lambda path, run: SpikingInferencer(path).model)
-TAKES = dict(run=sorted(ROUTES.keys() - {'published'}), published=sorted(ROUTES.keys() - {'resume'}),
+TAKES = dict(run=['resume', *sorted(ROUTES.keys() - {'published'})], published=sorted(ROUTES.keys() - {'resume'}),
              safetensors=sorted(ROUTES.keys() - {'resume'}))
-
-
-REFILL = ('resume', 'load_from', 'test')
-BUILD = {kind: [route for route in routes if route not in REFILL] for kind, routes in TAKES.items()}
 
 
 # ---- damage ----
@@ -157,8 +159,9 @@ def content_damaged(content, rng):
         if isinstance(value, torch.Tensor):
             owner[key], kind = tensor_damaged(value, rng)
         else:
-            owner[key], kind = rng.choice([('x', 'text'), (math.nan, 'NaN'), (None, 'None'), ([[]], 'list'), ({}, 'dict'),
-                                           (np.zeros(2), 'array'), (torch.zeros(3), 'tensor')])
+            owner[key], kind = rng.choice([
+                ('x', 'text'), (math.nan, 'NaN'), (None, 'None'), ([[]], 'list'), ({}, 'dict'), (np.zeros(2), 'array'),
+                (torch.zeros(3), 'tensor')])
     elif kind == 'rename':
         owner[f'{key}x'] = owner.pop(key)
     else:
@@ -166,20 +169,20 @@ def content_damaged(content, rng):
     return content, f'{key} {kind}'
 
 
-def damaged(file, rng, path):
+def damaged(file, content, rng, path):
     """Write a damaged copy of a checkpoint; returns what was done."""
     if rng.random() < 0.4:
-        content, what = bytes_damaged(file.read_bytes(), rng)
-        path.write_bytes(content)
+        damage, what = bytes_damaged(file.read_bytes(), rng)
+        path.write_bytes(damage)
         return what
-    content, what = content_damaged(load_file(str(file)), rng)
+    changed, what = content_damaged(content, rng)
     if path.suffix == '.pth':
-        torch.save(content, path)
+        torch.save(changed, path)
         return what
     try:
-        write_safetensors(content, path)
+        write_safetensors(changed, path)
     except Exception:  # what the format cannot hold
-        return damaged(file, rng, path)
+        return damaged(file, content, rng, path)
     return what
 
 
@@ -220,16 +223,17 @@ def fault(route, path, run):
 
 
 @pytest.mark.parametrize('kind', TAKES)
-def test_a_damaged_file_is_an_error_or_loads_as_the_whole_one(kind, run, tmp_path):
+def test_a_damaged_file_is_an_error_or_loads_as_the_whole_one(kind, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint_check_hook, 'print_log', lambda line, **_: run.said.append(line))
     faults, refused = [], 0
     for number in range(DAMAGES):
         rng = random.Random(f'{kind} {number}')
         path = tmp_path / f'net{run.files[kind].suffix}'
-        what = damaged(run.files[kind], rng, path)
-        # Networks take long to build, so the routes that do take turns.
-        for route in [route for route in TAKES[kind] if route in REFILL] + [rng.choice(BUILD[kind])]:
+        what = damaged(run.files[kind], run.contents[kind], rng, path)
+        # All read by one function, so they take turns.
+        for route in rng.sample(TAKES[kind], 2 if kind == 'run' else 1):
             wrong, is_refused = fault(route, path, run)
             refused += is_refused
             faults += [f'{number}, {what}, {route}: {wrong}'] if wrong else []
     assert not faults, '\n'.join(faults)
-    assert refused > DAMAGES
+    assert refused > DAMAGES / 2
