@@ -113,11 +113,15 @@ def _parts_misfit(own: dict, given: dict) -> Optional[str]:
     missing, unknown = ((a.keys() - b.keys()) - {'loss_scaler'} for a, b in ((own, given), (given, own)))
     if missing or unknown:
         return _lacks_and_has('optimizer', missing, unknown)
-    base, other = (state.get('base_param_settings') for state in (own, given))
-    if base is None:
-        return None
-    return _group_misfit(base, other, 'optimizer.base_param_settings') if isinstance(other, dict) else (
-        f'optimizer.base_param_settings is a {type(other).__name__}')
+    for key in ('base_param_settings', 'loss_scaler'):
+        place = f'optimizer.{key}'
+        # A scaler that scales nothing, as that of bfloat16, has an empty state.
+        if own.get(key) and (key != 'loss_scaler' or given.get(key)):
+            if not isinstance(given[key], dict):
+                return f'{place} is a {type(given[key]).__name__}'
+            if problem := _group_misfit(own[key], given[key], place):
+                return problem
+    return None
 
 
 def _lacks_and_has(place: str, missing: Iterable[Any], unknown: Iterable[Any]) -> str:

@@ -4,7 +4,7 @@ from typing import Any, Dict, Sequence
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from bkdsnn.checkpoints.classes import check_classes, classes_in, difference
@@ -81,7 +81,11 @@ def check_resumed(runner: Runner, model: nn.Module, checkpoint: dict, weights: D
 def _matched_average(model: nn.Module, average: Any, label: str) -> Dict[str, Any]:
     if not isinstance(average, dict):
         raise ValueError(f'{label} holds no averaged weights: ema_state_dict is a {type(average).__name__}.')
-    return matched(model.state_dict(), unwrapped(average), type(model).__name__, f'the average in {label}', WAY_OUT)
+    try:
+        average = unwrapped(average)
+    except ValueError as error:
+        raise ValueError(f'{label} holds no averaged weights: {error}.') from error
+    return matched(model.state_dict(), average, type(model).__name__, f'the average in {label}', WAY_OUT)
 
 
 def known_classes(checkpoint: dict) -> Any:
@@ -91,5 +95,5 @@ def known_classes(checkpoint: dict) -> Any:
 
 def trained_on(runner: Runner) -> Any:
     """What the data set of a run says of itself."""
-    loop = runner.train_loop if runner._train_loop is not None else None
-    return loop and getattr(loop.dataloader.dataset, 'metainfo', None)
+    loop = runner._train_loop  # of a test, it is not built
+    return getattr(loop.dataloader.dataset, 'metainfo', None) if isinstance(loop, BaseLoop) else None

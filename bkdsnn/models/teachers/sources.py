@@ -67,8 +67,9 @@ def build_teacher(model: Union[str, dict, nn.Module], checkpoint: Optional[str])
     elif checkpoint == LIBRARY_WEIGHTS and not getattr(source.network, '_has_library_weights', False):
         raise ValueError(f'FrozenTeacher: checkpoint={LIBRARY_WEIGHTS!r} needs a model zoo, but model={model!r} is not '
                          'from one. Give a file, URL or work directory.')
-    if damaged := not_finite(dict(source.network.named_parameters())):
-        raise ValueError(f'FrozenTeacher: model={model!r} has weights that are not finite: {some_of(damaged)}.')
+    if isinstance(model, nn.Module) and (damaged := not_finite(dict(model.named_parameters()))):
+        raise ValueError(f'FrozenTeacher: the {type(model).__name__} has weights that are not finite: '
+                         f'{some_of(damaged)}.')
     return source
 
 
