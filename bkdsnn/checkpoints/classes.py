@@ -10,9 +10,11 @@ def classes_in(meta: Optional[dict], label: str) -> Optional[Tuple[str, ...]]:
     Raises:
         ValueError: If what should be names is something else.
     """
-    if not isinstance(meta or {}, dict):
+    if meta is None:
+        return None
+    if not isinstance(meta, dict):
         raise ValueError(f'{label} has no sound dataset_meta: it is a {type(meta).__name__}, not a dict.')
-    classes = (meta or {}).get('classes')
+    classes = meta.get('classes')
     if classes is None:
         return None
     if not isinstance(classes, (list, tuple, np.ndarray)) or not all(isinstance(name, (str, int, np.generic))

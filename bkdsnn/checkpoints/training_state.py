@@ -41,6 +41,8 @@ def check_fits_run(checkpoint: dict, wrapper: OptimWrapper, schedulers: Optional
                    label: str) -> List[str]:
     """Check a training state against the optimizer and schedules of the run that it is for.
 
+    Switches of the optimizer that it does not have, as another release of PyTorch wrote it, become those of the run.
+
     Args:
         checkpoint: One that :func:`check_training_state` has let pass.
         wrapper: The run's.
@@ -62,6 +64,8 @@ def check_fits_run(checkpoint: dict, wrapper: OptimWrapper, schedulers: Optional
                or _schedulers_misfit(list(schedulers or []), checkpoint.get('param_schedulers') or []))
     if problem:
         raise ValueError(f'{label} has the training state of another run: {problem}. {WAY_OUT}')
+    for group, other in zip(own['param_groups'], given['param_groups']):
+        _take_switches(group, other)
     return _without_state(wrapper.optimizer, checkpoint, model)
 
 
@@ -143,7 +147,7 @@ def _groups_misfit(own: List[dict], given: Any) -> Optional[str]:
 
 
 def _group_misfit(own: dict, given: dict, place: str) -> Optional[str]:
-    # Switches come and go with releases of PyTorch, which fills in what is missing; numbers it needs.
+    # Switches come and go with releases of PyTorch.
     missing = [key for key in own.keys() - given.keys() if not _is_switch(own[key])]
     unknown = [key for key in given.keys() - own.keys() if not _is_switch(given[key])]
     if missing or unknown:
@@ -152,6 +156,12 @@ def _group_misfit(own: dict, given: dict, place: str) -> Optional[str]:
         if not _same_kind(own[key], given[key]):
             return f'{place}.{key}={given[key]!r} is not of the kind of {own[key]!r}'
     return None
+
+
+def _take_switches(own: dict, given: dict) -> None:
+    for key in given.keys() - own.keys():
+        del given[key]
+    given.update({key: own[key] for key in own.keys() - given.keys()})
 
 
 def _state_misfit(optimizer: Any, given: Any) -> Optional[str]:

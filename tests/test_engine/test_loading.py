@@ -161,6 +161,17 @@ def test_parameters_without_momentum_are_said(runs, tmp_path, said):
     assert [line.startswith('resume: ') and CONV in line for line in said] == [True]
 
 
+def test_switches_of_another_pytorch_are_those_of_the_run(runs, tmp_path):
+    def change(content):
+        group = content['optimizer']['param_groups'][0]
+        del group['nesterov']  # PyTorch would take its default
+        group['newer'] = None
+    path = edit(runs / 'plain' / 'epoch_2.pth', tmp_path / 'epoch_2.pth', change)
+    cfg = config('plain', tmp_path, **{'optim_wrapper.optimizer.nesterov': True})
+    group = started(cfg, path, resume=True).optim_wrapper.optimizer.param_groups[0]
+    assert group['nesterov'] is True and 'newer' not in group
+
+
 def test_moving_averages_go_on_and_are_held_to_the_model(runs, tmp_path):
     def resumed(path):
         cfg = config('bkd', tmp_path, runs / 'teacher.pth')
