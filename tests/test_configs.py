@@ -54,7 +54,7 @@ def no_downloads(monkeypatch):
                                   (mmpretrain, 'get_model', dict(pretrained=False)),
                                   (torchvision.models, 'get_model', dict(weights=None))):
         monkeypatch.setattr(library, name, partial(with_random_weights, getattr(library, name), random))
-    monkeypatch.setattr(sources, 'load_weights', lambda *args: None)
+    monkeypatch.setattr(sources, 'load_weights', lambda *args: {})
 
     def build(model, checkpoint):
         key = repr((model, checkpoint))

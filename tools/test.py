@@ -10,6 +10,7 @@ from mmengine.model import is_model_wrapper
 
 from bkdsnn.apis import student_config
 from bkdsnn.apis.cli import add_common_arguments, build_runner, fail_clearly, load_config
+from bkdsnn.checkpoints.classes import check_classes
 from bkdsnn.checkpoints.files import load_weights
 from bkdsnn.config.checks import check_built
 from bkdsnn.engine.amp import amp_dtype
@@ -48,7 +49,9 @@ def main() -> None:
     check_built(runner, ['test'])
     is_wrapped = is_model_wrapper(runner.model)
     model = runner.model.module if is_wrapped else runner.model
-    load_weights(model, args.checkpoint)
+    known = load_weights(model, args.checkpoint).get('meta', {}).get('dataset_meta')
+    check_classes(known, getattr(runner.test_dataloader.dataset, 'metainfo', None), f'checkpoint {args.checkpoint!r}',
+                  'test_dataloader.dataset')
     if args.spike_driven:
         set_spike_driven(model, True)
         model.spike_driven = True

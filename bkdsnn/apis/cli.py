@@ -22,7 +22,7 @@ from ..runs.folders import default_work_dir
 from ..utils.shape_errors import misfit
 
 # What every training needs in order to be right, whatever hooks its config lists.
-ALWAYS = ('SyncBuffersHook', 'ResumeCheckHook')
+ALWAYS = ('SyncBuffersHook', 'ResumeCheckHook', 'CheckpointCheckHook', 'WeightsGuardHook')
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:

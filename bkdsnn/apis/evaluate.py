@@ -9,21 +9,30 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from ..checkpoints.classes import check_classes
 from ..evaluation.over_time import stack_steps
 from ..registry import METRICS, MODELS
 from ..utils.colours import learn_channel_order
 
 
-def build_loader(cfg: Config, split: str = 'test') -> DataLoader:
-    """The data loader of a config's split, ``'test'``, ``'val'`` or ``'train'``.
+def build_loader(cfg: Config, split: str = 'test', dataset_meta: Optional[dict] = None) -> DataLoader:
+    """The data loader of a config's split.
+
+    Args:
+        cfg: The config.
+        split: ``'test'``, ``'val'`` or ``'train'``.
+        dataset_meta: What the checkpoint of a network says of its classes, where its answers shall be counted.
 
     Raises:
-        ValueError: If the config has none.
+        ValueError: If the config has none, or it has other classes than the network, or in another order.
     """
     if cfg.get(f'{split}_dataloader') is None:
         raise ValueError(f'the config {cfg.filename} has no {split}_dataloader.')
     with DefaultScope.overwrite_default_scope('bkdsnn'):
-        return Runner.build_dataloader(copy.deepcopy(cfg[f'{split}_dataloader']))
+        loader = Runner.build_dataloader(copy.deepcopy(cfg[f'{split}_dataloader']))
+    found = getattr(loader.dataset, 'metainfo', None)
+    check_classes(dataset_meta, found, 'the checkpoint', f'{split}_dataloader.dataset')
+    return loader
 
 
 @torch.no_grad()
@@ -34,7 +43,7 @@ def evaluate(model: nn.Module, split: str = 'test') -> float:
         model: From :func:`bkdsnn.init_model`, with its ``cfg``.
         split: ``'test'`` or ``'val'``: which of the config's data loaders to use.
     """
-    loader = build_loader(model.cfg, split)
+    loader = build_loader(model.cfg, split, getattr(model, 'dataset_meta', None))
     with DefaultScope.overwrite_default_scope('bkdsnn'):
         metric = METRICS.build(dict(type='mmpretrain.Accuracy'))
         for batch in loader:

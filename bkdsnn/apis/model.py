@@ -11,7 +11,9 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from ..checkpoints.classes import classes_in
 from ..checkpoints.files import load_file, load_weights, resolve, some_of
+from ..checkpoints.weights import not_finite
 from ..config.files import read_config_file
 from ..config.networks import model_config, network_alone, student_config
 from ..config.roots import config_root
@@ -117,11 +119,25 @@ def init_model(config: Union[str, Config, None] = None,
     with DefaultScope.overwrite_default_scope('bkdsnn'):
         model = MODELS.build(student_config(model_config(config)))
     if checkpoint is not None:
-        loaded = load_weights(model, checkpoint)
-        model.dataset_meta = loaded.get('meta', {}).get('dataset_meta')
+        load_classes(model, load_weights(model, checkpoint), checkpoint)
     model.cfg = config
     model.to(device).eval()
     return fuse(model) if fuse_conv_bn else model
+
+
+def load_classes(model: nn.Module, checkpoint: dict, path: str) -> None:
+    """Let a network have the ``dataset_meta`` of its checkpoint.
+
+    Raises:
+        ValueError: If it names other classes than there are, or something else than classes.
+    """
+    meta = checkpoint.get('meta', {}).get('dataset_meta')
+    classes = classes_in(meta, f'checkpoint {path!r}')
+    number = getattr(getattr(model, 'head', None), 'num_classes', None)
+    if classes and number and len(classes) != number:
+        raise ValueError(f'checkpoint {path!r} names {len(classes)} classes (meta.dataset_meta), but its network has '
+                         f'{number}.')
+    model.dataset_meta = meta or getattr(model, 'dataset_meta', None)
 
 
 def build_model(model: Union[str, Path, Config, nn.Module], pretrained: Union[bool, str, Path],
@@ -135,7 +151,9 @@ def build_model(model: Union[str, Path, Config, nn.Module], pretrained: Union[bo
             raise ValueError(f'{type(model).__name__} has no cfg, which says how inputs are prepared; build it with '
                              'get_model() or init_model().')
         if weights is not None:
-            load_weights(model, weights)
+            load_classes(model, load_weights(model, weights), weights)
+        if damaged := not_finite(dict(model.named_parameters())):
+            raise ValueError(f'the {type(model).__name__} has weights that are not finite: {some_of(damaged)}.')
         model = (model if device is None else model.to(device)).eval()
         if fuse_conv_bn:
             from ..models.layers import fuse_conv_bn as fuse  # heavy

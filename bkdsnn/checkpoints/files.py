@@ -2,18 +2,22 @@
 import os
 import os.path as osp
 import re
+import warnings
+import zipfile
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Optional
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..utils.atomic import write_atomically
 from . import tensor_files
 from .plain_data import only_names, plain
 from .published import check_hash, download
+from .training_state import check_training_state
+from .weights import fit_weights, not_finite, some_of, state_dict_in, weights_of
 
-STUDENT_PREFIX = 'student.'
+NUMBERED = re.compile(r'(epoch|iter)_(\d+)\.pth')
 
 
 def load_file(path: str, map_location: Any = 'cpu') -> dict:
@@ -31,7 +35,8 @@ def load_file(path: str, map_location: Any = 'cpu') -> dict:
     Raises:
         FileNotFoundError: If there is no such file.
         OSError: If a URL cannot be downloaded.
-        ValueError: If the file is truncated, not a checkpoint, holds code, or is not the one that its name says.
+        ValueError: If the file is truncated or damaged, not a checkpoint, holds code, or is not the one that its name
+            says. Of a run, the message names the last checkpoint before it that can be read.
     """
     if '://' in path:
         path = download(path)
@@ -39,26 +44,64 @@ def load_file(path: str, map_location: Any = 'cpu') -> dict:
         raise FileNotFoundError(f'checkpoint {path!r} does not exist (looked in {os.getcwd()}).')
     check_hash(path)
     try:
-        if path.endswith(tensor_files.SUFFIX):
-            return tensor_files.load(path)
-        with only_names():
-            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-        checkpoint = plain(checkpoint)
+        return _read(path, map_location)
     except Exception as error:  # torch raises a different type for each kind of damage
         raise ValueError(f'checkpoint {path!r} cannot be read: {_reason(error)}. It may be truncated or may come from '
-                         'another program; train or download it again.') from error
+                         f'another program; {_way_back(path)}') from error
+
+
+def _read(path: str, map_location: Any = 'cpu') -> dict:
+    if not osp.getsize(path):
+        raise ValueError('it is empty (0 bytes)')
+    if path.endswith(tensor_files.SUFFIX):
+        return tensor_files.load(path)
+    if zipfile.is_zipfile(path):
+        _check_sums(path)
+    with only_names(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of pickles that PyTorch has not written
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    checkpoint = plain(checkpoint)
     if not isinstance(checkpoint, dict):
-        raise ValueError(f'checkpoint {path!r} holds a {type(checkpoint).__name__}, not a dict of weights.')
+        raise ValueError(f'it holds a {type(checkpoint).__name__}, not a dict of weights')
+    for key in ('meta', 'message_hub'):
+        if not isinstance(checkpoint.get(key, {}), dict):
+            raise ValueError(f'its {key} is a {type(checkpoint[key]).__name__}, not a dict')
     return checkpoint
+
+
+def _check_sums(path: str) -> None:
+    """PyTorch writes check sums, but does not look at them."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f'{damaged!r} in it is not what was written, by its check sum')
 
 
 def _reason(error: Exception) -> str:
     """PyTorch's reason, without its advice to read the file in a way that runs its code."""
-    text = str(error) or type(error).__name__
+    text = str(error)
+    if isinstance(error, (KeyError, IndexError)) or not text.strip():
+        text = f'it is no checkpoint of PyTorch ({type(error).__name__})'
     if name := re.search(r'GLOBAL (\S+)', text):
         return f'it names {name[1]}, which is neither a tensor nor plain data'
-    said = re.search(r'WeightsUnpickler error:\s*(.*)', text) or re.match(r'(?:Weights only load failed\. )?(.*)', text)
+    said = re.search(r'WeightsUnpickler error:\s*(.*)', text) or re.match(
+        r'\s*(?:Weights only load failed\. )?(.*)', text)
     return re.split(r'\. |\.$', said[1])[0]
+
+
+def _way_back(path: str) -> str:
+    """What to do about a checkpoint that cannot be used: of a run, take the last good one before it."""
+    found = NUMBERED.fullmatch(osp.basename(path))
+    before = {} if found is None else {
+        int(other[2]): file for file in Path(path).parent.iterdir()
+        if (other := NUMBERED.fullmatch(file.name)) and other[1] == found[1] and int(other[2]) < int(found[2])}
+    for number in sorted(before, reverse=True):
+        try:
+            if not not_finite(state_dict_in(_read(str(before[number])))):
+                return f'{str(before[number])!r}, from before it, is whole: take that one.'
+        except Exception:  # as above
+            continue
+    return 'train or download it again.'
 
 
 def latest_checkpoint(work_dir: str) -> Optional[str]:
@@ -93,30 +136,13 @@ def check_resumable(path: str) -> None:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be read safely or holds weights only.
+        ValueError: If the file cannot be read safely, holds weights only or no sound training state.
     """
     checkpoint = load_file(path)
     if 'optimizer' not in checkpoint or 'epoch' not in checkpoint.get('meta', {}):
         raise ValueError(f'checkpoint {path!r} holds no training state (optimizer, epoch), so a run cannot go on from '
                          'it. Give --resume an epoch_<n>.pth of a run; to start from its weights use load_from.')
-
-
-def weights_of(checkpoint: dict) -> Dict[str, Tensor]:
-    """State dict of the network in a checkpoint; of a distillation run, the student's without the losses' parts."""
-    for key in ('state_dict', 'model', 'net'):
-        if isinstance(checkpoint.get(key), dict):
-            checkpoint = checkpoint[key]
-            break
-    weights = {key.removeprefix('module.'): value for key, value in checkpoint.items()}
-    if any(key.startswith(STUDENT_PREFIX) for key in weights):
-        weights = {k.removeprefix(STUDENT_PREFIX): v for k, v in weights.items() if k.startswith(STUDENT_PREFIX)}
-    return weights
-
-
-def some_of(keys: Sequence[str], limit: int = 4) -> str:
-    """The first few keys, and how many more there are."""
-    more = f', and {len(keys) - limit} more' if len(keys) > limit else ''
-    return ', '.join(keys[:limit]) + more
+    check_training_state(checkpoint, f'checkpoint {path!r}')
 
 
 def load_weights(model: nn.Module, path: str, way_out: Optional[str] = None) -> dict:
@@ -132,48 +158,29 @@ def load_weights(model: nn.Module, path: str, way_out: Optional[str] = None) -> 
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be read or its keys or shapes are not the model's.
+        ValueError: If the file cannot be read, its names, shapes or kinds of numbers are not the model's, or numbers
+            are not finite.
     """
-    way_out = f' {way_out}' if way_out else ''
     try:
         checkpoint = load_file(resolve(path))
     except FileNotFoundError as error:
-        raise FileNotFoundError(f'{error}{way_out}') from None
-    fit_weights(model, weights_of(checkpoint), f'checkpoint {path!r} is not of this', way_out)
+        raise FileNotFoundError(f'{error} {way_out}' if way_out else str(error)) from None
+    try:
+        weights = weights_of(checkpoint)
+    except ValueError as error:
+        raise ValueError(f'checkpoint {path!r} holds no weights: {error}.') from error
+    fit_weights(model, weights, f'checkpoint {path!r}', way_out or '')
     return checkpoint
-
-
-def fit_weights(model: nn.Module, weights: Dict[str, Tensor], complaint: str, way_out: str = '') -> None:
-    """Load weights strictly.
-
-    Args:
-        model: Network to fill.
-        weights: Its state dict.
-        complaint: How the error begins; the model's class follows.
-        way_out: How it ends.
-
-    Raises:
-        ValueError: If keys or shapes are not the model's; the message lists them.
-    """
-    own = model.state_dict()
-    # What neurons say of themselves, which weights of other code do not have; where it is there, it is checked.
-    weights = {**{key: value for key, value in own.items() if key.endswith('_extra_state')}, **weights}
-    missing, unexpected = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    shapes = [f'{k} ({tuple(weights[k].shape)} in the file, {tuple(own[k].shape)} in the model)'
-              for k in own.keys() & weights.keys() if weights[k].shape != own[k].shape]
-    problems = [f'{what}: {some_of(keys)}' for what, keys in (
-        ('missing keys', missing), ('unexpected keys', unexpected), ('other shapes', sorted(shapes))) if keys]
-    if problems:
-        raise ValueError(f'{complaint} {type(model).__name__}: {"; ".join(problems)}.{way_out}')
-    model.load_state_dict(weights)
 
 
 def save_file(checkpoint: dict, path: str) -> None:
     """Write a checkpoint whole or not at all; as ``.safetensors`` if the path ends so.
 
     Raises:
-        ValueError: If such a file cannot hold what is beside ``state_dict`` and ``meta``.
+        ValueError: If weights are not finite, or such a file cannot hold what is beside ``state_dict`` and ``meta``.
     """
+    if damaged := not_finite(checkpoint['state_dict']):
+        raise ValueError(f'weights are not finite, so {path} is not written: {some_of(damaged)}.')
     if str(path).endswith(tensor_files.SUFFIX):
         write_atomically(path, lambda file: file.write(tensor_files.to_bytes(checkpoint)))
     else:

@@ -7,6 +7,9 @@ runner executes ``meta.config`` as Python when it resumes. Importing this module
 import os.path as osp
 from typing import Any
 
+from mmengine.logging import print_log
+from mmengine.model.weight_init import PretrainedInit, update_init_info
+from mmengine.registry import WEIGHT_INITIALIZERS
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import (
     get_deprecated_model_names,
@@ -14,8 +17,10 @@ from mmengine.runner.checkpoint import (
     get_mmcls_models,
     get_torchvision_models,
 )
+from torch import nn
 
-from .files import load_file
+from .files import load_file, resolve
+from .weights import fitting, says, some_of, state_dict_in
 
 # What gives the URL of each name.
 ZOOS = {'torchvision': get_torchvision_models, 'modelzoo': get_torchvision_models, 'open-mmlab': get_external_models,
@@ -24,8 +29,8 @@ STORES = ['pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://']
 
 
 def load_from_path(filename: str, map_location: Any = None) -> dict:
-    """A file or URL, see :func:`load_file`; of its ``meta``, all but the config that mmengine would execute."""
-    checkpoint = load_file(osp.expanduser(filename), map_location)
+    """A file, URL or work directory, see :func:`load_file`, without the config that mmengine would execute."""
+    checkpoint = load_file(resolve(osp.expanduser(filename)), map_location)
     if isinstance(checkpoint.get('meta'), dict):
         checkpoint['meta'].pop('config', None)
     return checkpoint
@@ -62,3 +67,30 @@ def load_from_store(filename: str, map_location: Any = None) -> dict:
 CheckpointLoader.register_scheme(['', 'http://', 'https://'], load_from_path, force=True)
 CheckpointLoader.register_scheme([f'{zoo}://' for zoo in ZOOS], load_from_zoo, force=True)
 CheckpointLoader.register_scheme(STORES, load_from_store, force=True)
+
+
+@WEIGHT_INITIALIZERS.register_module(name='Pretrained', force=True)
+class FittingPretrainedInit(PretrainedInit):
+    """As mmengine's, which leaves out what does not fit; but that is said in one line, and some of it has to fit.
+
+    Raises:
+        ValueError: If no weight of the file fits the module, or one that does is not finite.
+    """
+
+    def __call__(self, module: nn.Module) -> None:
+        """Load the weights, those below ``prefix`` if there is one, into the module."""
+        weights, prefix = state_dict_in(CheckpointLoader.load_checkpoint(self.checkpoint, self.map_location)), ''
+        if self.prefix:
+            prefix = self.prefix.rstrip('.') + '.'
+            weights = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+        own = module.state_dict()
+        label = f'init_cfg: checkpoint {self.checkpoint!r}' + (f', prefix {self.prefix!r},' if prefix else '')
+        found = fitting(own, weights, label)
+        if not found:
+            raise ValueError(f'{label} has no weights that fit the {type(module).__name__}, such as '
+                             f'{some_of(list(own))}; it has {some_of(list(weights)) or "none"}.')
+        module.load_state_dict({**own, **found})
+        lines = says(these_start_anew=own.keys() - found.keys(), these_are_left_out=weights.keys() - found.keys())
+        print_log('; '.join([f'{label} is loaded into the {type(module).__name__}', *lines]) + '.', logger='current')
+        if hasattr(module, '_params_init_info'):
+            update_init_info(module, init_info=self._get_init_info())

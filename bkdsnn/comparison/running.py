@@ -104,7 +104,7 @@ def measure(cfg: Config, split: str) -> dict:
 
 def answers(model: torch.nn.Module, cfg: Config, split: str) -> tuple:
     """Class probabilities after each step (T, N, K) and labels (N, ) of a split."""
-    logits, labels = predict_steps(model, build_loader(cfg, split))
+    logits, labels = predict_steps(model, build_loader(cfg, split, model.dataset_meta))
     return running_scores(logits), labels
 
 

@@ -4,6 +4,7 @@ from functools import partial
 from itertools import islice
 from typing import Dict, List, Optional, Tuple, Union
 
+from ..checkpoints.classes import check_classes
 from ..evaluation import EarlyExit, calibrate_early_exit, early_exit
 from ..evaluation.gradients import GradientShare, gradient_shares
 from ..models.distillers import Distiller
@@ -65,6 +66,10 @@ def ask(bench: Bench, split: str) -> Tested:
 def _ask_together(bench: Bench, split: str, runs: List[Tuple[Group, Run]], tested: Tested) -> None:
     """Ask the networks of runs that read the same data, and keep their answers."""
     data = bench.data(runs[0][1], split)
+    for group, run in runs:
+        network = bench.students.get((group.name, seed_of(group, run)))
+        check_classes(getattr(network, 'dataset_meta', None), dict(classes=data.classes or None), str(run.folder),
+                      f'its {split} data')
     keys = [(group.name, seed_of(group, run)) for group, run in runs]
     students = {key: partial(step_logits, bench.students[key]) for key in keys if key in bench.students}
     teachers = {} if split != 'test' else {

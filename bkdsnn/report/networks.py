@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Subset
 from ..apis.evaluate import build_loader
 from ..apis.model import init_model
 from ..checkpoints.files import load_file
+from ..checkpoints.weights import fit_weights, state_dict_in
 from ..config.networks import model_config, teacher_configs
 from ..models.distillers import Distiller
 from ..models.distillers.distiller import views_of
@@ -85,7 +86,7 @@ def load_distiller(run: Run, device: str = 'cpu') -> Distiller:
     with DefaultScope.overwrite_default_scope('bkdsnn'):
         distiller = MODELS.build(config)
         distiller.learn_channel_order(run.config.test_dataloader.dataset)
-    distiller.load_state_dict(load_file(str(run.checkpoint))['state_dict'], strict=True)
+    fit_weights(distiller, state_dict_in(load_file(str(run.checkpoint))), f'checkpoint {str(run.checkpoint)!r}')
     return uncompiled(distiller.to(device).eval())
 
 

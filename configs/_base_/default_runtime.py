@@ -10,6 +10,8 @@ default_hooks = dict(
     # Of several processes, all have the same batch norms when they validate and save.
     sync_buffers=dict(type='SyncBuffersHook'),
     resume_check=dict(type='ResumeCheckHook'),
+    checkpoint_check=dict(type='CheckpointCheckHook'),
+    weights_guard=dict(type='WeightsGuardHook'),
     visualization=dict(type='mmpretrain.VisualizationHook', enable=False))
 custom_hooks = [dict(type='EpochSeedHook'), dict(type='LossGuardHook'), dict(type='TeacherCheckHook')]
 

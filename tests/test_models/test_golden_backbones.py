@@ -22,7 +22,7 @@ def network(name):
     weights = golden.recipe_weights(name)
     converted = convert_official(weights, arch=dict(num_heads=int(golden.load(name)['meta/num_heads'])))
     model = MODELS.build(converted.model)
-    fit_weights(model, converted.weights, 'the recording does not fit the')
+    fit_weights(model, converted.weights, 'the recording')
     return model.double(), FAMILIES[converted.family].rules([official_keys.canonical(key) for key in weights])
 
 
@@ -117,7 +117,7 @@ def test_checkpoints_of_the_large_e_spikeformers_convert(has_conv, is_distilled)
     assert backbone['neuron'] == dict(SFA, half_up=True) and not converted.ignored
     assert head['type'] == ('SpikingDistillationHead' if is_distilled else 'SpikingLinearHead')
     model = MODELS.build(converted.model)
-    fit_weights(model, converted.weights, 'it does not fit the')
+    fit_weights(model, converted.weights, 'it')
     assert sum(p.numel() for p in model.parameters()) == sum(
         value.numel() for key, value in weights.items() if 'running' not in key and 'tracked' not in key)
     features = [torch.randn(1, 2, 16, 3, 3)]
@@ -142,7 +142,7 @@ def test_checkpoints_of_max_resnet_convert():
     assert converted.family == 'max_resnet'
     assert converted.model['backbone']['arch'] == dict(layers=(1, 1, 1), widths=(16, 24, 32), stem=8)
     model = MODELS.build(converted.model)
-    fit_weights(model, converted.weights, 'it does not fit the')
+    fit_weights(model, converted.weights, 'it')
     assert model(torch.randn(2, 3, 16, 16)).shape == (4, 2, 10)
 
 

@@ -77,7 +77,7 @@ def main() -> None:
     model = init_model(cfg, args.checkpoint, args.device)
     scores = {}
     for split, name in SPLITS.items():
-        loader = build_loader(model.cfg, split)
+        loader = build_loader(model.cfg, split, model.dataset_meta)
         logits, labels = predict_steps(model, track(loader, name, console=Console(stderr=True)))
         scores[split] = running_scores(logits), labels
     result = measure(scores, args.max_drop)

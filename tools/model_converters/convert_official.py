@@ -44,7 +44,7 @@ def convert(in_file: str, out_file: str, family: str, options: dict) -> None:
     cfg.merge_from_dict({key: value for key, value in options.items() if not key.startswith(ARCH)})
     with DefaultScope.overwrite_default_scope('bkdsnn'):
         model = MODELS.build(cfg.model)
-    fit_weights(model, converted.weights, f'{in_file!r} does not fit the')
+    fit_weights(model, converted.weights, repr(in_file))
     config = json.dumps(cfg.to_dict())
     save_file(dict(state_dict=converted.weights,
                    meta=dict(config_json=config, dataset_meta={}, bkdsnn_version=bkdsnn.__version__)), out_file)

@@ -1,4 +1,5 @@
 """Small hooks for mmengine's Runner."""
+from .checkpoint_check_hook import CheckpointCheckHook
 from .epoch_seed_hook import EpochSeedHook
 from .loss_guard_hook import LossGuardHook
 from .resume_check_hook import ResumeCheckHook
@@ -6,6 +7,7 @@ from .spike_visualization_hook import SpikeVisualizationHook
 from .sync_buffers_hook import SyncBuffersHook
 from .synops_hook import SynOpsHook
 from .teacher_check_hook import TeacherCheckHook
+from .weights_guard_hook import WeightsGuardHook
 
-__all__ = ['EpochSeedHook', 'LossGuardHook', 'ResumeCheckHook', 'SpikeVisualizationHook', 'SyncBuffersHook',
-           'SynOpsHook', 'TeacherCheckHook']
+__all__ = ['CheckpointCheckHook', 'EpochSeedHook', 'LossGuardHook', 'ResumeCheckHook', 'SpikeVisualizationHook',
+           'SyncBuffersHook', 'SynOpsHook', 'TeacherCheckHook', 'WeightsGuardHook']

@@ -1,12 +1,12 @@
 """Buffers, such as the running statistics of batch norms, that are the same on all processes."""
-from typing import Iterable, Optional
+from typing import Iterable, List, Optional
 
 import torch
 from mmengine.dist import all_reduce_params, broadcast, is_distributed
 from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.hooks import SyncBuffersHook as MMEngineSyncBuffersHook
 from mmengine.runner import Runner
-from torch import Tensor
+from torch import Tensor, nn
 
 from bkdsnn.registry import HOOKS
 
@@ -30,6 +30,18 @@ def average_buffers(buffers: Iterable[Tensor]) -> None:
     all_reduce_params([offset for offset in offsets if offset is not None], op='mean')
     for buffer, base, offset in zip(buffers, first, offsets):
         buffer.copy_(base if offset is None else base + offset)
+
+
+def averages_of(runner: Runner) -> List[nn.Module]:
+    """Moving averages of the model."""
+    return [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook) and hasattr(hook, 'ema_model')]
+
+
+def saves_now(runner: Runner) -> bool:
+    """Whether a checkpoint by steps is saved after this one."""
+    return any(isinstance(hook, CheckpointHook) and not hook.by_epoch and (
+        hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
+        or hook.save_last and hook.is_last_train_iter(runner)) for hook in runner.hooks)
 
 
 @HOOKS.register_module()
@@ -56,18 +68,13 @@ class SyncBuffersHook(MMEngineSyncBuffersHook):
                          batch_idx: int,
                          data_batch: Optional[dict] = None,
                          outputs: Optional[dict] = None) -> None:
-        if any(isinstance(hook, CheckpointHook) and self._saves_now(runner, hook) for hook in runner.hooks):
+        if saves_now(runner):
             self.synchronise(runner)
-
-    def _saves_now(self, runner: Runner, hook: CheckpointHook) -> bool:
-        return not hook.by_epoch and (self.every_n_train_iters(runner, hook.interval, hook.save_begin)
-                                      or hook.save_last and self.is_last_train_iter(runner))
 
     @staticmethod
     def synchronise(runner: Runner) -> None:
         """Average the buffers of the model, and of its moving average if there is one, now."""
         if not is_distributed():
             return
-        averages = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook) and hasattr(hook, 'ema_model')]
-        for model in (runner.model, *averages):
+        for model in (runner.model, *averages_of(runner)):
             average_buffers(model.buffers())

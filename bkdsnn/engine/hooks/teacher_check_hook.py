@@ -7,7 +7,9 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from bkdsnn.checkpoints.classes import check_classes, classes_in, difference
 from bkdsnn.models.distillers.distiller import views_of
+from bkdsnn.models.teachers import FrozenTeacher
 from bkdsnn.registry import HOOKS, METRICS
 
 
@@ -22,7 +24,7 @@ class TeacherCheckHook(Hook):
 
     Raises:
         ValueError: If that cannot be measured, or the teacher is worse than that: wrong weights, wrong preprocessing or
-            wrong classes.
+            wrong classes; or if its checkpoint has the classes of the data in another order.
     """
 
     def __init__(self, tolerance: float = 0.5) -> None:
@@ -35,6 +37,7 @@ class TeacherCheckHook(Hook):
             return
         loops = [loop for loop in (runner.train_loop, runner.val_loop) if loop is not None]
         model.learn_channel_order([loop.dataloader.dataset for loop in loops])
+        check_teachers_classes(teacher, getattr(loops[0].dataloader.dataset, 'metainfo', None))
         expected = teacher.expected_accuracy
         if runner.val_loop is None:
             if expected is not None:
@@ -74,3 +77,21 @@ class TeacherCheckHook(Hook):
             metric.process(batch, answers)
         # Which leaves out what a sampler has repeated to give all processes as many.
         return metric.evaluate(len(dataloader.dataset))[model.task.accuracy]
+
+
+def check_teachers_classes(teacher: torch.nn.Module, metainfo: Optional[dict]) -> None:
+    """Hold the classes that checkpoints of teachers know to those of the data.
+
+    Raises:
+        ValueError: If they are the same in another order. Others may have something to teach: that is said.
+    """
+    key = 'train_dataloader.dataset'
+    theirs = classes_in(metainfo, key)
+    for one in filter(lambda module: isinstance(module, FrozenTeacher), teacher.modules()):
+        meta = one.dataset_meta
+        ours = classes_in(meta, 'the teacher')
+        if ours is None or theirs is None or ours == theirs:
+            continue
+        if sorted(ours) == sorted(theirs):
+            check_classes(meta, metainfo, f'model.teacher.checkpoint={one.checkpoint!r}', key)
+        print_log(f'The teacher and {key} {difference(ours, theirs)}.', logger='current')

@@ -94,7 +94,7 @@ class FrozenTeacher(nn.Module):
         self.input_size = None if size is None else tuple(size)
         self.interpolation = interpolation or source.interpolation or 'bicubic'
         self.expected_accuracy = expected_accuracy
-        self.checkpoint = checkpoint
+        self.checkpoint, self.dataset_meta = checkpoint, source.dataset_meta
         self.flip_channels = False
         self.register_buffer('scale', None)
         self.register_buffer('shift', None)

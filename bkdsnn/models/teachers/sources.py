@@ -9,7 +9,9 @@ from typing import Iterator, Optional, Sequence, Tuple, Union
 from mmengine.config import Config
 from torch import nn
 
+from bkdsnn.checkpoints.classes import classes_in
 from bkdsnn.checkpoints.files import load_weights
+from bkdsnn.checkpoints.weights import not_finite, some_of
 from bkdsnn.config.data import pipeline_in
 from bkdsnn.config.files import read_config_file
 from bkdsnn.config.networks import way_to_weights
@@ -25,7 +27,7 @@ RESIZES = dict(Resize='bilinear', ResizeEdge='bilinear', EfficientNetCenterCrop=
 
 @dataclass
 class TeacherSource:
-    """A built network and the input it was made for.
+    """A built network, the input it was made for, and what its checkpoint says of its classes.
 
     ``mean`` and ``std`` are per channel on the scale 0 to 255, ``None`` where the source does not say.
     """
@@ -36,6 +38,7 @@ class TeacherSource:
     to_rgb: Optional[bool] = None
     input_size: Optional[Sequence[int]] = None
     interpolation: Optional[str] = None
+    dataset_meta: Optional[dict] = None
 
 
 def build_teacher(model: Union[str, dict, nn.Module], checkpoint: Optional[str]) -> TeacherSource:
@@ -49,7 +52,7 @@ def build_teacher(model: Union[str, dict, nn.Module], checkpoint: Optional[str])
             the library's own; ``None`` only for a network given as such.
 
     Raises:
-        ValueError: If the teacher would be left with random weights, or does not fit its checkpoint.
+        ValueError: If the teacher would be left with random weights, does not fit its checkpoint, or is not finite.
         FileNotFoundError: If the checkpoint is missing.
     """
     if checkpoint is None and not isinstance(model, nn.Module):
@@ -58,10 +61,15 @@ def build_teacher(model: Union[str, dict, nn.Module], checkpoint: Optional[str])
                          "the library's own weights.")
     source = find_network(model, checkpoint == LIBRARY_WEIGHTS)
     if checkpoint not in (None, LIBRARY_WEIGHTS):
-        load_weights(source.network, checkpoint, way_to_weights(model))
+        loaded = load_weights(source.network, checkpoint, way_to_weights(model))
+        source.dataset_meta = loaded.get('meta', {}).get('dataset_meta')
+        classes_in(source.dataset_meta, f'model.teacher.checkpoint={checkpoint!r}')
     elif checkpoint == LIBRARY_WEIGHTS and not getattr(source.network, '_has_library_weights', False):
         raise ValueError(f'FrozenTeacher: checkpoint={LIBRARY_WEIGHTS!r} needs a model zoo, but model={model!r} is not '
                          'from one. Give a file, URL or work directory.')
+    if isinstance(model, nn.Module) and (damaged := not_finite(dict(model.named_parameters()))):
+        raise ValueError(f'FrozenTeacher: the {type(model).__name__} has weights that are not finite: '
+                         f'{some_of(damaged)}.')
     return source
 
 
