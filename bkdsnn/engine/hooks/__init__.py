@@ -1,4 +1,5 @@
 """Small hooks for mmengine's Runner."""
+from .checkpoint_hook import CheckpointHook
 from .epoch_seed_hook import EpochSeedHook
 from .loss_guard_hook import LossGuardHook
 from .resume_check_hook import ResumeCheckHook
@@ -7,5 +8,5 @@ from .sync_buffers_hook import SyncBuffersHook
 from .synops_hook import SynOpsHook
 from .teacher_check_hook import TeacherCheckHook
 
-__all__ = ['EpochSeedHook', 'LossGuardHook', 'ResumeCheckHook', 'SpikeVisualizationHook', 'SyncBuffersHook',
-           'SynOpsHook', 'TeacherCheckHook']
+__all__ = ['CheckpointHook', 'EpochSeedHook', 'LossGuardHook', 'ResumeCheckHook', 'SpikeVisualizationHook',
+           'SyncBuffersHook', 'SynOpsHook', 'TeacherCheckHook']

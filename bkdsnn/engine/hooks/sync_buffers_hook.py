@@ -32,6 +32,13 @@ def average_buffers(buffers: Iterable[Tensor]) -> None:
         buffer.copy_(base if offset is None else base + offset)
 
 
+def saves_after_step(runner: Runner) -> bool:
+    """Whether a checkpoint is saved after the step that is being done, as where they are saved by steps."""
+    return any(hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
+               or hook.save_last and hook.is_last_train_iter(runner)
+               for hook in runner.hooks if isinstance(hook, CheckpointHook) and not hook.by_epoch)
+
+
 @HOOKS.register_module()
 class SyncBuffersHook(MMEngineSyncBuffersHook):
     """Averages all buffers of the trained model over the processes, in place of mmengine's hook of that name.
@@ -56,12 +63,8 @@ class SyncBuffersHook(MMEngineSyncBuffersHook):
                          batch_idx: int,
                          data_batch: Optional[dict] = None,
                          outputs: Optional[dict] = None) -> None:
-        if any(isinstance(hook, CheckpointHook) and self._saves_now(runner, hook) for hook in runner.hooks):
+        if saves_after_step(runner):
             self.synchronise(runner)
-
-    def _saves_now(self, runner: Runner, hook: CheckpointHook) -> bool:
-        return not hook.by_epoch and (self.every_n_train_iters(runner, hook.interval, hook.save_begin)
-                                      or hook.save_last and self.is_last_train_iter(runner))
 
     @staticmethod
     def synchronise(runner: Runner) -> None:
