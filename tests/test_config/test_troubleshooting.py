@@ -1,9 +1,15 @@
 """Each message in docs/troubleshooting.md is one that bad input gives."""
+import errno
 import re
+import socket
+import subprocess
+from types import SimpleNamespace
 
 import pytest
 import torchvision
 from generated_data import write_class_folders
+from mmengine.optim import OptimWrapper
+from mmengine.runner import EpochBasedTrainLoop
 from setting_cases import SETTINGS
 from test_built import BUILT, message_of
 from test_checks import message_about
@@ -11,9 +17,14 @@ from test_config_files import BROKEN, broken
 from test_on_disk import CONFIGS, no_network, problem
 
 from bkdsnn.config.files import read_config_file
+from bkdsnn.engine import resumed_settings
+from bkdsnn.engine.resumed_settings import check_changes, take_optimizer_settings
 from bkdsnn.models.teachers.sources import build_teacher
 from bkdsnn.registry import MODELS
-from helpers import DEMO, REPOSITORY, tiny_student
+from bkdsnn.runs import lock
+from bkdsnn.runs.full_disk import explained
+from bkdsnn.runs.lock import locked
+from helpers import DEMO, REPOSITORY, tiny_student, tool_environment
 
 PAGE = (REPOSITORY / 'docs' / 'troubleshooting.md').read_text()
 QUOTED = [line for block in re.findall(r'```text\n(.*?)```', PAGE, re.DOTALL) for line in block.splitlines()]
@@ -45,6 +56,59 @@ def data_and_weights(tmp_path, monkeypatch):
     yield raised(build_teacher, 'torchvision/resnet18.IMAGENET1K_V1', 'pretrained')
 
 
+def another(checkpoint, changed, **runner):
+    """A resumed run that differs from its checkpoint."""
+    runner = dict(dict(hooks=[], max_epochs=8, train_loop=EpochBasedTrainLoop.__new__(EpochBasedTrainLoop),
+                       train_dataloader=SimpleNamespace(dataset=None)), **runner)
+    return raised(check_changes, SimpleNamespace(**runner), dict(checkpoint, meta=checkpoint.get('meta', {})), changed)
+
+
+def groups(*sizes):
+    return [dict(params=list(range(size))) for size in sizes]
+
+
+def resuming(tmp_path, monkeypatch):
+    yield another({}, {'optim_wrapper.optimizer.type': ['SGD', 'AdamW']})
+    wrapper = OptimWrapper.__new__(OptimWrapper)
+    wrapper.optimizer = SimpleNamespace(param_groups=groups(1, 2))
+    yield raised(take_optimizer_settings, SimpleNamespace(optim_wrapper=wrapper),
+                 dict(optimizer=dict(param_groups=groups(3))), ['optim_wrapper.paramwise_cfg'])
+    data = SimpleNamespace(dataset=SimpleNamespace(metainfo=dict(classes=['apple', 'cherry'])))
+    yield another(dict(meta=dict(dataset_meta=dict(classes=['apple', 'banana']))), {}, train_dataloader=data)
+    yield another(dict(ema_state_dict={}), {})
+    yield another(dict(meta=dict(epoch=12)), {})
+    monkeypatch.setattr(lock, 'PATIENCE', 0)
+    with locked(tmp_path / 'mixed'):
+        yield raised(locked(tmp_path / 'mixed').__enter__)
+    for code in (errno.EROFS, errno.ENOSPC):
+        yield raised(disk_error, tmp_path, code)
+        (tmp_path / 'epoch_11.pth').touch()
+
+
+def logged(monkeypatch):
+    """What is no error."""
+    lines = []
+    monkeypatch.setattr(resumed_settings, 'print_log', lambda line, **kwargs: lines.append(line))
+    resumed_settings.say({'optim_wrapper.optimizer.lr': ['1', '0.5']})
+    return lines
+
+
+def disk_error(folder, code):
+    with explained(str(folder)):
+        raise OSError(code, 'it says something', str(folder / 'epoch_12.pth'))
+
+
+def ports():
+    """Of a script; the port there is another one."""
+    with socket.socket() as taken:
+        taken.bind(('', 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run([REPOSITORY / 'tools/dist_run.sh', '2', 'train.py'], env=tool_environment(PORT=str(port)),
+                              capture_output=True, text=True, check=False)
+    yield done.stderr.strip().removeprefix('Error: ').replace(str(port), '29500')
+
+
 def networks():
     yield from map(message_of, BUILT)
     yield raised(MODELS.build, dict(tiny_student(), head=dict(type='SpikingLinearHead', num_classes=10, in_channels=5)))
@@ -54,8 +118,9 @@ def test_messages_of_the_page_are_those_of_the_package(tmp_path, monkeypatch):
     """Where the page has three dots, there may be anything."""
     given = [f'Error: {message}' for message in (
         *map(message_about, SETTINGS), *files(tmp_path, monkeypatch), *data_and_weights(tmp_path, monkeypatch),
-        *networks())]
-    assert len(QUOTED) > 30 and all(line.startswith('Error: ') for line in QUOTED)
+        *networks(), *resuming(tmp_path, monkeypatch), *ports())]
+    given += logged(monkeypatch)
+    assert len(QUOTED) > 30
     for line in QUOTED:
         pattern = '.*'.join(map(re.escape, line.split('...')))
         assert any(re.fullmatch(pattern, message) for message in given), line
