@@ -13,10 +13,10 @@ def quoted(section):
             for line in block.splitlines()]
 
 
-def assert_given(lines, messages):
-    """Each line is one of the messages; where it has three dots, there may be anything."""
-    given = [f'Error: {message}' for message in messages]
-    assert lines and all(line.startswith('Error: ') for line in lines)
+def assert_given(lines, messages, logged=()):
+    """Each line is one of the messages, or of what was logged; where it has three dots, there may be anything."""
+    given = [*(f'Error: {message}' for message in messages), *logged]
+    assert lines
     for line in lines:
         pattern = '.*'.join(map(re.escape, line.split('...')))
         assert any(re.fullmatch(pattern, message) for message in given), line

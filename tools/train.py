@@ -1,10 +1,12 @@
 """Train a model: ``python tools/train.py CONFIG``."""
 import argparse
 
-from bkdsnn.apis.cli import add_common_arguments, build_runner, fail_clearly, load_config
+from bkdsnn.apis.cli import add_common_arguments, build_checked_runner, check_all, fail_clearly, load_config
 from bkdsnn.checkpoints.files import check_resumable, latest_checkpoint, resolve
 from bkdsnn.config.checks import check_built
 from bkdsnn.engine.amp import amp_dtype
+from bkdsnn.runs.full_disk import explained
+from bkdsnn.runs.lock import locked
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,15 +42,18 @@ def main() -> None:
         cfg.optim_wrapper.setdefault('dtype', str(amp_dtype()).removeprefix('torch.'))
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
-    if args.resume is not None:
-        cfg.resume = True
-        # None: there is nothing yet, and the run starts from the beginning.
-        cfg.load_from = latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else resolve(args.resume)
-        if cfg.load_from is not None:
-            check_resumable(cfg.load_from)
-    runner = build_runner(cfg)
-    check_built(runner, ['train', 'val'])
-    runner.train()
+    resumed = args.resume or (cfg.get('resume') and (cfg.get('load_from') or 'auto'))
+    check_all(cfg)
+    with explained(cfg.work_dir), locked(cfg.work_dir, cfg.launcher):
+        if resumed:
+            cfg.resume = True
+            # None: there is nothing yet, and the run starts from the beginning.
+            cfg.load_from = latest_checkpoint(cfg.work_dir) if resumed == 'auto' else resolve(resumed)
+            if cfg.load_from is not None:
+                check_resumable(cfg.load_from)
+        runner = build_checked_runner(cfg)
+        check_built(runner, ['train', 'val'])
+        runner.train()
 
 
 if __name__ == '__main__':

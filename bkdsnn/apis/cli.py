@@ -19,6 +19,7 @@ from ..config.files import read_config_file
 from ..config.methods import apply_method, find_pair
 from ..registry import HOOKS
 from ..runs.folders import default_work_dir
+from ..runs.full_disk import stop_where_log_is_lost
 from ..utils.shape_errors import misfit
 
 # What every training needs in order to be right, whatever hooks its config lists.
@@ -80,8 +81,8 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not str(record.msg).startswith(('"FileClient" will be deprecated', '"HardDiskBackend" is the alias'))
 
 
-def build_runner(cfg: Config, splits: Sequence[str] = ('train', 'val')) -> Runner:
-    """Check the config and build the runner, on CPU processes too.
+def check_all(cfg: Config, splits: Sequence[str] = ('train', 'val')) -> None:
+    """Check the config, and whether the files that it needs are there.
 
     Args:
         cfg: The config.
@@ -89,12 +90,30 @@ def build_runner(cfg: Config, splits: Sequence[str] = ('train', 'val')) -> Runne
     """
     check_config(cfg)
     check_disk(cfg, [split for split in splits if cfg.get(f'{split}_dataloader') is not None])
+
+
+def build_runner(cfg: Config, splits: Sequence[str] = ('train', 'val')) -> Runner:
+    """Check the config and build the runner, on CPU processes too; arguments as in :func:`check_all`."""
+    check_all(cfg, splits)
+    return build_checked_runner(cfg)
+
+
+def build_checked_runner(cfg: Config) -> Runner:
+    """Build the runner of a config that is checked."""
     if cfg.get('launcher') == 'pytorch' and not torch.cuda.is_available():
         # mmengine would select a CUDA device.
         torch.distributed.init_process_group('gloo')
         cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+    if cfg.get('launcher') == 'slurm' and 'SLURM_JOB_ID' in os.environ:
+        # mmengine's is the same for all jobs on a machine.
+        os.environ.setdefault('MASTER_PORT', str(20000 + int(os.environ['SLURM_JOB_ID']) % 10000))
     runner = Runner.from_cfg(cfg)
+    loop = runner._train_loop
+    if isinstance(loop, dict) and loop.get('by_epoch'):
+        # Not in the config, where it would be a setting that mmengine's users do not know.
+        runner._train_loop = dict({k: v for k, v in loop.items() if k != 'by_epoch'}, type='bkdsnn.ExactEpochLoop')
     runner.logger.addFilter(_is_news)
+    stop_where_log_is_lost(runner.logger)
     for kind in map(HOOKS.get, ALWAYS):
         if not any(isinstance(hook, kind) for hook in runner.hooks):
             runner.register_hook(kind())

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..checkpoints.files import latest_checkpoint
 from ..config.files import read_config_file
 from ..runs.folders import Run, same_config
+from ..runs.lock import locked
 from .model import config_root
 
 EPOCH = re.compile(rb'Epoch\(train\)\s+\[(\d+)\]')
@@ -61,8 +62,13 @@ class Training:
         return bool(teacher) and os.path.exists(teacher) and os.path.getmtime(teacher) > run.checkpoint.stat().st_mtime
 
     def start(self, threads: int) -> subprocess.Popen:
-        """Start the process; its output goes to ``output.log`` in the work directory."""
-        Path(self.work_dir).mkdir(parents=True, exist_ok=True)
+        """Start the process; its output goes to ``output.log`` in the work directory.
+
+        Raises:
+            ValueError: If another run is in the work directory, whose output is kept.
+        """
+        with locked(self.work_dir):
+            pass
         tool = config_root().parent / 'tools' / 'train.py'
         options = [f'{key}={value}' for key, value in self.options.items()]
         command = [sys.executable, str(tool), self.config, '--work-dir', self.work_dir]

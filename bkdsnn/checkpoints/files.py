@@ -13,10 +13,12 @@ from torch import nn
 from ..utils.atomic import write_atomically
 from . import tensor_files
 from .plain_data import only_names, plain
+from .progress import Progress
 from .published import check_hash, download
 from .training_state import check_training_state
 from .weights import fit_weights, not_finite, some_of, state_dict_in, weights_of
 
+# What mmengine calls the checkpoints of a run.
 NUMBERED = re.compile(r'(epoch|iter)_(\d+)\.pth')
 
 
@@ -105,16 +107,23 @@ def _way_back(path: str) -> str:
 
 
 def latest_checkpoint(work_dir: str) -> Optional[str]:
-    """Path of the latest checkpoint in a work directory, or ``None``."""
-    record = Path(work_dir) / 'last_checkpoint'
+    """Path of the latest checkpoint of the run in a work directory, or ``None``.
+
+    It is the one that the run has recorded. A kill may have left none or an outdated record; then it is the one with
+    the most steps. Checkpoints of an earlier run do not count from when another has begun in its folder.
+    """
+    folder, others = Path(work_dir), Progress.of(work_dir).others
+    record = folder / 'last_checkpoint'
     if record.is_file():
         # The record holds the path as it was when training; the folder may have moved since.
-        path = Path(work_dir) / Path(record.read_text().strip() or '?').name
-        if path.is_file():
+        path = folder / Path(record.read_text().strip() or '?').name
+        if path.is_file() and path.name not in others:
             return str(path)
-    # A run killed between checkpoint and record leaves the latter behind.
-    numbered = sorted(Path(work_dir).glob('epoch_*.pth'), key=lambda path: (len(path.name), path.name))
-    return str(numbered[-1]) if numbered else None
+    own = [path for path in folder.glob('*_*.pth') if NUMBERED.fullmatch(path.name) and path.name not in others]
+    latest = {path.name.split('_')[0]: path for path in sorted(own, key=lambda path: (len(path.name), path.name))}
+    if len(latest) > 1:  # by epochs and by steps, where names do not say which is later
+        return str(max(latest.values(), key=lambda path: load_file(str(path))['meta']['iter']))
+    return str(*latest.values()) if latest else None
 
 
 def resolve(path: str) -> str:
@@ -127,7 +136,8 @@ def resolve(path: str) -> str:
         return path
     latest = latest_checkpoint(path)
     if latest is None:
-        raise FileNotFoundError(f'the folder {path!r} holds no checkpoint (no last_checkpoint, no epoch_<n>.pth).')
+        raise FileNotFoundError(f'the folder {path!r} holds no checkpoint (no last_checkpoint, no epoch_<n>.pth, no '
+                                'iter_<n>.pth).')
     return latest
 
 

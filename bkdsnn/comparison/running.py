@@ -19,6 +19,8 @@ from ..apis.model import init_model
 from ..config.text import plain_config_text
 from ..evaluation import accuracy_over_time, calibrate_early_exit, early_exit, measure_synops, running_scores
 from ..runs.folders import Run
+from ..runs.full_disk import explained
+from ..runs.lock import locked
 from ..runs.logs import LogSummary
 from .origin import origin_of
 from .plan import Plan, Task
@@ -71,15 +73,16 @@ def tidy(plan: Plan, task: Task, line: dict) -> None:
 
 def train(cfg: Config) -> None:
     """Train a config in this process; go on from the last checkpoint in its work directory if there is one."""
-    run = Run(Path(cfg.work_dir), cfg)
-    if run.finished:
-        return
-    cfg = Config(cfg.to_dict(), filename=cfg.filename)
-    # mmengine keeps logs and scopes by this name.
-    cfg.experiment_name = cfg.work_dir
-    if run.checkpoint is not None:
-        cfg.load_from, cfg.resume = str(run.checkpoint), True
-    build_runner(cfg).train()
+    with explained(cfg.work_dir), locked(cfg.work_dir):
+        run = Run(Path(cfg.work_dir), cfg)
+        if run.finished:
+            return
+        cfg = Config(cfg.to_dict(), filename=cfg.filename)
+        # mmengine keeps logs and scopes by this name.
+        cfg.experiment_name = cfg.work_dir
+        if run.checkpoint is not None:
+            cfg.load_from, cfg.resume = str(run.checkpoint), True
+        build_runner(cfg).train()
 
 
 def measure(cfg: Config, split: str) -> dict:

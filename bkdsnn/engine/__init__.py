@@ -2,6 +2,7 @@
 from .amp import AmpOptimWrapper
 from .atomic_backend import AtomicLocalBackend
 from .hooks import *  # noqa: F401,F403
+from .loops import ExactEpochLoop
 from .schedules import WarmupCosineLR
 
-__all__ = ['AmpOptimWrapper', 'AtomicLocalBackend', 'WarmupCosineLR']
+__all__ = ['AmpOptimWrapper', 'AtomicLocalBackend', 'ExactEpochLoop', 'WarmupCosineLR']

@@ -9,6 +9,7 @@ from typing import Dict, List, Optional, Tuple
 from mmengine.config import Config
 
 from ..checkpoints.files import latest_checkpoint
+from ..checkpoints.progress import Progress
 from ..config.files import read_config_file
 
 
@@ -62,8 +63,12 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the last epoch was saved."""
-        return self.epoch == self.config.train_cfg.max_epochs
+        """Whether the last epoch was saved, and validated where the config asks for it."""
+        if self.epoch != self.config.train_cfg.max_epochs:
+            return False
+        if self.config.get('val_cfg') is None or not Progress.is_recorded(self.folder):
+            return True
+        return Progress.of(self.folder).validated_epochs == self.epoch
 
     def scalars(self) -> List[Dict[str, float]]:
         """What was logged, one dict per log line, oldest first; of resumed runs, all parts."""

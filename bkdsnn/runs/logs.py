@@ -27,8 +27,10 @@ def _lines(run: Run) -> Tuple[List[Line], List[Line]]:
     for part in run.scalar_parts():
         own = [line for line in part if 'iter' in line]
         if own:
-            start = own[0].get('epoch', own[0]['step'])
             train = [line for line in train if line['step'] < own[0]['step']]
+        if part:
+            # Which is a validation where a kill has interrupted that.
+            start = part[0].get('epoch', part[0]['step'])
             val = [line for line in val if line['step'] < start]
         train += own
         val += [line for line in part if 'iter' not in line]

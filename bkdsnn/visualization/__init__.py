@@ -1,4 +1,5 @@
 """Pictures and pages made from runs."""
+from .local_backend import LocalVisBackend
 from .visualizer import SpikeVisualizer
 
-__all__ = ['SpikeVisualizer']
+__all__ = ['LocalVisBackend', 'SpikeVisualizer']

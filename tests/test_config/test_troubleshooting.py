@@ -1,7 +1,14 @@
 """Each message in docs/troubleshooting.md is one that bad input gives."""
+import errno
+import socket
+import subprocess
+from types import SimpleNamespace
+
 import pytest
 import torchvision
 from generated_data import write_class_folders
+from mmengine.optim import OptimWrapper
+from mmengine.runner import EpochBasedTrainLoop
 from setting_cases import SETTINGS
 from test_built import BUILT, message_of
 from test_checks import message_about
@@ -10,9 +17,14 @@ from test_on_disk import CONFIGS, no_network, problem
 from troubleshooting import SECTIONS, assert_given, quoted
 
 from bkdsnn.config.files import read_config_file
+from bkdsnn.engine import resumed_settings
+from bkdsnn.engine.resumed_settings import check_changes, take_optimizer_settings
 from bkdsnn.models.teachers.sources import build_teacher
 from bkdsnn.registry import MODELS
-from helpers import DEMO, tiny_student
+from bkdsnn.runs import lock
+from bkdsnn.runs.full_disk import explained
+from bkdsnn.runs.lock import locked
+from helpers import DEMO, REPOSITORY, tiny_student, tool_environment
 
 
 def raised(function, *args):
@@ -41,6 +53,55 @@ def data_and_weights(tmp_path, monkeypatch):
     yield raised(build_teacher, 'torchvision/resnet18.IMAGENET1K_V1', 'pretrained')
 
 
+def another(checkpoint, changed):
+    """A resumed run that differs from its checkpoint."""
+    runner = SimpleNamespace(max_epochs=8, train_loop=EpochBasedTrainLoop.__new__(EpochBasedTrainLoop))
+    return raised(check_changes, runner, dict(checkpoint, meta=checkpoint.get('meta', {})), changed)
+
+
+def groups(*sizes):
+    return [dict(params=list(range(size))) for size in sizes]
+
+
+def resuming(tmp_path, monkeypatch):
+    yield another({}, {'optim_wrapper.optimizer.type': ['SGD', 'AdamW']})
+    wrapper = OptimWrapper.__new__(OptimWrapper)
+    wrapper.optimizer = SimpleNamespace(param_groups=groups(1, 2))
+    yield raised(take_optimizer_settings, SimpleNamespace(optim_wrapper=wrapper),
+                 dict(optimizer=dict(param_groups=groups(3))), ['optim_wrapper.paramwise_cfg'])
+    yield another(dict(meta=dict(epoch=12)), {})
+    monkeypatch.setattr(lock, 'PATIENCE', 0)
+    with locked(tmp_path / 'mixed'):
+        yield raised(locked(tmp_path / 'mixed').__enter__)
+    for code in (errno.EROFS, errno.ENOSPC):
+        yield raised(disk_error, tmp_path, code)
+        (tmp_path / 'epoch_11.pth').touch()
+
+
+def logged(monkeypatch):
+    """What is no error."""
+    lines = []
+    monkeypatch.setattr(resumed_settings, 'print_log', lambda line, **kwargs: lines.append(line))
+    resumed_settings.say({'optim_wrapper.optimizer.lr': ['1', '0.5']})
+    return lines
+
+
+def disk_error(folder, code):
+    with explained(str(folder)):
+        raise OSError(code, 'it says something', str(folder / 'epoch_12.pth'))
+
+
+def ports():
+    """Of a script; the port there is another one."""
+    with socket.socket() as taken:
+        taken.bind(('', 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run([REPOSITORY / 'tools/dist_run.sh', '2', 'train.py'], env=tool_environment(PORT=str(port)),
+                              capture_output=True, text=True, check=False)
+    yield done.stderr.strip().removeprefix('Error: ').replace(str(port), '29500')
+
+
 def networks():
     yield from map(message_of, BUILT)
     yield raised(MODELS.build, dict(tiny_student(), head=dict(type='SpikingLinearHead', num_classes=10, in_channels=5)))
@@ -51,4 +112,5 @@ def test_messages_of_the_page_are_those_of_the_package(tmp_path, monkeypatch):
     lines = [line for section in SECTIONS if section != 'Checkpoints' for line in quoted(section)]
     assert len(lines) > 30
     assert_given(lines, [*map(message_about, SETTINGS), *files(tmp_path, monkeypatch),
-                         *data_and_weights(tmp_path, monkeypatch), *networks()])
+                         *data_and_weights(tmp_path, monkeypatch), *networks(), *resuming(tmp_path, monkeypatch),
+                         *ports()], logged(monkeypatch))

@@ -10,10 +10,11 @@ from mmengine.config import Config
 from mmpretrain.structures import DataSample
 from torch import nn
 
+from bkdsnn.config.differences import describe, differences
 from bkdsnn.models.teachers import FrozenTeacher
 from bkdsnn.registry import MODELS
 from bkdsnn.report.answers import Answers, agreement, collect_answers, confused_pairs, lost_samples
-from bkdsnn.report.config_diff import describe, differences, settings_of
+from bkdsnn.report.config_diff import settings_of
 from bkdsnn.report.groups import Comparison, Group
 from bkdsnn.report.over_seeds import Curve, Gain, verdict
 from bkdsnn.report.page import TEMPLATES

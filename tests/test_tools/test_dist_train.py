@@ -1,10 +1,14 @@
 """Several processes train as one."""
 import json
+import os
+import socket
 import subprocess
 
 import pytest
 import torch
+from mmengine.runner import Runner
 
+from bkdsnn.apis.cli import build_checked_runner
 from bkdsnn.checkpoints.files import load_file
 from bkdsnn.models.layers import sync_batch_norm
 from helpers import REPOSITORY, demo_config, run_tool, tool_environment
@@ -32,7 +36,7 @@ def test_two_processes_give_the_losses_and_weights_of_one_with_twice_the_batch(t
     assert one.returncode == 0, one.stderr[-2000:]
     two = subprocess.run(
         [REPOSITORY / 'tools/dist_train.sh', config(tmp_path / 'two', small_teacher, 25), '2'], cwd=tmp_path,
-        env=tool_environment(PORT='29617'), capture_output=True, text=True, timeout=240, check=False)
+        env=tool_environment(), capture_output=True, text=True, timeout=240, check=False)
     assert two.returncode == 0, two.stderr[-2000:]
     a, b = logged(tmp_path / 'one'), logged(tmp_path / 'two')
     assert len(a) == len(b) == 4 and set(a[0]) == {'loss', 'loss_cls', 'loss_bkd', 'loss_wsld'}
@@ -42,6 +46,38 @@ def test_two_processes_give_the_losses_and_weights_of_one_with_twice_the_batch(t
     assert a.keys() == b.keys() and any('restore' in key for key in a)
     for key in a:
         torch.testing.assert_close(a[key], b[key], rtol=1e-4, atol=1e-5, msg=key)
+
+
+def test_a_port_that_is_taken_is_named_before_anything_starts(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(('', 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = subprocess.run([REPOSITORY / 'tools/dist_test.sh', 'config.py', 'x.pth', '2'], cwd=tmp_path,
+                              env=tool_environment(PORT=port), capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stdout == ''
+    assert done.stderr.startswith(f'Error: port {port} of this machine is taken') and 'PORT=29501' in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_jobs_of_slurm_that_share_a_machine_meet_at_ports_of_their_own(tmp_path, monkeypatch):
+    class Built(Exception):
+        pass
+
+    def build(cfg):
+        raise Built
+
+    monkeypatch.setattr(Runner, 'from_cfg', build)
+    monkeypatch.setenv('MASTER_PORT', 'before')  # is what it is again afterwards
+    cfg = demo_config('plain', tmp_path, launcher='slurm')
+    for job, given, expected in (('412345', None, '22345'), ('412346', None, '22346'), ('412346', '5000', '5000')):
+        monkeypatch.setenv('SLURM_JOB_ID', job)
+        monkeypatch.delenv('MASTER_PORT', raising=False)
+        if given:
+            monkeypatch.setenv('MASTER_PORT', given)
+        with pytest.raises(Built):
+            build_checked_runner(cfg)
+        assert os.environ['MASTER_PORT'] == expected
 
 
 def test_sync_batch_norm_in_one_process_is_batch_norm():

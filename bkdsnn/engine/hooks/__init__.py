@@ -1,5 +1,6 @@
 """Small hooks for mmengine's Runner."""
 from .checkpoint_check_hook import CheckpointCheckHook
+from .checkpoint_hook import CheckpointHook
 from .epoch_seed_hook import EpochSeedHook
 from .loss_guard_hook import LossGuardHook
 from .resume_check_hook import ResumeCheckHook
@@ -9,5 +10,5 @@ from .synops_hook import SynOpsHook
 from .teacher_check_hook import TeacherCheckHook
 from .weights_guard_hook import WeightsGuardHook
 
-__all__ = ['CheckpointCheckHook', 'EpochSeedHook', 'LossGuardHook', 'ResumeCheckHook', 'SpikeVisualizationHook',
-           'SyncBuffersHook', 'SynOpsHook', 'TeacherCheckHook', 'WeightsGuardHook']
+__all__ = ['CheckpointCheckHook', 'CheckpointHook', 'EpochSeedHook', 'LossGuardHook', 'ResumeCheckHook',
+           'SpikeVisualizationHook', 'SyncBuffersHook', 'SynOpsHook', 'TeacherCheckHook', 'WeightsGuardHook']

@@ -1,14 +1,20 @@
 """Random numbers that depend on the seed, the epoch and the process alone."""
 import random
 from functools import partial
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 import torch
-from mmengine.dist import get_rank
+from mmengine.dist import all_gather_object, get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
 
 from bkdsnn.registry import HOOKS
+
+from .sync_buffers_hook import saves_after_step
+
+# Key in checkpoints that are saved inside an epoch.
+STATES = 'random_states'
 
 
 @HOOKS.register_module()
@@ -20,10 +26,16 @@ class EpochSeedHook(Hook):
     batch are drawn, and differ in Python's and NumPy's, from which pipelines draw. Workers get new seeds each epoch;
     without this hook mmengine gives them the same ones.
 
+    Where checkpoints are saved by steps, they hold the states of all generators of all processes, with which a run goes
+    on inside an epoch.
+
     Raises:
         ValueError: If ``train_dataloader.persistent_workers`` is set, as such workers keep generators of their own, or
             if training is not by epoch.
     """
+
+    # Of all processes, while a checkpoint of a step is saved or resumed.
+    states: Optional[List[Dict[str, Any]]] = None
 
     def before_train(self, runner: Runner) -> None:
         if isinstance(runner.train_loop, IterBasedTrainLoop):
@@ -44,9 +56,46 @@ class EpochSeedHook(Hook):
         if get_rank() > 0:
             _seed_numpy_and_python(seed, get_rank())
 
+    def after_train_iter(self,
+                         runner: Runner,
+                         batch_idx: int,
+                         data_batch: Optional[dict] = None,
+                         outputs: Optional[dict] = None) -> None:
+        self.states = all_gather_object(random_states()) if saves_after_step(runner) else None
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if self.states is not None:
+            checkpoint[STATES] = self.states
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        self.states = None
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if runner._resume:
+            self.states = checkpoint.get(STATES)
+
+    def after_done_steps(self, runner: Runner) -> None:
+        """Go on with the random numbers of the run that was saved inside an epoch."""
+        set_random_states(self.states[get_rank()])
+
     @staticmethod
     def _differs_by_rank(runner: Runner) -> bool:
         return runner.cfg.get('randomness', {}).get('diff_rank_seed', False)
+
+
+def random_states() -> Dict[str, Any]:
+    """States of the generators of Python, NumPy and PyTorch in this process, and of the current GPU if there is one."""
+    states = dict(python=random.getstate(), numpy=np.random.get_state(), torch=torch.get_rng_state())
+    return dict(states, cuda=torch.cuda.get_rng_state()) if torch.cuda.is_available() else states
+
+
+def set_random_states(states: Dict[str, Any]) -> None:
+    """Set the generators to what :func:`random_states` has returned."""
+    random.setstate(states['python'])
+    np.random.set_state(states['numpy'])
+    torch.set_rng_state(states['torch'].cpu())
+    if 'cuda' in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states['cuda'].cpu())
 
 
 def seed_worker(worker_id: int, rank: int) -> None:

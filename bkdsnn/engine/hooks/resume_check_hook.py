@@ -1,9 +1,23 @@
 """Does a resumed run go on as it began?"""
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from bkdsnn.registry import HOOKS
+
+from ..loops import ExactEpochLoop
+from ..resumed_settings import (
+    OF_OPTIMIZER,
+    OF_SCALER,
+    below,
+    changed_settings,
+    check_changes,
+    replay,
+    say,
+    take_optimizer_settings,
+)
+from .epoch_seed_hook import STATES
 
 KEY = 'samples_per_update'
 WAY_OUT = ('Resume with as many processes and the same settings, or with batches that are as large in all processes '
@@ -12,29 +26,83 @@ WAY_OUT = ('Resume with as many processes and the same settings, or with batches
 
 @HOOKS.register_module()
 class ResumeCheckHook(Hook):
-    """Refuses to resume a run with another number of steps in an epoch, or of samples in an update of the weights.
+    """Holds a resumed run to what its checkpoint says.
 
-    Schedules that change by steps, and what a checkpoint holds of them, count on the former, the learning rate on the
-    latter. Both stay if as many processes go on, or fewer with larger batches.
+    - Settings that have changed take effect and are logged. Learning rates and schedules are then those that a run with
+      the new settings would have had from its beginning; momentum and what else an optimizer has learned stays. Refused
+      is what cannot change: seed, kinds of optimizer and loop, fewer epochs than were done.
+    - Refused is another number of steps in an epoch, or of samples in an update of the weights. Schedules that change
+      by steps, and what a checkpoint holds of them, count on the former, the learning rate on the latter. Both stay if
+      as many processes go on, or fewer with larger batches.
+    - A checkpoint from inside an epoch needs :class:`bkdsnn.engine.ExactEpochLoop` and what ``EpochSeedHook`` has put
+      into it.
 
     Raises:
-        ValueError: Before the first step, with both numbers.
+        ValueError: Before the first step, with both values.
     """
 
+    # Before CheckpointCheckHook, which holds the checkpoint to the run as it is then, and EMAHook, which changes it.
+    priority = 'HIGH'
+    # Whether schedules have to be brought from their beginning to where the run is.
+    replays = False
+    # Whether the checkpoint has what is needed to go on inside an epoch.
+    has_states = False
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if not runner._resume or not isinstance(checkpoint.get('meta'), dict):
+            return
+        self.has_states = STATES in checkpoint
+        changed = changed_settings(runner, checkpoint)
+        say(changed)
+        check_changes(runner, checkpoint, changed)
+        if below(OF_SCALER, changed):
+            checkpoint.get('optimizer', {}).pop('loss_scaler', None)
+        if keys := below(OF_OPTIMIZER, changed):
+            take_optimizer_settings(runner, checkpoint, keys)
+            self.replays = True
+
     def before_train(self, runner: Runner) -> None:
-        loader, processes = runner.train_dataloader, get_world_size()
-        batch = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 1)
-        accumulated = (runner.cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
-        now = f'{processes} x train_dataloader.batch_size={batch}'
-        if isinstance(runner.train_loop, EpochBasedTrainLoop) and runner.iter != runner.epoch * len(loader):
+        if self.replays:
+            replay(runner.param_schedulers or [], runner.iter, runner.epoch, len(runner.train_dataloader))
+            rate = max(group['lr'] for group in runner.optim_wrapper.param_groups)
+            print_log(f'The learning rate goes on at {rate:g}.', logger='current')
+        self._check_steps(runner)
+        self._check_samples(runner)
+
+    def _check_steps(self, runner: Runner) -> None:
+        loop, steps = runner.train_loop, len(runner.train_dataloader)
+        inside = runner.iter - runner.epoch * steps
+        if not isinstance(loop, EpochBasedTrainLoop) or not inside:
+            return
+        if not 0 < inside <= steps or not self.has_states:
             then = f', {runner.iter / runner.epoch:g} in each' if runner.epoch else ''
             raise ValueError(f'the checkpoint is of {runner.iter} steps in {runner.epoch} epochs{then}, but this run '
-                             f'has {len(loader)} steps in an epoch ({now}), so its schedules would be off. {WAY_OUT}')
-        samples = processes * batch * accumulated
+                             f'has {steps} steps in an epoch ({_batches(runner)}), so its schedules would be off. '
+                             f'{WAY_OUT}')
+        if not isinstance(loop, ExactEpochLoop):
+            raise ValueError(f'the checkpoint was saved inside an epoch, after {inside} of {steps} steps, from where '
+                             f'{type(loop).__name__} does not go on. Resume with tools/train.py, or with '
+                             'train_cfg=dict(type="ExactEpochLoop", max_epochs=...).')
+        print_log(f'{inside} of {steps} steps of epoch {runner.epoch + 1} are done; their batches are loaded again and '
+                  'left out.', logger='current')
+
+    @staticmethod
+    def _check_samples(runner: Runner) -> None:
+        accumulated = (runner.cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+        samples = get_world_size() * _batch_size(runner) * accumulated
         known = runner.message_hub.get_info(KEY, samples)
         if known != samples:
             raise ValueError(f'the checkpoint is of a run with {known} samples in an update of the weights, but this '
-                             f'one has {samples} ({now} x optim_wrapper.accumulative_counts={accumulated}), so its '
-                             f'learning rate would be off. {WAY_OUT}')
+                             f'one has {samples} ({_batches(runner)} x optim_wrapper.accumulative_counts={accumulated}'
+                             f'), so its learning rate would be off. {WAY_OUT}')
         # Goes into every checkpoint, and comes back from it before this is called.
         runner.message_hub.update_info(KEY, samples)
+
+
+def _batch_size(runner: Runner) -> int:
+    loader = runner.train_dataloader
+    return loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 1)
+
+
+def _batches(runner: Runner) -> str:
+    return f'{get_world_size()} x train_dataloader.batch_size={_batch_size(runner)}'

@@ -37,11 +37,11 @@ def averages_of(runner: Runner) -> List[nn.Module]:
     return [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook) and hasattr(hook, 'ema_model')]
 
 
-def saves_now(runner: Runner) -> bool:
-    """Whether a checkpoint by steps is saved after this one."""
-    return any(isinstance(hook, CheckpointHook) and not hook.by_epoch and (
-        hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
-        or hook.save_last and hook.is_last_train_iter(runner)) for hook in runner.hooks)
+def saves_after_step(runner: Runner) -> bool:
+    """Whether a checkpoint is saved after the step that is being done, as where they are saved by steps."""
+    return any(hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
+               or hook.save_last and hook.is_last_train_iter(runner)
+               for hook in runner.hooks if isinstance(hook, CheckpointHook) and not hook.by_epoch)
 
 
 @HOOKS.register_module()
@@ -68,7 +68,7 @@ class SyncBuffersHook(MMEngineSyncBuffersHook):
                          batch_idx: int,
                          data_batch: Optional[dict] = None,
                          outputs: Optional[dict] = None) -> None:
-        if saves_now(runner):
+        if saves_after_step(runner):
             self.synchronise(runner)
 
     @staticmethod

@@ -9,7 +9,7 @@ from torch import nn
 from bkdsnn.checkpoints.weights import not_finite, some_of
 from bkdsnn.registry import HOOKS
 
-from .sync_buffers_hook import averages_of, saves_now
+from .sync_buffers_hook import averages_of, saves_after_step
 
 AVERAGED = ' (averaged)'
 
@@ -46,7 +46,7 @@ class WeightsGuardHook(Hook):
                          batch_idx: int,
                          data_batch: Optional[dict] = None,
                          outputs: Optional[dict] = None) -> None:
-        if saves_now(runner):
+        if saves_after_step(runner):
             self.check(runner, runner.iter + 1)
 
     def check(self, runner: Runner, steps: Optional[int] = None) -> None:

@@ -2,7 +2,8 @@
 from html import escape
 from typing import Dict, List, Optional
 
-from ..config_diff import differences, settings_of
+from ...config.differences import differences
+from ..config_diff import settings_of
 from ..groups import Comparison
 from ..pieces import Section, breakable, listing, stacked_table
 
