@@ -15,6 +15,7 @@ from bkdsnn.utils.listing import is_hidden
 from .archives import Archive, unpack_once
 from .event_dataset import EventDataset
 from .event_files import read_events
+from .mat_files import check_mat
 from .split_files import read_split
 
 SPLITS = ('train', 'test')
@@ -271,6 +272,8 @@ class TonicDataset(EventDataset):
         try:
             if path.endswith('.npy'):
                 check_rows(path, self.class_of_tonic.dtype)
+            elif path.endswith('.mat'):
+                check_mat(path)
             events = self.reader[data_info['reader_index']][0].ravel()  # ASLDVS gives a column
         except Exception as error:  # the readers of tonic raise what they like
             raise OSError(f'TonicDataset: {path} cannot be read: {error}') from error
