@@ -3,6 +3,7 @@ import re
 
 import numpy as np
 import pytest
+from data_cases import OTHERS, SIZE, STEP, TURN, recording, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,22 +14,11 @@ from bkdsnn.datasets.event_files import read_events
 from bkdsnn.datasets.event_windows import cut_windows
 from bkdsnn.datasets.events import check_events, sort_events
 from bkdsnn.datasets.transforms import events_to_frames
-from generated_events import generate_events, write_bin
+from generated_events import write_bin
 
-SIZE = (20, 20, 2)
 # Of each, where it turns, what it counts, and the type of that.
 CLOCKS = {'31 bits': (2**31, lambda t: t % 2**31, np.int64), 'unsigned': (2**32, lambda t: t % 2**32, np.uint32),
           'signed': (2**31, lambda t: (t + 2**31) % 2**32 - 2**31, np.int32)}
-TURN, STEP, NUMBER = 100, 1000, 300
-
-
-def recording(disorder=0):
-    """Events every millisecond; around event ``TURN`` some have changed places."""
-    events = generate_events(NUMBER, size=SIZE[:2])
-    events['t'] = np.arange(NUMBER) * STEP
-    part = slice(TURN - disorder, TURN + disorder)
-    events[part] = events[part][np.random.default_rng(0).permutation(2 * disorder)]
-    return events
 
 
 def turned(kind, disorder=0):
@@ -107,28 +97,6 @@ def test_times_that_need_64_bits_without_a_sign_are_no_times(tmp_path):
 
 
 # ---- other ways to store events ----
-
-def rows(order, seconds=False, signed=False):
-    events = recording()
-    columns = {name: events[name] for name in 'xytp'}
-    columns['t'] = columns['t'] / 1e6 if seconds else columns['t']
-    columns['p'] = columns['p'] * 2 - 1 if signed else columns['p']
-    return [columns[name] for name in order]
-
-
-def structured(names, **how):
-    return np.array(np.rec.fromarrays(rows('xytp', **how), names=names))
-
-
-OTHERS = {
-    'rows': np.stack(rows('xytp'), 1), 'rows of DVS Gesture': np.stack(rows('xypt'), 1).astype(np.float32),
-    'columns': np.stack(rows('txyp')), 'rows in seconds': np.stack(rows('txyp', seconds=True), 1),
-    'rows with signs': np.stack(rows('xytp', signed=True), 1),
-    'rows in seconds with signs': np.stack(rows('xytp', seconds=True, signed=True), 1),
-    'seconds': structured('x,y,t,p', seconds=True), 'signs': structured('x,y,t,p', signed=True),
-    'other names': structured('x,y,timestamp,polarity'),
-    'all of it': structured('X,Y,ts,pol', seconds=True, signed=True)}
-
 
 def converted(message, events):
     """What the line in an error makes of the events."""
