@@ -23,6 +23,7 @@ from PIL import Image, ImageOps
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.datasets.event_camera import EventCamera, record_saccades, saccades
 from bkdsnn.datasets.event_files import write_events
+from bkdsnn.datasets.image_files import check_image
 from bkdsnn.utils.atomic import write_atomically
 from bkdsnn.utils.listing import IMAGE_EXTENSIONS, list_files
 
@@ -94,8 +95,9 @@ def read_image(path: Path) -> np.ndarray:
     """Brightness of an image in gray, upright, (h, w) in [0, 1].
 
     Raises:
-        OSError: If it cannot be read.
+        OSError: If it is damaged or cannot be read, or has 16 bits of which it uses the lower ones alone.
     """
+    check_image(path.read_bytes(), path)
     try:
         with Image.open(path) as image:
             image = ImageOps.exif_transpose(image)
