@@ -203,6 +203,8 @@ class SpikingInferencer:
                 results = self.reader.read(item.source)
                 picture = self.reader.picture(results) if with_pictures else None
                 sample = Sample(index, pipelines.run(pipeline, results), picture)
+                if self.takes_events and not sample.packed['inputs'].any():
+                    raise ValueError('the pipeline of test_dataloader leaves no event of the recording.')
             except Exception as error:  # whatever is wrong with one input, the others can be done
                 failed[index] = DataSample(metainfo=dict(error=_with_name(error, item.name)))
                 continue
@@ -277,7 +279,7 @@ class SpikingInferencer:
     def _stream(self, windows: Iterable, pipeline: pipelines.Pipeline, last: int) -> Iterator[dict]:
         network, logits = Stream(self.model), deque(maxlen=last)
         for step, (events, start, stop) in enumerate(windows, 1):
-            packed = pipelines.run(pipeline, self.reader.read(events))
+            packed = pipelines.run(pipeline, self.reader.read(events, may_be_empty=True))
             frame = self.model.data_preprocessor(default_collate([packed]), False)['inputs'][:, 0]
             with SpikeCounter(self.model) as counter:
                 logits.append(network.step(frame)[0])

@@ -1,5 +1,4 @@
 """What a user gives to an inferencer: files, folders, arrays, pictures and lists of these, read one at a time."""
-import io
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +7,14 @@ from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple, U
 import mmcv
 import numpy as np
 from mmengine.logging import print_log
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from ..checkpoints.files import some_of
 from ..datasets import event_files
 from ..datasets.events import check_events, sort_events
+from ..datasets.image_files import decode_file
 from ..datasets.transforms import events_to_frames
+from ..utils.listing import IMAGE_EXTENSIONS, list_files
 from ..visualization.browse import event_image
-
-IMAGE_EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.tif', '.tiff', '.webp')
 
 
 class Item(NamedTuple):
@@ -34,20 +32,22 @@ class Item(NamedTuple):
 def list_items(inputs: Any, extensions: Sequence[str]) -> List[Item]:
     """One item for each input; a folder stands for the files in it, subfolders included, in the order of their names.
 
-    Files with other extensions are counted in the log.
+    Others are counted in the log, see :mod:`bkdsnn.utils.listing`.
 
     Args:
         inputs: One input, or a list of them.
         extensions: Of the files to take from a folder, in lower case.
 
     Raises:
-        ValueError: If a folder has no such file, or there is no input.
+        ValueError: If a folder has no such file, a path is empty, or there is no input.
         TypeError: If it is an iterator.
     """
     if hasattr(inputs, '__next__'):
         raise TypeError(f'a {type(inputs).__name__} has no length; give a list, or events as they come in to stream().')
     items: List[Item] = []
     for i, source in enumerate(inputs if isinstance(inputs, (list, tuple)) else [inputs]):
+        if isinstance(source, str) and not source:
+            raise ValueError(f"the path of input {i} is empty; the current folder is '.'.")
         if not isinstance(source, (str, Path)):
             items.append(Item(f'input {i}', source))
         elif Path(source).is_dir():
@@ -60,17 +60,13 @@ def list_items(inputs: Any, extensions: Sequence[str]) -> List[Item]:
 
 
 def _files_in(folder: Path, extensions: Sequence[str]) -> List[Path]:
-    files = sorted(path for path in folder.rglob('*') if path.is_file()
-                   and not any(part.startswith('.') for part in path.relative_to(folder).parts))
-    chosen = [path for path in files if path.suffix.lower() in extensions]
-    others = [path.relative_to(folder).as_posix() for path in files if path.suffix.lower() not in extensions]
-    if not chosen:
-        raise ValueError(f'the folder {folder} holds nothing to read ({", ".join(extensions)}) among its {len(files)} '
-                         'files.')
-    if others:
-        print_log(f'{folder}: {len(others)} of {len(files)} files are skipped, as they end in none of '
-                  f'{", ".join(extensions)}: {some_of(others)}.', logger='current', level=logging.WARNING)
-    return chosen
+    listing = list_files(folder, extensions)
+    if not listing.files:
+        raise ValueError(f'the folder {folder} holds nothing to read ({", ".join(extensions)})'
+                         f'{listing.summary and f": {listing.summary}"}.')
+    if listing.summary:
+        print_log(f'{folder}: {listing.summary}.', logger='current', level=logging.WARNING)
+    return [folder / path for path in listing.files]
 
 
 @dataclass
@@ -125,6 +121,7 @@ class ImageReader:
         if isinstance(source, Image.Image):
             if source.mode[0] in 'IF':
                 raise ValueError(f'a PIL image of mode {source.mode!r} has more than 8 bits; convert it to 8 bits.')
+            source = ImageOps.exif_transpose(source)  # as files are read
             return np.asarray(source.convert('L')) if self.channels == 1 else np.asarray(
                 source.convert('RGB'))[..., ::-1]
         if isinstance(source, np.ndarray):
@@ -147,29 +144,6 @@ class ImageReader:
         return image
 
 
-def decode_file(path: Path, gray: bool) -> np.ndarray:
-    """An image file as gray (H, W) or BGR (H, W, 3), as the data sets read it.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        OSError: If it is damaged, cut off, or no image.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f'{path} does not exist.')
-    content = path.read_bytes()
-    try:
-        # OpenCV would make up what a file that is cut off lacks.
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-        decoded = mmcv.imfrombytes(content, flag='grayscale' if gray else 'color')
-    except Exception as error:  # each format has its own
-        reason = 'it is of no known format' if isinstance(error, UnidentifiedImageError) else str(error).rstrip('.')
-        raise OSError(f'{path} cannot be read as an image: {reason}. It may be damaged or cut off.') from error
-    if decoded is None:
-        raise OSError(f'{path} cannot be read as an image by OpenCV.')
-    return decoded
-
-
 @dataclass
 class EventReader:
     """Reads recordings of an event camera.
@@ -181,21 +155,24 @@ class EventReader:
     sensor_size: Tuple[int, int, int]
     extensions = event_files.EXTENSIONS
 
-    def read(self, source: Union[Path, np.ndarray]) -> dict:
+    def read(self, source: Union[Path, np.ndarray], may_be_empty: bool = False) -> dict:
         """What a pipeline starts with: ``events`` in the order of time, and ``sensor_size``.
 
         Args:
             source: File, or structured array with the integer fields ``x``, ``y``, ``t`` (microseconds) and ``p``.
+            may_be_empty: Whether there may be no events, as in a window of a stream.
 
         Raises:
             OSError: If a file cannot be read.
-            ValueError: If it is no recording, or an event is not possible on the sensor.
+            ValueError: If it is no recording, has no events, or an event is not possible on the sensor.
             TypeError: If it is something else.
         """
         if not isinstance(source, (Path, np.ndarray)):
             raise TypeError(f'a {type(source).__name__} is neither a path nor an array of events.')
         events = event_files.read_events(source) if isinstance(source, Path) else source
         check_events(events, self.sensor_size)
+        if not len(events) and not may_be_empty:
+            raise ValueError('the recording has no events, so there is nothing to predict from.')
         return dict(events=sort_events(events), sensor_size=self.sensor_size)
 
     @staticmethod

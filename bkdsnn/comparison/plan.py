@@ -10,6 +10,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from mmengine.config import Config
 
 from ..config.checks import check_options
+from ..config.data import without
 from ..config.files import read_config_file
 from ..config.methods import apply_method, find_pair
 from ..config.networks import model_config, student_config
@@ -99,7 +100,7 @@ class Plan:
         for split in ('val', 'test'):
             if pair.get(f'{split}_dataloader') is None:
                 raise ValueError(f'{self.pair} has no {split}_dataloader.')
-        val, test = ({**pair[f'{split}_dataloader'].dataset, 'pipeline': None} for split in ('val', 'test'))
+        val, test = (without(pair[f'{split}_dataloader'].dataset, 'pipeline') for split in ('val', 'test'))
         if self.points and val == test:
             raise ValueError(
                 f'{self.pair} validates on its test data, which the search must not see. Hold out training data, of '

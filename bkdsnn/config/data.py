@@ -1,9 +1,13 @@
-"""The data sets that a config names, below wrappers."""
-from typing import Any, List
+"""The data sets that a config names, below wrappers such as ``RepeatDataset`` and ``KFoldDataset``."""
+from bisect import bisect_right
+from typing import Any, List, Tuple
+
+# Keys of a wrapper's config, and attributes of a wrapper, where the data sets inside are.
+INSIDE = ('datasets', 'dataset')
 
 
 def datasets_in(dataset: Any) -> List[Any]:
-    """The data sets inside wrappers (``RepeatDataset``, ``ConcatDataset``, ...) and lists.
+    """The data sets inside wrappers and lists.
 
     Args:
         dataset: A data set, the config of one, or a list of these.
@@ -11,10 +15,38 @@ def datasets_in(dataset: Any) -> List[Any]:
     if isinstance(dataset, (list, tuple)):
         return [inner for part in dataset for inner in datasets_in(part)]
     get = dataset.get if isinstance(dataset, dict) else lambda key: getattr(dataset, key, None)
-    wrapped = get('dataset') if get('datasets') is None else get('datasets')
+    wrapped = next((get(key) for key in INSIDE if get(key) is not None), None)
     return [dataset] if wrapped is None else datasets_in(wrapped)
 
 
 def pipeline_in(dataset: dict) -> List[dict]:
     """The transforms in the config of a data set; of several in one, those of the first."""
     return list(datasets_in(dataset)[0].get('pipeline') or [])
+
+
+def without(dataset: Any, *keys: str) -> Any:
+    """The config of a data set, or a list of these, without some keys, nor those of data sets inside wrappers."""
+    if isinstance(dataset, (list, tuple)):
+        return [without(part, *keys) for part in dataset]
+    return {key: without(value, *keys) if key in INSIDE else value for key, value in dataset.items()
+            if key not in keys}
+
+
+def inner_sample(dataset: Any, idx: int) -> Tuple[Any, int]:
+    """The data set inside wrappers that sample ``idx`` comes from, and its index there.
+
+    Args:
+        dataset: A data set that is built, in wrappers of mmengine, mmpretrain or PyTorch.
+        idx: Index of a sample, from 0.
+    """
+    if getattr(dataset, 'datasets', None) is not None:
+        part = bisect_right(dataset.cumulative_sizes, idx)
+        return inner_sample(dataset.datasets[part], idx - (dataset.cumulative_sizes[part - 1] if part else 0))
+    inner = getattr(dataset, 'dataset', None)
+    if inner is None:
+        return dataset, idx
+    if hasattr(dataset, 'indices'):
+        return inner_sample(inner, dataset.indices[idx])
+    # A fold's data set has been cut down to it.
+    is_cut = len(inner) == len(dataset) or not hasattr(dataset, '_get_ori_dataset_idx')
+    return inner_sample(inner, idx if is_cut else dataset._get_ori_dataset_idx(idx))

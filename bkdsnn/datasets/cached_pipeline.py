@@ -1,9 +1,10 @@
-"""Data sets that keep what the deterministic first part of their pipeline makes."""
+"""Data sets that keep what the deterministic first part of their pipeline makes, and name samples that are damaged."""
+import logging
 import os.path as osp
 import shutil
 from contextlib import suppress
 from itertools import takewhile
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Set
 
 from mmcv.transforms import CenterCrop, LoadImageFromFile, Pad, Resize
 from mmengine.logging import print_log
@@ -15,10 +16,18 @@ from .sample_cache import Arrays, SampleCache
 NOT_RANDOM = (LoadImageFromFile, Resize, ResizeEdge, CenterCrop, EfficientNetCenterCrop, Pad)
 # Samples that the size of a cache is estimated from.
 PROBED = 16
+# What to do with a sample that cannot be read.
+ON_ERROR = ('raise', 'skip')
+# As many in a row, and it is no longer a few damaged files.
+MOST_IN_A_ROW = 100
 
 
 class _Dropped(Exception):
     """A transform has dropped the sample."""
+
+
+class _Unreadable(Exception):
+    """A sample cannot be read, for the reason that is its cause."""
 
 
 def is_random(step: object) -> bool:
@@ -27,19 +36,34 @@ def is_random(step: object) -> bool:
 
 
 class CachedPipeline:
-    """What a data set inherits before mmengine's ``BaseDataset`` to get a ``cache_dir``.
+    """What a data set inherits before mmengine's ``BaseDataset`` to get a ``cache_dir`` and ``on_error``.
 
     It calls :meth:`open_cache` once it is built. A sample is then made up to the first random transform once, and kept
-    as :meth:`kept` says; see :class:`~bkdsnn.datasets.sample_cache.SampleCache`.
+    as :meth:`kept` says; see :class:`~bkdsnn.datasets.sample_cache.SampleCache`. Errors on the way name its file.
 
     Attributes:
         cache: ``None`` where there is none.
         cached_steps: Number of transforms whose result is kept.
+        on_error: ``'raise'``, or ``'skip'``: another sample, drawn at random, is taken for one that cannot be read.
+        skipped: Files of such samples, as far as this process has seen them.
     """
 
     kind = 'samples'
     cache: Optional[SampleCache] = None
     cached_steps = 0
+    on_error = 'raise'
+    _in_a_row = 0
+
+    def set_on_error(self, on_error: str) -> None:
+        """Say what to do with samples that cannot be read.
+
+        Raises:
+            ValueError: If it is unknown.
+        """
+        if on_error not in ON_ERROR:
+            raise ValueError(f'{type(self).__name__}: on_error={on_error!r} is unknown; choose from {list(ON_ERROR)}.')
+        self.on_error = on_error
+        self.skipped: Set[str] = set()
 
     def check_cached(self, steps: Sequence) -> None:
         """Raise ValueError if it is no use to keep what these first transforms make."""
@@ -60,8 +84,8 @@ class CachedPipeline:
         """File that a sample is read from; ``None`` if there is none."""
         raise NotImplementedError
 
-    def read(self, data_info: dict) -> dict:
-        """What the first transform gets."""
+    def read(self, data_info: dict) -> Optional[dict]:
+        """What the first transform gets; ``None`` drops the sample."""
         return data_info
 
     def kept(self, data_info: dict, results: dict) -> Arrays:
@@ -114,32 +138,80 @@ class CachedPipeline:
         """What the cache has of one sample; it is filled if need be."""
 
         def make() -> Arrays:
-            results = self.read(dict(data_info))
-            for step in self.pipeline.transforms[:self.cached_steps]:
-                results = step(results)
-                if results is None:
-                    raise _Dropped
+            results = self._run(data_info, self._read(dict(data_info)), self.pipeline.transforms[:self.cached_steps])
             return self.kept(data_info, results)
 
         return self.cache.get(self.name_of(data_info), self.file_of(data_info), make, rebuild)
 
     def fill(self, idx: int, rebuild: bool = False) -> None:
         """Put one sample into the cache unless it is there, or it is dropped."""
-        with suppress(_Dropped):
-            self.cached(self.get_data_info(idx), rebuild)
-
-    def prepare_data(self, idx: int):
-        """One sample through the pipeline; ``None`` if a transform drops it."""
         data_info = self.get_data_info(idx)
         try:
-            results = self.read(data_info) if self.cache is None else self.restored(data_info, self.cached(data_info))
+            with suppress(_Dropped):
+                self.cached(data_info, rebuild)
+            self._in_a_row = 0
+        except _Unreadable as error:
+            self._skip(data_info, error)
+
+    def prepare_data(self, idx: int):
+        """One sample through the pipeline; ``None`` if a transform drops it, or it cannot be read and is skipped.
+
+        Raises:
+            OSError, ValueError: If it cannot be read, or a transform fails; the message names its file.
+        """
+        data_info = self.get_data_info(idx)
+        try:
+            results = self._read(data_info) if self.cache is None else self.restored(data_info, self.cached(data_info))
+            results = self._run(data_info, results, self.pipeline.transforms[self.cached_steps:])
         except _Dropped:
             return None
-        for step in self.pipeline.transforms[self.cached_steps:]:
-            results = step(results)
-            if results is None:
-                return None
+        except _Unreadable as error:
+            return self._skip(data_info, error)
+        self._in_a_row = 0
         return results
+
+    def _where(self, data_info: dict) -> str:
+        return self.file_of(data_info) or self.name_of(data_info)
+
+    def _read(self, data_info: dict) -> dict:
+        try:
+            results = self.read(data_info)
+        except (OSError, ValueError) as error:
+            raise _Unreadable from error
+        if results is None:
+            raise _Dropped
+        return results
+
+    def _run(self, data_info: dict, results: dict, steps: Sequence) -> dict:
+        """What transforms make of a sample."""
+        for step in steps:
+            try:
+                results = step(results)
+            except (MemoryError, RuntimeError):
+                raise
+            except Exception as error:  # libraries raise what they like, and do not know the file
+                text = str(error) or type(error).__name__
+                named = f'{type(self).__name__}: {self._where(data_info)}: {type(step).__name__}: {text}'
+                if isinstance(step, LoadImageFromFile):
+                    raise _Unreadable from OSError(named)
+                raise (OSError if isinstance(error, OSError) else ValueError)(named) from error
+            if results is None:
+                raise _Dropped
+        return results
+
+    def _skip(self, data_info: dict, error: _Unreadable) -> None:
+        """Count a sample that cannot be read, or raise the reason."""
+        if self.on_error == 'raise':
+            raise error.__cause__
+        self._in_a_row += 1
+        if self._in_a_row == MOST_IN_A_ROW:
+            raise ValueError(f'{type(self).__name__}: {MOST_IN_A_ROW} samples in a row cannot be read, which '
+                             f"on_error='skip' is not for. The last one: {error.__cause__}") from error.__cause__
+        where = self._where(data_info)
+        if where not in self.skipped:
+            self.skipped.add(where)
+            print_log(f'{type(self).__name__}: {error.__cause__} Another sample is taken instead ({len(self.skipped)} '
+                      'of them so far in this process).', logger='current', level=logging.WARNING)
 
     def extra_repr(self) -> List[str]:
         return [*super().extra_repr(), f'Cache: \t{self.cache and self.cache.folder}']

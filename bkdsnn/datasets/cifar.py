@@ -67,11 +67,20 @@ class _PublishedFiles:
         try:
             with path.open('rb') as file:
                 batch = plain(_ArrayUnpickler(file, encoding='latin1').load())
-            images = batch['data'].reshape(-1, 3, 32, 32)
-            return images, batch.get('fine_labels') or batch['labels']
+            images, labels = batch['data'].reshape(-1, 3, 32, 32), batch.get('fine_labels') or batch['labels']
+            if images.dtype != np.uint8 or len(labels) != len(images) or not set(labels) <= set(range(self.number)):
+                raise ValueError(f'{len(images)} images of {images.dtype} have {len(labels)} labels, which are not all '
+                                 f'from 0 to {self.number - 1}')
+            return images, labels
         except Exception as error:  # pickle raises a different type for each kind of damage
-            raise ValueError(f'{type(self).__name__}: {path} is damaged or no file of this data set: {error}. Unpack '
+            reason = ' '.join(str(error).split()).rstrip('.')
+            raise ValueError(f'{type(self).__name__}: {path} is damaged or no file of this data set: {reason}. Unpack '
                              f'{self.filename} again.') from error
+
+    @property
+    def number(self) -> int:
+        """Number of classes."""
+        return len(self.METAINFO['classes'])
 
 
 @DATASETS.register_module()

@@ -27,16 +27,20 @@ class EventDataset(CachedPipeline, BaseDataset):
         cache_dir: Folder for frames, relative to ``data_root``. The result of the pipeline up to its first random
             transform is then made once per recording; see :class:`~bkdsnn.datasets.sample_cache.SampleCache`. ``None``
             makes it anew every time.
+        on_error: What to do with a recording that cannot be read or has an impossible event: ``'raise'``, or ``'skip'``
+            it, take another one that is drawn at random, and count it in the log. For training alone.
         **kwargs: As :class:`mmpretrain.datasets.BaseDataset`. ``metainfo`` holds ``classes`` and ``sensor_size``.
 
     Raises:
         ValueError: If there is a ``cache_dir`` but the frames themselves are random, or a transform does not say what
-            its arguments are.
+            its arguments are, or ``on_error`` is unknown.
     """
 
     kind = 'frames'
 
-    def __init__(self, pipeline: Sequence = (), cache_dir: Optional[str] = None, **kwargs) -> None:
+    def __init__(self, pipeline: Sequence = (), cache_dir: Optional[str] = None, on_error: str = 'raise', **kwargs
+                 ) -> None:
+        self.set_on_error(on_error)
         # Built here, since the parent would look the names up in mmpretrain's registry.
         pipeline = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
         self.empty_recordings = 0

@@ -6,11 +6,12 @@ import numpy as np
 
 from bkdsnn.utils.atomic import write_atomically
 
-from .events import FIELDS
+from .clocks import Clock
+from .events import FIELDS, check_fields
 
 # Wide enough for the integers of any file.
 DTYPE = np.dtype([(name, np.int64) for name in FIELDS])
-BYTES_PER_EVENT = 5
+BYTES_PER_EVENT, BITS_OF_BIN = 5, 23  # of an event in a .bin file, and of its time
 AEDAT4_MAGIC = b'#!AER-DAT4.0\r\n'
 
 
@@ -33,12 +34,12 @@ def read_events(path: Union[str, Path]) -> np.ndarray:
             it. One that is cut off between two packets or events cannot be told from a shorter recording.
     """
     path = Path(path)
-    if path.suffix not in READERS:
+    if path.suffix.lower() not in READERS:
         raise ValueError(f'{path} has the extension {path.suffix!r}, but events are read from '
                          f'{", ".join(EXTENSIONS)}.')
     if not path.is_file():
         raise FileNotFoundError(f'{path} does not exist.')
-    name, read = READERS[path.suffix]
+    name, read = READERS[path.suffix.lower()]
     try:
         return to_int64(read(path))
     except (KeyboardInterrupt, SystemExit):
@@ -61,7 +62,7 @@ def write_events(path: Union[str, Path], events: np.ndarray) -> None:
     """
     if Path(path).suffix != '.npy':
         raise ValueError(f'{path} has the extension {Path(path).suffix!r}, but events are written as .npy.')
-    _check_fields(events)
+    check_fields(events)
     write_atomically(path, lambda file: np.save(file, events))
 
 
@@ -97,9 +98,12 @@ def _has_packets(path: Path) -> bool:
 
 
 def _read_npy(path: Path) -> np.ndarray:
-    array = np.load(path, allow_pickle=False)
-    if not isinstance(array, np.ndarray):
-        raise ValueError('it is an archive of arrays')
+    with open(path, 'rb') as file:
+        array = np.load(file, allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError('it is an archive of arrays')
+        if file.read(1):
+            raise ValueError(f'it goes on after the {len(array) if array.ndim else 1} entries that its header names')
     return array
 
 
@@ -108,26 +112,24 @@ def _read_bin(path: Path) -> np.ndarray:
     size = path.stat().st_size
     if size % BYTES_PER_EVENT:  # tonic would drop the rest
         raise ValueError(f'its {size} bytes are no multiple of the {BYTES_PER_EVENT} of an event')
-    return read_mnist_file(str(path), dtype=DTYPE)
-
-
-def _check_fields(events: np.ndarray) -> None:
-    fields = events.dtype.names or ()
-    if events.ndim != 1 or not all(name in fields and events.dtype[name].kind in 'iub' for name in FIELDS):
-        raise ValueError(f'an array {events.shape} of {events.dtype} is no structured array (N,) with the integer '
-                         'fields x, y, t (microseconds) and p')
+    events = read_mnist_file(str(path), dtype=DTYPE)
+    events['t'] = Clock((2**BITS_OF_BIN, ))(events['t'])
+    return events
 
 
 def to_int64(events: np.ndarray) -> np.ndarray:
     """A copy of events with int64 fields ``x``, ``y``, ``t`` and ``p`` and no others.
 
     Raises:
-        ValueError: If a field is missing or not of integers.
+        ValueError: If a field is missing or not of integers, or a number needs more than 63 bits.
     """
-    _check_fields(events)
+    check_fields(events)
     result = np.empty(len(events), DTYPE)
     for name in FIELDS:
         result[name] = events[name]
+        if events.dtype[name] == np.uint64 and result[name].min(initial=0) < 0:
+            raise ValueError(f'event {int(result[name].argmin())} has {name}={events[name].max()}, which is not '
+                             'possible')
     return result
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from bkdsnn.checkpoints.files import some_of
 from bkdsnn.registry import DATASETS
+from bkdsnn.utils.listing import class_folders, list_classes
 
 from .event_dataset import EventDataset
 from .event_files import EXTENSIONS, read_events
@@ -58,7 +59,7 @@ class EventFolder(EventDataset):
         root, expected = Path(self.data_root, self.split), self.expected
         if not root.is_dir():
             raise FileNotFoundError(f'EventFolder: there is no folder {root}. {expected}')
-        folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith('.'))
+        folders = class_folders(root)
         if self.CLASSES is None:
             self._metainfo['classes'] = tuple(folders)
         if not folders or set(folders) != set(self.CLASSES):
@@ -70,8 +71,9 @@ class EventFolder(EventDataset):
         """One dict per recording: ``path`` and ``gt_label``, in the order of the paths as text."""
         self.check_files()
         root = Path(self.data_root, self.split)
-        recordings = [dict(path=str(path), gt_label=label) for label, name in enumerate(self.CLASSES)
-                      for path in sorted((root / name).rglob('*')) if path.suffix in EXTENSIONS]
+        label_of = {name: label for label, name in enumerate(self.CLASSES)}
+        recordings = [dict(path=str(root / path), gt_label=label_of[name]) for name, path in
+                      list_classes('EventFolder', root, self.CLASSES, EXTENSIONS)]
         if not recordings:
             raise ValueError(f'EventFolder: there are no recordings in {root}. {self.expected}')
         return sorted(recordings, key=lambda info: info['path'])

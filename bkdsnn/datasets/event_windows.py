@@ -3,8 +3,8 @@ from typing import Iterable, Iterator, List, NamedTuple, Optional
 
 import numpy as np
 
+from .clocks import Clock
 from .event_files import to_int64
-from .events import sort_events
 
 # A pause of more windows is taken for a mistake in the times: each would be a frame without events.
 MAX_EMPTY_WINDOWS = 1000
@@ -33,7 +33,8 @@ def cut_windows(chunks: Iterable[np.ndarray], duration: Optional[int] = None,
 
     Args:
         chunks: Structured arrays with the integer fields ``x``, ``y``, ``t`` (microseconds) and ``p``, of any length. A
-            chunk must not begin before the one before it ends.
+            chunk must not begin before the one before it ends, unless a clock of 31 or 32 bits begins anew; times of
+            windows then go on.
         duration: Of a window in microseconds; the first begins with the first event. A pause gives empty windows.
         count: Number of events of a window.
 
@@ -52,14 +53,17 @@ def cut_windows(chunks: Iterable[np.ndarray], duration: Optional[int] = None,
 
 
 def _in_order(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    last = None
+    """Chunks with events in the order of time, which goes on where the camera's clock begins anew."""
+    last, clock = None, Clock()
     for index, chunk in enumerate(chunks):
         try:
-            chunk = sort_events(to_int64(np.asarray(chunk)))
+            chunk = to_int64(np.asarray(chunk))
         except ValueError as error:
             raise ValueError(f'chunk {index} of the stream: {error}') from None
         if not len(chunk):
             continue
+        chunk['t'] = clock(chunk['t'])
+        chunk = chunk[np.argsort(chunk['t'], kind='stable')]
         if last is not None and chunk['t'][0] < last:
             raise ValueError(f'chunk {index} of the stream begins at {chunk["t"][0]} us, before the last event of the '
                              f'one before it, {last} us.')

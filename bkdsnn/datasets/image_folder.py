@@ -2,18 +2,20 @@
 from typing import Dict, List, Optional, Sequence
 
 from mmengine.fileio import isdir
-from mmengine.logging import print_log
 from mmpretrain import datasets
-from mmpretrain.datasets.custom import find_folders, get_samples
 
 from bkdsnn.checkpoints.files import some_of
 from bkdsnn.registry import DATASETS
+from bkdsnn.utils.listing import IMAGE_EXTENSIONS, class_folders, list_classes
 
 from .cached_images import CachedImages
 
 
 class _ClassFolders(CachedImages):
-    """Labels from folders, with errors that say what the tree should be."""
+    """Labels from folders on a disk, with errors that say what the tree should be."""
+
+    def __init__(self, extensions: Sequence[str] = IMAGE_EXTENSIONS, **kwargs) -> None:
+        super().__init__(extensions=extensions, **kwargs)
 
     def load_data_list(self) -> List[dict]:
         """One dict per image: ``img_path`` and ``gt_label``."""
@@ -35,22 +37,18 @@ class _ClassFolders(CachedImages):
             raise FileNotFoundError(f'{type(self).__name__}: there is no folder {self.img_prefix}. {self.help()}')
 
     def _find_classes(self) -> Dict[str, int]:
-        # As in the config that counts them, hidden folders are no classes.
-        folders = [folder for folder in find_folders(self.img_prefix)[0] if not folder.startswith('.')]
+        folders = class_folders(self.img_prefix)
         if not folders:
             raise ValueError(f'{type(self).__name__}: {self.img_prefix} has no class folders. {self.help()}')
         return self.labels_of(folders)
 
     def _find_samples(self) -> list:
         self.folder_to_idx = self._find_classes()
-        samples, empty = get_samples(self.img_prefix, self.folder_to_idx, self.is_valid_file)
+        samples = list_classes(type(self).__name__, self.img_prefix, sorted(self.folder_to_idx), self.extensions)
         if not samples:
             raise ValueError(f'{type(self).__name__}: no folder in {self.img_prefix} has an image '
                              f'({", ".join(sorted(self.extensions))}). {self.help()}')
-        if empty:
-            print_log(f'{type(self).__name__}: no images in {some_of(sorted(empty))} of {self.img_prefix}.',
-                      logger='current')
-        return samples
+        return [(path, self.folder_to_idx[name]) for name, path in samples]
 
 
 @DATASETS.register_module()
@@ -65,6 +63,8 @@ class ImageFolder(_ClassFolders, datasets.CustomDataset):
         cache_dir: Folder for decoded images, relative to ``data_root``. The result of the pipeline up to its first
             random transform is then made once per image; see :class:`~bkdsnn.datasets.sample_cache.SampleCache`.
             ``None`` makes it anew every time.
+        on_error: ``'skip'`` takes another image, drawn at random, for one that cannot be read, and counts these in the
+            log. For training alone.
         **kwargs: As :class:`mmpretrain.datasets.CustomDataset`.
 
     Raises:
@@ -105,7 +105,7 @@ class ImageNet(_ClassFolders, datasets.ImageNet):
         data_root: Folder that holds ``train`` and ``val``.
         split: ``'train'`` or ``'val'``.
         partial: Whether class folders may be missing. The labels stay those of the 1,000 classes.
-        cache_dir: As for :class:`ImageFolder`.
+        cache_dir, on_error: As for :class:`ImageFolder`.
         **kwargs: As :class:`mmpretrain.datasets.ImageNet`.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import Callable, List, Optional
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from ..config.data import pipeline_in
+from ..config.data import datasets_in, pipeline_in
 from ..registry import TRANSFORMS
 from .transforms import CropTime, EventsToFrames, EventTransform, TwoViews
 
@@ -17,17 +17,25 @@ def test_steps(cfg: Config) -> List[dict]:
     """Configs of the transforms of ``test_dataloader``.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is none, or data sets that are tested together have different ones.
     """
     if cfg.get('test_dataloader') is None:
         raise ValueError('the config has no test_dataloader, which says how inputs are prepared; take one of configs/, '
                          'with these weights as pretrained.')
-    return pipeline_in(cfg.test_dataloader.dataset)
+    pipelines = [pipeline_in(dataset) for dataset in datasets_in(cfg.test_dataloader.dataset)]
+    if any(_after_loading(pipeline) != _after_loading(pipelines[0]) for pipeline in pipelines):
+        raise ValueError('the data sets of test_dataloader have different pipelines, so that nothing says how inputs '
+                         'are prepared; leave one data set in test_dataloader.dataset.')
+    return pipelines[0]
+
+
+def _after_loading(steps: List[dict]) -> List[dict]:
+    return [step for step in steps if not step['type'].rpartition('.')[2].startswith('LoadImage')]
 
 
 def inference_pipeline(cfg: Config) -> Pipeline:
     """The transforms of ``test_dataloader``, without what loads an image."""
-    steps = [step for step in test_steps(cfg) if not step['type'].rpartition('.')[2].startswith('LoadImage')]
+    steps = _after_loading(test_steps(cfg))
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'bkdsnn')):
         return [TRANSFORMS.build(copy.deepcopy(step)) for step in steps]
 

@@ -17,7 +17,7 @@ def read_split(path: str) -> List[str]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is empty, names a recording twice, or is a changed copy of a shipped one.
+        ValueError: If it is empty, no text, names a recording twice, or is a changed copy of a shipped one.
     """
     checksum = _checksums().get(path)
     file = FOLDER / path if checksum else Path(path)
@@ -28,7 +28,10 @@ def read_split(path: str) -> List[str]:
     if checksum and hashlib.sha256(content).hexdigest() != checksum:
         raise ValueError(f'{file} has been changed: its SHA-256 is not the one in {FOLDER / "SHA256SUMS"}. Install the '
                          'package again, and give a split of your own as split_file.')
-    recordings = [line.strip() for line in content.decode().splitlines() if line.strip()]
+    try:
+        recordings = [line.strip() for line in content.decode().splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f'split file {file} is no text in UTF-8: {error.reason} at byte {error.start}.') from error
     if not recordings:
         raise ValueError(f'split file {file} is empty.')
     lines = {}

@@ -10,10 +10,12 @@ from mmengine.logging import print_log
 
 from bkdsnn.checkpoints.files import some_of
 from bkdsnn.registry import DATASETS
+from bkdsnn.utils.listing import is_hidden
 
 from .archives import Archive, unpack_once
 from .event_dataset import EventDataset
 from .event_files import read_events
+from .mat_files import check_mat
 from .split_files import read_split
 
 SPLITS = ('train', 'test')
@@ -148,6 +150,9 @@ class TonicDataset(EventDataset):
             paths = [f'{self.folder}[{i}]' for i in range(len(self.reader))]
         relative = [osp.relpath(path, self.reader.location_on_system).replace(osp.sep, '/') for path in paths]
         chosen = sorted(range(len(paths)), key=relative.__getitem__) if self.has_files else list(range(len(paths)))
+        if self.has_files:
+            chosen = self._shown(chosen, relative)
+        labels = self._labels(chosen)
         if self.split_file:
             chosen = self._part(chosen, relative)
         is_published = self.split_file == self.layout.split_file
@@ -162,7 +167,6 @@ class TonicDataset(EventDataset):
         if not chosen:
             raise FileNotFoundError(f'TonicDataset: none of the {len(paths)} recordings in {self.folder} is in the '
                                     f'{self.split} part. {self._expected_tree()}')
-        labels = self._labels()
         return [dict(path=paths[i], gt_label=labels[i], reader_index=i) for i in chosen]
 
     def check_files(self) -> None:
@@ -207,6 +211,15 @@ class TonicDataset(EventDataset):
         del reader._check_exists  # so that the reader can be pickled for workers
         return reader
 
+    def _shown(self, order: List[int], relative: List[str]) -> List[int]:
+        """Those that are not hidden, as other data sets leave them out."""
+        is_shown = {i: not any(map(is_hidden, relative[i].split('/'))) for i in order}
+        hidden = [relative[i] for i in order if not is_shown[i]]
+        if hidden:
+            print_log(f'TonicDataset: {self.folder}: {len(hidden)} of {len(order)} files are skipped, since they are '
+                      f'hidden: {some_of(hidden)}.', logger='current', level=logging.WARNING)
+        return [i for i in order if is_shown[i]]
+
     def _part(self, order: List[int], relative: List[str]) -> List[int]:
         """Those of a split, by the split file."""
         test = read_split(self.split_file)
@@ -219,8 +232,10 @@ class TonicDataset(EventDataset):
         test = set(test)
         return [i for i in order if (relative[i] in test) == (self.split == 'test')]
 
-    def _labels(self) -> List[int]:
-        targets = getattr(self.reader, 'targets', None) or [self.reader[i][1] for i in range(len(self.reader))]
+    def _labels(self, order: List[int]) -> Dict[int, int]:
+        """Labels by the index in tonic's listing."""
+        targets = getattr(self.reader, 'targets', None)
+        targets = [targets[i] if targets else self.reader[i][1] for i in order]
         if self._metainfo.get('classes') is None and getattr(self.reader, 'classes', None) is not None:
             self._metainfo['classes'] = tuple(np.asarray(self.reader.classes).astype(str))
         if all(isinstance(target, str) for target in targets):
@@ -233,7 +248,7 @@ class TonicDataset(EventDataset):
             targets = [label_of[target] for target in targets]
         if not all(isinstance(target, (int, np.integer)) for target in targets):
             raise ValueError(f'TonicDataset: {self.name} is no set for classification: its targets are not classes.')
-        return [int(target) for target in targets]
+        return dict(zip(order, map(int, targets)))
 
     def _expected_tree(self) -> str:
         tree = self.layout.tree.get(self.split, f'{self.name}/...').splitlines()
@@ -257,6 +272,8 @@ class TonicDataset(EventDataset):
         try:
             if path.endswith('.npy'):
                 check_rows(path, self.class_of_tonic.dtype)
+            elif path.endswith('.mat'):
+                check_mat(path)
             events = self.reader[data_info['reader_index']][0].ravel()  # ASLDVS gives a column
         except Exception as error:  # the readers of tonic raise what they like
             raise OSError(f'TonicDataset: {path} cannot be read: {error}') from error

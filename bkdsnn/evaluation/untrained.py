@@ -25,7 +25,7 @@ def training_shape(cfg: Config) -> Union[Shape, Dict[str, Shape], None]:
         return {name: tuple(shape) for name, shape in views.items()}
     shape = input_shape_of(cfg)
     steps = pipeline_in((cfg.get('train_dataloader') or {}).get('dataset') or {})
-    frames = [step['time_steps'] for step in steps if step.get('type') == 'EventsToFrames']
+    frames = [step['time_steps'] for step in steps if str(step.get('type')).rpartition('.')[2] == 'EventsToFrames']
     return (frames[0], *shape[1:]) if frames and shape is not None and len(shape) == 4 else shape
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
+from ..config.data import without
 from ..models.distillers import Distiller
 from ..runs.folders import Run
 from .groups import Comparison, Group, seed_of
@@ -124,8 +125,8 @@ class Bench:
 def same_samples(a: Config, b: Config, split: str = 'test', other_split: Optional[str] = None) -> bool:
     """Whether two configs name the same data set, whatever their pipelines make of it."""
     def source(config: Config, split: str) -> dict:
-        dataset = (config.get(f'{split}_dataloader') or ConfigDict(dataset=ConfigDict())).dataset.to_dict()
-        return {key: value for key, value in dataset.items() if key not in ('pipeline', 'cache_dir')}
+        dataset = (config.get(f'{split}_dataloader') or ConfigDict(dataset=ConfigDict())).dataset
+        return without(dataset, 'pipeline', 'cache_dir')
     return source(a, split) == source(b, other_split or split)
 
 

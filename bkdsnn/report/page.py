@@ -6,6 +6,7 @@ from typing import Dict, List, Optional, Union
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..config.data import datasets_in
 from ..utils.atomic import write_atomically
 from .bench import Bench, Missing, attempt, default_device, reproducible, same_samples
 from .costs import Costs
@@ -116,7 +117,8 @@ class Report:
         epochs = run.config.train_cfg.get('max_epochs')
         length = f'{epochs} epochs. ' if epochs else ''
         paths = ', '.join(map(str, self.comparison.paths))
-        return f'Data: {run.config.test_dataloader.dataset.type}. {length}Runs: {paths}.'
+        kinds = dict.fromkeys(str(inner.type) for inner in datasets_in(run.config.test_dataloader.dataset))
+        return f'Data: {", ".join(kinds)}. {length}Runs: {paths}.'
 
 
 def take_accuracies(bench: Bench, tested: Tested) -> None:

@@ -9,6 +9,7 @@ from mmengine.dataset import BaseDataset
 from PIL import Image
 from torch import Tensor
 
+from bkdsnn.config.data import inner_sample
 from bkdsnn.datasets.event_dataset import EventDataset
 from bkdsnn.datasets.transforms import events_to_frames
 from bkdsnn.utils.colours import channel_order_of
@@ -46,9 +47,10 @@ def sample_steps(dataset: BaseDataset, idx: int) -> List[Step]:
     """One sample as it is read, and after each transform that changes what is seen.
 
     Args:
-        dataset: Of images or events. A cache is not used.
+        dataset: Of images or events, or a wrapper of such. A cache is not used.
         idx: Index of the sample.
     """
+    dataset, idx = inner_sample(dataset, idx)
     results, is_rgb = dict(dataset.get_data_info(idx)), channel_order_of(dataset) == 'rgb'
     steps = []
     if isinstance(dataset, EventDataset):
@@ -213,7 +215,7 @@ def save_sample(dataset: BaseDataset, idx: int, folder: Path, movie: str = 'gif'
     Returns:
         The files written.
     """
-    steps = sample_steps(dataset, idx)
+    steps = sample_steps(dataset, idx)  # the whole data set's index names the file
     info = dataset.get_data_info(idx)
     label = _label(dataset, info)
     stem = f'{idx:05d}_{label}'.replace('/', '_').replace(' ', '_')

@@ -94,12 +94,19 @@ def test_what_cannot_be_read_is_reported_and_the_rest_is_done(student, recording
         inference_model(student.model, large)
 
 
-def test_unsorted_and_empty_recordings_are_predicted(student, recordings):
+def test_unsorted_recordings_are_predicted_and_empty_ones_are_not(student, recordings):
     shuffled = np.random.default_rng(0).permutation(recordings[0])
     in_order, mixed, empty = student([recordings[0], shuffled, recordings[0][:0]], batch_size=3)
     # Events of equal time may be framed in another order.
     np.testing.assert_allclose(mixed['pred_scores'], in_order['pred_scores'], atol=0.1)
-    assert empty['steps'] == 4 and np.isfinite(empty['pred_scores']).all()
+    assert empty == dict(name='input 2', error='input 2: the recording has no events, so there is nothing to predict '
+                                               'from.')
+
+
+def test_recording_of_which_the_pipeline_leaves_nothing_is_not_predicted(recordings):
+    late = student_with(dict(type='CropTime', start=10**9), dict(type='EventsToFrames', time_steps=4))
+    (result, ) = late(recordings[0])
+    assert 'leaves no event of the recording' in result['error']
 
 
 def test_other_time_steps_frame_the_recording_anew(student, recordings, monkeypatch):

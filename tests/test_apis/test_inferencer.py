@@ -98,12 +98,13 @@ def test_folder_is_read_in_the_order_of_names_and_other_files_are_counted(studen
     assert [r['name'] for r in results] == [str(folder / n) for n in ('00.png', '01.png', '02.png', '04.png', '05.png',
                                                                       'sub/a.PNG')]
     assert_same(results, student([digits[0][i] for i in (0, 1, 2, 4, 5, 3)]))
-    assert len(said) == 1 and '2 of 8 files are skipped' in said[0] and 'labels.csv, notes.txt' in said[0]
+    assert len(said) == 1 and '3 of 9 entries are skipped' in said[0]
+    assert '1 hidden: .hidden.png' in said[0] and '2 of other kinds: labels.csv, notes.txt' in said[0]
 
 
 def test_folder_without_images_and_empty_list_are_errors(student, tmp_path):
     (tmp_path / 'notes.txt').write_text('')
-    with pytest.raises(ValueError, match=r'holds nothing to read \(\.jpg.*among its 1 files'):
+    with pytest.raises(ValueError, match=r'holds nothing to read \(\.jpg.*1 of other kinds: notes.txt'):
         student(tmp_path)
     with pytest.raises(ValueError, match='list of inputs is empty'):
         student([])

@@ -4,8 +4,11 @@ import socket
 import subprocess
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torchvision
+from data_cases import BROKEN as DAMAGED
+from data_cases import OTHERS, SIZE, images
 from generated_data import write_class_folders
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
@@ -13,10 +16,15 @@ from setting_cases import SETTINGS
 from test_built import BUILT, message_of
 from test_checks import message_about
 from test_config_files import BROKEN, broken
+from test_last_batch import loader, network
 from test_on_disk import CONFIGS, no_network, problem
 from troubleshooting import SECTIONS, assert_given, quoted
 
+from bkdsnn.config.checks.last_batch import check_last_batch
 from bkdsnn.config.files import read_config_file
+from bkdsnn.datasets import cached_pipeline
+from bkdsnn.datasets.event_files import read_events
+from bkdsnn.datasets.events import check_events
 from bkdsnn.engine import resumed_settings
 from bkdsnn.engine.resumed_settings import check_changes, take_optimizer_settings
 from bkdsnn.models.teachers.sources import build_teacher
@@ -102,7 +110,32 @@ def ports():
     yield done.stderr.strip().removeprefix('Error: ').replace(str(port), '29500')
 
 
+def samples(tmp_path, monkeypatch):
+    """Messages about single files, which begin with their names or follow them."""
+    for name in ('empty', 'text', '12 bits'):
+        yield raised_of_broken(name, tmp_path / name.replace(' ', '_'))
+    np.savez(tmp_path / 'x', [1])
+    (tmp_path / 'x.npz').rename(tmp_path / 'x.npy')
+    yield raised(read_events, tmp_path / 'x.npy')
+    for how in ('rows in seconds', 'signs'):
+        yield f'x.npy: {raised(check_events, OTHERS[how], SIZE)}'
+    monkeypatch.setattr(cached_pipeline, 'print_log', lambda *_, **__: None)
+    dataset = images(tmp_path / 'all', on_error='skip', train=1)
+    for path in (tmp_path / 'all').rglob('*.jpg'):
+        path.write_bytes(b'')
+    yield raised(dataset.__getitem__, 0)
+
+
+def raised_of_broken(name, root):
+    dataset = images(root, lazy_init=True)
+    dataset.full_init()
+    DAMAGED[name][0](root / 'train' / 'a' / 'IMG_0001.jpg')
+    return raised(dataset.__getitem__, 1)
+
+
 def networks():
+    model = network(8)
+    yield raised(check_last_batch, loader(model), model, 'train_dataloader')
     yield from map(message_of, BUILT)
     yield raised(MODELS.build, dict(tiny_student(), head=dict(type='SpikingLinearHead', num_classes=10, in_channels=5)))
 
@@ -113,4 +146,4 @@ def test_messages_of_the_page_are_those_of_the_package(tmp_path, monkeypatch):
     assert len(lines) > 30
     assert_given(lines, [*map(message_about, SETTINGS), *files(tmp_path, monkeypatch),
                          *data_and_weights(tmp_path, monkeypatch), *networks(), *resuming(tmp_path, monkeypatch),
-                         *ports()], logged(monkeypatch))
+                         *ports(), *samples(tmp_path, monkeypatch)], logged(monkeypatch))

@@ -159,8 +159,8 @@ def test_events_outside_the_sensor_are_an_error(change, words):
 
 @pytest.mark.parametrize('arguments, words', [
     (dict(time_steps=0), 'time_steps=0'), (dict(time_steps=2.0), 'time_steps=2.0'), (dict(by='number'), "by='number'"),
-    (dict(events=np.zeros(3)), 'fields x, y, t and p, all integers'),
-    (dict(events=np.zeros(3, [('x', int), ('y', int), ('p', int), ('t', float)])), 'all integers'),
+    (dict(events=np.zeros(3)), 'integer fields x, y, t'),
+    (dict(events=np.zeros(3, [('x', int), ('y', int), ('p', int), ('t', float)])), 'integer fields x, y, t'),
     (dict(events=np.zeros(300, DTYPE), dtype='uint8', time_steps=1), '300 events in one frame, which uint8'),
     (dict(by='window'), 'window=None'), (dict(window=10), "window=10 with by='count'"),
     (dict(by='window', window=0), 'window=0'), (dict(max_count=0), 'max_count=0'), (dict(dtype='bool'), "dtype='bool'"),

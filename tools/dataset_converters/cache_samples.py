@@ -3,7 +3,7 @@
 Training fills them too, while it runs the first epoch.
 """
 import argparse
-from typing import Dict
+from typing import List, Tuple
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader
 
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.config.checks import check_config
+from bkdsnn.config.checks.places import LOADERS
+from bkdsnn.config.data import datasets_in
 from bkdsnn.config.files import read_config_file
 from bkdsnn.datasets.cached_pipeline import CachedPipeline
 from bkdsnn.registry import DATASETS
@@ -40,33 +42,35 @@ class _Samples:
         return True
 
 
-def cached_datasets(cfg: Config) -> Dict[str, CachedPipeline]:
-    """By loader, the data sets that have a cache; those of two loaders that are the same count once."""
-    found = {}
-    for name in ('train', 'val', 'test'):
-        dataset = (cfg.get(f'{name}_dataloader') or {}).get('dataset', {})
-        if dataset.get('cache_dir') is not None and dataset not in [seen for seen, _ in found.values()]:
-            found[name] = (dataset, DATASETS.build(dataset))
-    return {name: built for name, (_, built) in found.items()}
+def cached_datasets(cfg: Config) -> List[Tuple[str, CachedPipeline]]:
+    """Of each loader, the data sets that have a cache, also inside wrappers; those that are the same count once."""
+    found, seen = [], []
+    for name in LOADERS:
+        for dataset in datasets_in((cfg.get(name) or {}).get('dataset') or []):
+            if dataset.get('cache_dir') is not None and dataset not in seen:
+                seen.append(dataset)
+                found.append((name, DATASETS.build(dataset)))
+    return found
 
 
 def main() -> None:
     args = parse_args()
     cfg = read_config_file(args.config)
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        if args.cache_dir is not None and cfg.get(name) is not None:
-            cfg[name].dataset.cache_dir = args.cache_dir
+    for name in LOADERS:
+        for dataset in datasets_in((cfg.get(name) or {}).get('dataset') or []):
+            if args.cache_dir is not None:
+                dataset['cache_dir'] = args.cache_dir
     check_config(cfg)
     init_default_scope(cfg.get('default_scope', 'bkdsnn'))  # where a pipeline's transforms are looked up
     datasets = cached_datasets(cfg)
     if not datasets:
         raise ValueError(f'{args.config}: no data set of it has a cache_dir. Set it in the config, or give '
                          '--cache-dir.')
-    for name, dataset in datasets.items():
+    for name, dataset in datasets:
         if not isinstance(dataset, CachedPipeline):
-            raise ValueError(f'{name}_dataloader.dataset is a {type(dataset).__name__}, whose cache this tool does not '
+            raise ValueError(f'{name}.dataset is a {type(dataset).__name__}, whose cache this tool does not '
                              'know. Inherit from CachedPipeline.')
-        print(f'{name}: {len(dataset)} samples')
+        print(f'{name.partition("_")[0]}: {len(dataset)} samples')
         loader = DataLoader(_Samples(dataset, args.rebuild), batch_size=None, num_workers=args.workers)
         for _ in track_iter_progress((loader, len(dataset))):
             pass

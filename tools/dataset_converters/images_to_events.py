@@ -23,9 +23,10 @@ from PIL import Image, ImageOps
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.datasets.event_camera import EventCamera, record_saccades, saccades
 from bkdsnn.datasets.event_files import write_events
+from bkdsnn.datasets.image_files import check_image
 from bkdsnn.utils.atomic import write_atomically
+from bkdsnn.utils.listing import IMAGE_EXTENSIONS, list_files
 
-EXTENSIONS = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 CAMERA = {field.name: field.default for field in fields(EventCamera) if field.name not in ('width', 'height')}
 # Images are brought to their size here, so they are not enlarged once more.
 MOTION = {name: parameter.default for name, parameter in inspect.signature(saccades).parameters.items()
@@ -55,17 +56,16 @@ def find_images(src: Path, dst: Path) -> Dict[Path, Path]:
     """
     if not src.is_dir():
         raise FileNotFoundError(f'there is no folder {src}.')
-    found = {}
-    for image in sorted(src.rglob('*')):
-        below = image.relative_to(src)
-        if image.suffix.lower() not in EXTENSIONS or any(part.startswith('.') for part in below.parts):
-            continue
-        recording = dst / below.with_suffix('.npy')
+    listing, found = list_files(src, IMAGE_EXTENSIONS), {}
+    for below in listing.files:
+        recording, image = (dst / below).with_suffix('.npy'), src / below
         if recording in found:
             raise ValueError(f'{found[recording]} and {image} would both become {recording}; rename one.')
         found[recording] = image
     if not found:
-        raise FileNotFoundError(f'there are no images ({", ".join(EXTENSIONS)}) in {src}.')
+        raise FileNotFoundError(f'there are no images ({", ".join(IMAGE_EXTENSIONS)}) in {src}.')
+    if listing.summary:
+        print(f'{src}: {listing.summary}.')
     return found
 
 
@@ -95,8 +95,9 @@ def read_image(path: Path) -> np.ndarray:
     """Brightness of an image in gray, upright, (h, w) in [0, 1].
 
     Raises:
-        OSError: If it cannot be read.
+        OSError: If it is damaged or cannot be read, or has 16 bits of which it uses the lower ones alone.
     """
+    check_image(path.read_bytes(), path)
     try:
         with Image.open(path) as image:
             image = ImageOps.exif_transpose(image)

@@ -15,6 +15,7 @@ from torch import nn
 from bkdsnn import SpikingInferencer, init_model
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.config.checks import check_config
+from bkdsnn.config.data import without
 from bkdsnn.config.files import read_config_file
 from bkdsnn.registry import DATASETS
 from bkdsnn.visualization.pictures import describe, draw_recording
@@ -40,11 +41,11 @@ def parse_args() -> argparse.Namespace:
 
 def load_sample(args: argparse.Namespace, cfg: Config, network: nn.Module) -> Tuple[Sample, Optional[Sequence[str]]]:
     """The sample, and the names of the classes."""
-    if args.input:
+    if args.input is not None:
         inferencer = SpikingInferencer(network)
         return read_sample(inferencer, args.input), inferencer.classes
     # Frames are made anew: a cache would be filled for all samples.
-    dataset = DATASETS.build({k: v for k, v in cfg.test_dataloader.dataset.items() if k != 'cache_dir'})
+    dataset = DATASETS.build(without(cfg.test_dataloader.dataset, 'cache_dir'))
     return take_sample(dataset, args.sample_idx), dataset.metainfo.get('classes')
 
 
@@ -59,7 +60,7 @@ def main() -> None:
     figures = draw_recording(recording, sample, args.neurons, classes)
     folder = Path(args.out_dir or f'work_dirs/spikes/{Path(args.config).stem}')
     folder.mkdir(parents=True, exist_ok=True)
-    stem = Path(args.input).stem if args.input else f'{args.sample_idx:05d}'
+    stem = Path(args.input).stem if args.input is not None else f'{args.sample_idx:05d}'
     print(describe(recording, sample, classes))
     for name, figure in figures.items():
         path = folder / f'{stem}_{name}.png'

@@ -10,6 +10,7 @@ They run in the order of what they cost, and the first problem ends them:
 6. ``trial.py``: do the parts that cost nothing build?
 7. ``on_disk.py``: are the folders of data there, and then the files? Downloads come after that, when models are built.
 8. ``built.py``: with the data sets built, is there a step in an epoch, and does a sample fit the model?
+   ``last_batch.py``: can it be trained on the last batch, where that is of one sample?
 
 ``bkdsnn/config/files.py`` reads config files, ``options.py`` merges those of the command line.
 """

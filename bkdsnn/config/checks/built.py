@@ -14,6 +14,8 @@ from torch.utils.data import DataLoader
 from bkdsnn.checkpoints.files import some_of
 from bkdsnn.utils.names import suggestion
 
+from .last_batch import check_last_batch
+
 VIEWS = ('student', 'teacher')
 
 
@@ -25,8 +27,8 @@ def check_built(runner: Runner, splits: Sequence[str]) -> None:
         splits: Of ``'train'``, ``'val'`` and ``'test'``; those that it does not have are left out.
 
     Raises:
-        ValueError: If an epoch has no step, or a sample does not fit the model or those of another loader; the message
-            names the config keys.
+        ValueError: If an epoch has no step, or one of a single sample that the model cannot be trained on, or a sample
+            does not fit the model or those of another loader; the message names the config keys.
     """
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     shapes = {}
@@ -38,6 +40,9 @@ def check_built(runner: Runner, splits: Sequence[str]) -> None:
             if 'task' not in runner.cfg.model:
                 _check_classes(loop.dataloader.dataset, model, key)
             shapes[key] = _check_sample(loop.dataloader, model, key)
+            if split == 'train':
+                with _same_random_numbers():
+                    check_last_batch(loop.dataloader, model, key)
     _check_views(shapes, runner.cfg.model.get('input_shape'))
     if 'train' in splits:
         _check_custom_keys(runner.cfg.get('optim_wrapper') or {}, model)

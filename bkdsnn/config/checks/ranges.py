@@ -83,6 +83,10 @@ VALUES = {
     '**.*_classes': COUNT,
     '**.in_channels': COUNTS,
     '**.labels_per_class': COUNT,
+    # Figures would be of other samples than there are.
+    'val_dataloader**.on_error': OneOf(('raise', )),
+    'test_dataloader**.on_error': OneOf(('raise', )),
+    '**.on_error': OneOf(('raise', 'skip')),
     '**.time_steps': COUNT,
     '**.size': COUNTS,
     '**.img_size': COUNTS,

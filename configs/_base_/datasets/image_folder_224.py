@@ -3,15 +3,16 @@
 # It holds train/<class>/<name>.jpg and val/<class>/<name>.jpg. A config that inherits sizes its model by
 # _base_.num_classes, as in model=dict(head=dict(num_classes=_base_.num_classes)). Where loading is too slow, the data
 # sets' cache_dir='cache' keeps decoded images of 224 pixels there, 0.15 MB each.
-import os
+_base_ = ['./imagenet_224.py']  # first, or mmengine would take the imports for its other kind of configs
+import os  # noqa: E402
 
-_base_ = ['./imagenet_224.py']
+from bkdsnn.utils import listing  # noqa: E402
+
 dataset_type = 'ImageFolder'
 data_root = os.environ.get('DATA_ROOT', 'data/images')
 # Counted when this file is read, so --cfg-options comes too late; the config in a run's work_dir keeps the outcome.
 train_folder = os.path.join(data_root, 'train')
-classes = sorted(name for name in (os.listdir(train_folder) if os.path.isdir(train_folder) else [])
-                 if os.path.isdir(os.path.join(train_folder, name)) and not name.startswith('.'))
+classes = listing.class_folders(train_folder) if os.path.isdir(train_folder) else []
 # Without the folder, the config can still be read; the data set says what is missing.
 num_classes = max(len(classes), 1)
 
