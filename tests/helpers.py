@@ -11,10 +11,12 @@ import time
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.runner import loops
 from PIL import Image, ImageDraw
 
 import golden
@@ -36,9 +38,10 @@ TOOLS.set_forkserver_preload(['bkdsnn.apis.cli', 'bkdsnn.models', 'bkdsnn.datase
 def save_time():
     """Spare this process what takes most of the time of small runs, and which nothing is about.
 
-    A run writes its config six times, and yapf makes it pretty each time; and mmengine collects garbage for each data
-    set, among all that was imported.
+    A run writes its config six times, and yapf makes it pretty each time; mmengine collects garbage for each data set,
+    among all that was imported; and it sleeps two seconds where a training by steps begins its data anew.
     """
+    loops.time = SimpleNamespace(sleep=lambda seconds: None)
     PLAIN.enter_context(plain_config_text())
     nodes.MIN_NUMBERS_TO_COMPILE = NEVER
     gc.freeze()

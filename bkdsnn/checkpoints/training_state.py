@@ -17,6 +17,8 @@ HUB = ('log_scalars', 'runtime_info', 'resumed_keys')
 FACTORED = ('Adafactor', 'LBFGS')
 # What an optimizer that has a state is told.
 REMEMBERING = ('momentum', 'betas', 'alpha', 'rho')
+# What a schedule that follows a metric remembers of it; before the first, it is a whole number.
+METRIC = 'best'
 WAY_OUT = 'Resume from another checkpoint; to start a new run from its weights, set load_from and do not resume.'
 
 
@@ -201,7 +203,7 @@ def _schedulers_misfit(own: List[Any], given: Any) -> Optional[str]:
             odd = sorted(map(str, wanted.keys() ^ state.keys()))
             return f'param_schedulers[{i}] is not the state of a {name}, which differs in {some_of(odd)}'
         for key, value in wanted.items():
-            if not _same_kind(value, state[key]):
+            if not _same_kind(float(value) if key == METRIC else value, state[key]):
                 return f'param_schedulers[{i}].{key}={state[key]!r} is not of the kind of {value!r} ({name})'
     return None
 

@@ -3,6 +3,7 @@ import inspect
 import logging
 import os.path as osp
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from bkdsnn.utils.listing import is_hidden
 from .archives import Archive, unpack_once
 from .event_dataset import EventDataset
 from .event_files import read_events
+from .hdf5_files import check_hdf5
 from .mat_files import check_mat
 from .split_files import read_split
 
@@ -200,6 +202,10 @@ class TonicDataset(EventDataset):
             self.archive = archive_of(reader)
             return True
 
+        other = SPLITS[self.split == 'train']
+        for path in sorted(Path(self.folder).glob('*.h*5')):  # .h5 and .hdf5
+            if f'_{other}' not in path.name:
+                check_hdf5(str(path))
         reader._check_exists = note_archive
         try:
             reader.__init__(self.data_root, **self._split_arguments, **self.reader_options)

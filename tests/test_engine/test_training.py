@@ -93,15 +93,14 @@ def start(cfg, folder):
                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
-@pytest.mark.parametrize('kill', [signal.SIGINT, signal.SIGKILL])
-def test_resumed_run_equals_uninterrupted_run(tmp_path, small_teacher, finished, kill):
-    """Killed somewhere after its first checkpoint, resumed, and equal to the last bit: weights, masks and order."""
+def test_resumed_run_equals_uninterrupted_run(tmp_path, small_teacher, finished):
+    """Stopped by Ctrl-C after its first checkpoint, resumed, and equal to the last bit: weights, masks and order."""
     cfg = demo_config('mixed', tmp_path / 'run', small_teacher, epochs=EPOCHS)
     process = start(cfg, tmp_path / 'run')
     deadline = time.time() + 120
     while not (tmp_path / 'run' / 'last_checkpoint').exists() and time.time() < deadline:
         time.sleep(0.01)
-    process.send_signal(kill)
+    process.send_signal(signal.SIGINT)
     process.wait(60)
     assert list((tmp_path / 'run').glob('epoch_*.pth')) and not (tmp_path / 'run' / f'epoch_{EPOCHS}.pth').exists()
     done = run_tool('tools/train.py', tmp_path / 'run' / 'config_of_test.py', '--resume')

@@ -9,10 +9,10 @@ import pytest
 from generated_data import write_cifar10
 
 from bkdsnn.apis.readers import EventReader, ImageReader
-from bkdsnn.datasets import CIFAR10, EventFolder, ImageFolder, TonicDataset
+from bkdsnn.datasets import CIFAR10, EventFolder, ImageFolder, TonicDataset, hdf5_files
 from bkdsnn.datasets.sample_cache import SampleCache
 from bkdsnn.datasets.split_files import read_split
-from generated_events import generate_events, write_aedat4, write_asl_dvs, write_bin, write_dvs_gesture
+from generated_events import generate_events, write_aedat4, write_asl_dvs, write_bin, write_dvs_gesture, write_shd
 
 TIMES = 200
 SIZE = (16, 12)
@@ -60,10 +60,10 @@ def in_time(seconds=20):
         signal.signal(signal.SIGALRM, before)
 
 
-def outcomes(path, read):
+def outcomes(path, read, seconds=20):
     """What is read of each damaged copy of a file: ``(kind, result or error)``; errors give its name."""
     content = path.read_bytes()
-    with in_time(), warnings.catch_warnings():
+    with in_time(seconds), warnings.catch_warnings():
         warnings.simplefilter('error')
         for kind, damaged in damages(content, 0):
             path.write_bytes(damaged)
@@ -147,6 +147,21 @@ def test_damaged_files_that_tonic_reads(tmp_path, name, write, pattern):
         if not is_error(read):
             assert (read['x'] < width).all() and (read['y'] < height).all() and (read['p'] < polarities).all()
             assert (np.diff(read['t']) >= 0).all()
+
+
+def test_damaged_hdf5(tmp_path, monkeypatch):
+    """In some of these copies the library does not end, in others it ends the process."""
+    write_shd(tmp_path, number=2)
+    monkeypatch.setattr(hdf5_files, 'PATIENCE', 0.4)
+
+    def read():
+        dataset = TonicDataset('SHD', str(tmp_path), 'train', partial=True)
+        return [dataset.prepare_data(i)['events'] for i in range(len(dataset))]
+
+    results = [read for _, read in outcomes(tmp_path / 'SHD' / 'shd_train.h5', read, seconds=120)]
+    assert sum(map(is_error, results)) > TIMES / 4
+    assert all((events['x'] < 700).all() and (np.diff(events['t']) >= 0).all()
+               for result in results if not is_error(result) for events in result)
 
 
 def test_damaged_cifar(tmp_path):
