@@ -35,7 +35,7 @@ def check_hdf5(path: str) -> None:
 
 
 def _read_all(path: str, sender: Connection) -> None:
-    import h5py
+    import h5py  # comes with tonic, which few data sets need
 
     def read(name: str, item: h5py.HLObject) -> None:
         if isinstance(item, h5py.Dataset):

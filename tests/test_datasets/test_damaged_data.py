@@ -2,6 +2,7 @@
 import signal
 import warnings
 from contextlib import contextmanager
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -60,12 +61,12 @@ def in_time(seconds=20):
         signal.signal(signal.SIGALRM, before)
 
 
-def outcomes(path, read, seconds=20):
+def outcomes(path, read, seconds=20, every=1):
     """What is read of each damaged copy of a file: ``(kind, result or error)``; errors give its name."""
     content = path.read_bytes()
     with in_time(seconds), warnings.catch_warnings():
         warnings.simplefilter('error')
-        for kind, damaged in damages(content, 0):
+        for kind, damaged in islice(damages(content, 0), 0, None, every):
             path.write_bytes(damaged)
             try:
                 result = read()
@@ -150,7 +151,7 @@ def test_damaged_files_that_tonic_reads(tmp_path, name, write, pattern):
 
 
 def test_damaged_hdf5(tmp_path, monkeypatch):
-    """In some of these copies the library does not end, in others it ends the process."""
+    """In some copies the library does not end, in others it ends the process. Of a third, since each is forked."""
     write_shd(tmp_path, number=2)
     monkeypatch.setattr(hdf5_files, 'PATIENCE', 0.4)
 
@@ -158,8 +159,8 @@ def test_damaged_hdf5(tmp_path, monkeypatch):
         dataset = TonicDataset('SHD', str(tmp_path), 'train', partial=True)
         return [dataset.prepare_data(i)['events'] for i in range(len(dataset))]
 
-    results = [read for _, read in outcomes(tmp_path / 'SHD' / 'shd_train.h5', read, seconds=120)]
-    assert sum(map(is_error, results)) > TIMES / 4
+    results = [read for _, read in outcomes(tmp_path / 'SHD' / 'shd_train.h5', read, seconds=120, every=3)]
+    assert sum(map(is_error, results)) > TIMES / 12
     assert all((events['x'] < 700).all() and (np.diff(events['t']) >= 0).all()
                for result in results if not is_error(result) for events in result)
 
