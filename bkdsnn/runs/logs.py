@@ -34,7 +34,17 @@ def _lines(run: Run) -> Tuple[List[Line], List[Line]]:
             val = [line for line in val if line['step'] < start]
         train += own
         val += [line for line in part if 'iter' not in line]
-    return train, val
+    return _latest(train), _latest(val)
+
+
+def _latest(lines: List[Line]) -> List[Line]:
+    """Of each step the last line: runs that begin in the same second, one after a kill of the other, share a part."""
+    kept: List[Line] = []
+    for line in lines:
+        while kept and kept[-1]['step'] >= line['step']:
+            kept.pop()
+        kept.append(line)
+    return kept
 
 
 def keys_of(lines: List[Line]) -> List[str]:

@@ -64,9 +64,10 @@ def test_empty_log_is_a_run_that_has_not_begun(tmp_path):
     assert (summary.done, summary.metric, summary.last, summary.remaining) == (0, None, None, None)
 
 
-def test_what_a_resumed_run_does_again_counts_once(tmp_path):
+@pytest.mark.parametrize('in_the_same_second', [False, True])
+def test_what_a_resumed_run_does_again_counts_once(tmp_path, in_the_same_second):
     again = [train_line(15, 9.0, 2), train_line(20, 8.0, 2), val_line(2, 55.0), train_line(25, 7.0, 3)]
-    run = make_run(tmp_path, TWO_EPOCHS, again)
+    run = make_run(tmp_path, *([TWO_EPOCHS + again] if in_the_same_second else [TWO_EPOCHS, again]))
     assert [line['loss_cls'] for line in train_lines(run)] == [2.0, 1.0, 9.0, 8.0, 7.0]
     assert [line['accuracy/top1'] for line in val_lines(run)] == [60.0, 55.0]
 
