@@ -47,6 +47,14 @@ def save_time():
     gc.freeze()
 
 
+def logged_by(monkeypatch, *modules):
+    """The list of all lines that modules log from now on."""
+    lines = []
+    for module in modules:
+        monkeypatch.setattr(module, 'print_log', lambda line, **_: lines.append(line))
+    return lines
+
+
 def tiny_student(num_classes=10, widths=(4, 8), **backbone):
     """Config of a two-stage student for 8x8 images."""
     backbone = dict(dict(type='SEWResNet', arch=dict(layers=(1, ) * len(widths), widths=widths), T=2, neuron=golden.IF,

@@ -14,7 +14,7 @@ from bkdsnn.config.files import read_config_file
 from bkdsnn.engine.hooks import teacher_check_hook
 from bkdsnn.engine.hooks.teacher_check_hook import check_teachers_classes
 from bkdsnn.models import FrozenTeacher
-from helpers import DEMO, run_tool, tiny_student
+from helpers import DEMO, logged_by, run_tool, tiny_student
 
 WEIGHTS = str(next((DEMO / 'weights').glob('plain-*.pth')))
 DIGITS = tuple('0123456789')
@@ -147,8 +147,7 @@ def test_a_checkpoint_with_more_names_than_answers_is_an_error(tmp_path):
 
 
 def test_a_teachers_classes_are_those_of_the_data(monkeypatch):
-    said = []
-    monkeypatch.setattr(teacher_check_hook, 'print_log', lambda line, **_: said.append(line))
+    said = logged_by(monkeypatch, teacher_check_hook)
     teacher = FrozenTeacher(str(DEMO / 'plain.py'), WEIGHTS)
     for metainfo in (None, {}, dict(classes=DIGITS)):
         check_teachers_classes(teacher, metainfo)

@@ -32,7 +32,7 @@ from bkdsnn.registry import MODELS
 from bkdsnn.runs import lock
 from bkdsnn.runs.full_disk import explained
 from bkdsnn.runs.lock import locked
-from helpers import DEMO, REPOSITORY, tiny_student, tool_environment
+from helpers import DEMO, REPOSITORY, logged_by, tiny_student, tool_environment
 
 
 def raised(function, *args):
@@ -88,8 +88,7 @@ def resuming(tmp_path, monkeypatch):
 
 def logged(monkeypatch):
     """What is no error."""
-    lines = []
-    monkeypatch.setattr(resumed_settings, 'print_log', lambda line, **kwargs: lines.append(line))
+    lines = logged_by(monkeypatch, resumed_settings)
     resumed_settings.say({'optim_wrapper.optimizer.lr': ['1', '0.5']})
     return lines
 
@@ -119,7 +118,7 @@ def samples(tmp_path, monkeypatch):
     yield raised(read_events, tmp_path / 'x.npy')
     for how in ('rows in seconds', 'signs'):
         yield f'x.npy: {raised(check_events, OTHERS[how], SIZE)}'
-    monkeypatch.setattr(cached_pipeline, 'print_log', lambda *_, **__: None)
+    logged_by(monkeypatch, cached_pipeline)
     dataset = images(tmp_path / 'all', on_error='skip', train=1)
     for path in (tmp_path / 'all').rglob('*.jpg'):
         path.write_bytes(b'')

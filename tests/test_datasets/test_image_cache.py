@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from bkdsnn.config.checks import check_config
 from bkdsnn.datasets import ImageFolder, cached_pipeline, sample_cache
 from bkdsnn.registry import TRANSFORMS
-from helpers import REPOSITORY
+from helpers import REPOSITORY, logged_by
 
 LOAD = dict(type='mmpretrain.LoadImageFromFile')
 EDGE = dict(type='mmpretrain.ResizeEdge', scale=32, edge='short', backend='pillow')
@@ -34,10 +34,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def told(monkeypatch):
-    messages = []
-    for module in (cached_pipeline, sample_cache):
-        monkeypatch.setattr(module, 'print_log', lambda message, **_: messages.append(message))
-    return messages
+    return logged_by(monkeypatch, cached_pipeline, sample_cache)
 
 
 def folder(root, pipeline=(LOAD, EDGE, FLIP, PACK), cache_dir='cache', **options):

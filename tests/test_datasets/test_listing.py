@@ -11,7 +11,7 @@ from bkdsnn.apis.readers import list_items
 from bkdsnn.datasets import EventFolder, ImageFolder, TonicDataset, event_files, tonic_dataset
 from bkdsnn.utils import listing
 from generated_events import generate_events, write_nmnist
-from helpers import REPOSITORY
+from helpers import REPOSITORY, logged_by
 
 IMAGES, EVENTS = ('x.jpg', 'y.JPG', 'z.Jpeg'), ('x.npy', 'y.NPY', 'z.Npy')
 # What is skipped below train/a and train, by the reason given.
@@ -23,10 +23,7 @@ SKIPPED = {
 
 @pytest.fixture
 def said(monkeypatch):
-    lines = []
-    monkeypatch.setattr(listing, 'print_log', lambda line, **_: lines.append(line))
-    monkeypatch.setattr(tonic_dataset, 'print_log', lambda line, **_: lines.append(line))
-    return lines
+    return logged_by(monkeypatch, listing, tonic_dataset)
 
 
 def tree(root, names, write):

@@ -15,7 +15,7 @@ from bkdsnn.datasets import EventFolder, cached_pipeline, image_files
 from bkdsnn.datasets.event_files import write_events
 from bkdsnn.datasets.image_files import decode_file
 from generated_events import generate_events
-from helpers import demo_config
+from helpers import demo_config, logged_by
 
 
 @pytest.mark.parametrize('cache_dir', [None, 'cache'])
@@ -41,9 +41,7 @@ def test_a_transform_that_fails_names_the_file(tmp_path):
 
 @pytest.fixture
 def told(monkeypatch):
-    lines = []
-    monkeypatch.setattr(cached_pipeline, 'print_log', lambda line, **_: lines.append(line))
-    return lines
+    return logged_by(monkeypatch, cached_pipeline)
 
 
 def events(root, number=6, **options):

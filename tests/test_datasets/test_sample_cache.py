@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from bkdsnn.datasets import sample_cache
 from bkdsnn.datasets.sample_cache import SampleCache
+from helpers import logged_by
 
 FRAMES = np.arange(24, dtype=np.float32).reshape(2, 2, 2, 3)
 
@@ -37,9 +38,7 @@ def recording(tmp_path):
 
 @pytest.fixture
 def told(monkeypatch):
-    messages = []
-    monkeypatch.setattr(sample_cache, 'print_log', lambda message, **_: messages.append(message))
-    return messages
+    return logged_by(monkeypatch, sample_cache)
 
 
 def cache_in(tmp_path, source='Set', framing='EventsToFrames(time_steps=2)'):

@@ -25,6 +25,7 @@ from generated_events import (
     write_ntidigits,
     write_shd,
 )
+from helpers import logged_by
 
 
 def small(name, root, split, partial=True, **options):
@@ -245,8 +246,7 @@ def test_a_part_without_recordings_is_missing_data(tmp_path):
 def test_an_incomplete_data_set_is_an_error_unless_it_is_meant(data_root, monkeypatch, name, words):
     with pytest.raises(ValueError, match=f'(?s){words}.*partial=True.*Expected'):
         small(name, data_root[0], 'train', partial=False)
-    told = []
-    monkeypatch.setattr(tonic_dataset, 'print_log', lambda message, **_: told.append(message))
+    told = logged_by(monkeypatch, tonic_dataset)
     small(name, data_root[0], 'train')
     assert 'results will not be comparable' in told[0]
 
@@ -314,8 +314,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, name, content):
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_an_empty_recording_is_counted_and_becomes_zeros(tmp_path, monkeypatch, name):
-    told = []
-    monkeypatch.setattr(event_dataset, 'print_log', lambda message, **_: told.append(message))
+    told = logged_by(monkeypatch, event_dataset)
     dataset, path = one_recording(name, tmp_path, generate_events(0))
     dataset.pipeline.transforms = [event_dataset.TRANSFORMS.build(dict(type='EventsToFrames', time_steps=3))]
     for count in (1, 2):

@@ -14,7 +14,7 @@ from bkdsnn.checkpoints.classes import check_classes
 from bkdsnn.checkpoints.files import check_resumable, load_file, load_weights
 from bkdsnn.engine.hooks import checkpoint_check_hook
 from bkdsnn.registry import MODELS
-from helpers import demo_config, tiny_cnn
+from helpers import demo_config, logged_by, tiny_cnn
 
 SMALL = dict(arch=dict(layers=(1, ), widths=(4, )))
 FEW = {'train_dataloader.dataset.labels_per_class': 5, 'val_dataloader': None, 'val_cfg': None, 'val_evaluator': None}
@@ -50,9 +50,7 @@ def runs(tmp_path_factory):
 @pytest.fixture
 def said(monkeypatch):
     """Lines of the hook that loads."""
-    lines = []
-    monkeypatch.setattr(checkpoint_check_hook, 'print_log', lambda line, **_: lines.append(line))
-    return lines
+    return logged_by(monkeypatch, checkpoint_check_hook)
 
 
 def edit(path, target, change):
@@ -251,8 +249,7 @@ def test_classes_in_another_order_are_said_where_a_run_starts(runs, tmp_path, sa
 @pytest.mark.parametrize('prefix', [None, 'student.backbone.'])
 def test_pretrained_parts_say_what_is_left_out(prefix, runs, monkeypatch):
     from bkdsnn.checkpoints import mmengine_loading
-    lines = []
-    monkeypatch.setattr(mmengine_loading, 'print_log', lambda line, **_: lines.append(line))
+    lines = logged_by(monkeypatch, mmengine_loading)
     source = str(runs / ('bkd' if prefix else 'plain') / 'epoch_2.pth')
     cfg = config('plain', 'x').model
     init = dict(type='Pretrained', checkpoint=source, prefix=prefix)
@@ -302,11 +299,11 @@ def test_an_average_that_is_not_finite_stops_the_run(tmp_path):
     runner = build_runner(cfg)
     guard = next(hook for hook in runner.hooks if type(hook).__name__ == 'WeightsGuardHook')
     runner.call_hook('before_run')
-    guard.check(runner)
+    guard.before_use(runner, runner.iter)
     average = next(hook for hook in runner.hooks if type(hook).__name__ == 'EMAHook').ema_model
     next(average.parameters()).data.fill_(torch.nan)
     with pytest.raises(FloatingPointError, match=rf'{CONV} \(averaged\)'):
-        guard.check(runner)
+        guard.before_use(runner, runner.iter)
 
 
 def test_masks_may_be_infinite(tmp_path):

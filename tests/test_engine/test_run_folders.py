@@ -20,7 +20,7 @@ from bkdsnn.runs import lock
 from bkdsnn.runs.folders import Run
 from bkdsnn.runs.lock import locked
 from bkdsnn.runs.logs import val_lines
-from helpers import TOOLS, demo_config
+from helpers import TOOLS, demo_config, logged_by
 
 
 def config(folder, epochs=2, **options):
@@ -234,9 +234,8 @@ def test_a_second_run_is_refused_until_the_first_has_ended_however_it_ends(run, 
 
 @pytest.mark.parametrize('error', [OSError(errno.ENOLCK, 'No locks available'), NotImplementedError('no flock')])
 def test_a_file_system_without_locks_is_a_warning(tmp_path, monkeypatch, caplog, error):
-    said = []
     monkeypatch.setattr(FileLock, 'acquire', lambda *args, **kwargs: (_ for _ in ()).throw(error))
-    monkeypatch.setattr(lock, 'print_log', lambda text, **kwargs: said.append(text))
+    said = logged_by(monkeypatch, lock)
     with locked(tmp_path):
         pass
     assert 'file system without locks' in said[0]

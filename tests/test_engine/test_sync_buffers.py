@@ -85,6 +85,6 @@ def test_checkpoints_between_epochs_and_averaged_models_have_the_same_buffers(fo
 def test_one_process_changes_nothing():
     model = Buffers(0)
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    SyncBuffersHook.synchronise(SimpleNamespace(model=model, hooks=[]))
+    SyncBuffersHook().before_use(SimpleNamespace(model=model, hooks=[]), 0)
     average_buffers(model.buffers())
     assert all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers())

@@ -11,7 +11,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
 
 from bkdsnn.registry import HOOKS
 
-from .sync_buffers_hook import saves_after_step
+from .before_use_hook import saves_after_step
 
 # Key in checkpoints that are saved inside an epoch.
 STATES = 'random_states'

@@ -1,14 +1,16 @@
 """Buffers, such as the running statistics of batch norms, that are the same on all processes."""
-from typing import Iterable, List, Optional
+from typing import Iterable, List
 
 import torch
 from mmengine.dist import all_reduce_params, broadcast, is_distributed
-from mmengine.hooks import CheckpointHook, EMAHook
+from mmengine.hooks import EMAHook
 from mmengine.hooks import SyncBuffersHook as MMEngineSyncBuffersHook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from bkdsnn.registry import HOOKS
+
+from .before_use_hook import BeforeUseHook
 
 
 @torch.no_grad()
@@ -37,15 +39,8 @@ def averages_of(runner: Runner) -> List[nn.Module]:
     return [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook) and hasattr(hook, 'ema_model')]
 
 
-def saves_after_step(runner: Runner) -> bool:
-    """Whether a checkpoint is saved after the step that is being done, as where they are saved by steps."""
-    return any(hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
-               or hook.save_last and hook.is_last_train_iter(runner)
-               for hook in runner.hooks if isinstance(hook, CheckpointHook) and not hook.by_epoch)
-
-
 @HOOKS.register_module()
-class SyncBuffersHook(MMEngineSyncBuffersHook):
+class SyncBuffersHook(BeforeUseHook, MMEngineSyncBuffersHook):
     """Averages all buffers of the trained model over the processes, in place of mmengine's hook of that name.
 
     Each process's batch norms count its own samples, so their running statistics part during an epoch. They are
@@ -57,22 +52,7 @@ class SyncBuffersHook(MMEngineSyncBuffersHook):
     # Before EMAHook, which exchanges the two models for validation, and before whatever draws, saves or measures.
     priority = 'ABOVE_NORMAL'
 
-    def before_val_epoch(self, runner: Runner) -> None:
-        self.synchronise(runner)
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        self.synchronise(runner)
-
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: Optional[dict] = None,
-                         outputs: Optional[dict] = None) -> None:
-        if saves_after_step(runner):
-            self.synchronise(runner)
-
-    @staticmethod
-    def synchronise(runner: Runner) -> None:
+    def before_use(self, runner: Runner, steps: int) -> None:
         """Average the buffers of the model, and of its moving average if there is one, now."""
         if not is_distributed():
             return

@@ -1,7 +1,6 @@
 """A stop before weights that are no numbers are saved or validated."""
-from typing import Any, Dict, Optional
+from typing import Any, Dict
 
-from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
@@ -9,13 +8,14 @@ from torch import nn
 from bkdsnn.checkpoints.weights import not_finite, some_of
 from bkdsnn.registry import HOOKS
 
-from .sync_buffers_hook import averages_of, saves_after_step
+from .before_use_hook import BeforeUseHook
+from .sync_buffers_hook import averages_of
 
 AVERAGED = ' (averaged)'
 
 
 @HOOKS.register_module()
-class WeightsGuardHook(Hook):
+class WeightsGuardHook(BeforeUseHook):
     """Stops at weights, moving averages of them or an optimizer's state that are NaN or infinite.
 
     The loss of an epoch's last step may be finite where its update is not, so that :class:`LossGuardHook` sees nothing.
@@ -35,27 +35,13 @@ class WeightsGuardHook(Hook):
         # Buffers may be infinite on purpose, as masks are.
         self.infinite = set(not_finite(dict(_bare(runner.model).named_buffers())))
 
-    def after_train_epoch(self, runner: Runner) -> None:
-        self.check(runner)
-
-    def before_val_epoch(self, runner: Runner) -> None:
-        self.check(runner)
-
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: Optional[dict] = None,
-                         outputs: Optional[dict] = None) -> None:
-        if saves_after_step(runner):
-            self.check(runner, runner.iter + 1)
-
-    def check(self, runner: Runner, steps: Optional[int] = None) -> None:
-        """Look at all numbers now, after so many steps."""
+    def before_use(self, runner: Runner, steps: int) -> None:
+        """Look at all numbers now."""
         damaged = [name for name in not_finite(tensors_of(runner))
                    if name.removesuffix(AVERAGED) not in self.infinite]
         if damaged:
             raise FloatingPointError(
-                f'the weights are not finite after step {runner.iter if steps is None else steps}: {some_of(damaged)}. '
+                f'the weights are not finite after step {steps}: {some_of(damaged)}. '
                 f'They are not saved; checkpoints in {runner.work_dir} are from before. Lower '
                 'optim_wrapper.optimizer.lr, or clip gradients with optim_wrapper.clip_grad=dict(max_norm=5.0).')
 
