@@ -8,6 +8,8 @@ from typing import Callable, Dict, List
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from bkdsnn.utils.processor import processor
+
 
 def wall_seconds(function: Callable[[], object]) -> float:
     """Seconds of a call."""
@@ -66,4 +68,4 @@ def environment(*packages: str) -> dict:
     """Versions of Python, torch and other packages, and the machine."""
     versions = {name: version(name) for name in ('torch', *packages)}
     return dict(versions=dict(python=platform.python_version(), **versions),
-                machine=f'{platform.machine()}, {torch.get_num_threads()} threads')
+                machine=f'{processor()}, {torch.get_num_threads()} threads')

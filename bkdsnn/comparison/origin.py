@@ -4,7 +4,6 @@ import platform
 import subprocess
 import time
 from functools import lru_cache
-from pathlib import Path
 from typing import List, Optional
 
 import mmengine
@@ -17,6 +16,7 @@ from ..checkpoints.files import resolve
 from ..checkpoints.published import sha256
 from ..config.networks import teacher_configs
 from ..config.roots import config_root
+from ..utils.processor import processor
 from ..version import __version__
 
 
@@ -36,14 +36,6 @@ def machine() -> dict:
     """Its name, and the processor that networks are trained on."""
     return dict(name=platform.node(),
                 device=torch.cuda.get_device_name() if torch.cuda.is_available() else processor())
-
-
-def processor() -> str:
-    """What the CPU calls itself."""
-    info = Path('/proc/cpuinfo')
-    names = [line.partition(':')[2].strip() for line in info.read_text().splitlines()
-             if line.startswith('model name')] if info.is_file() else []
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 @lru_cache

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Iterator, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 from torch import nn
 
 from bkdsnn.checkpoints.classes import classes_in
@@ -128,7 +129,13 @@ def resizing_of(pipeline: Sequence[dict]) -> Tuple[Optional[Tuple[int, int]], Op
 
 @contextmanager
 def names_way_out(source: str, pretrained: bool) -> Iterator[None]:
-    """Have an error of a download say what was to come from where, and which option takes a file instead."""
+    """Have an error of a download say what was to come from where, and which option takes a file instead.
+
+    Libraries try for a minute, so that the log says before what they are at.
+    """
+    if pretrained:
+        print_log(f'model.teacher.checkpoint={LIBRARY_WEIGHTS!r}: taking the weights of {source}, downloaded once.',
+                  logger='current')
     try:
         yield
     except OSError as error:
