@@ -242,7 +242,7 @@ def test_methods_that_come_along_name_taps_alone(method):
 
 
 @pytest.mark.parametrize('config, method, words', [
-    ('bkd/spikformer_imagenet.py', 'mixd', ["did you mean 'mixed'?", 'path of a config']),
+    ('bkd/spikformer_imagenet.py', 'mixd', ["Did you mean 'mixed'?", 'path of a config']),
     ('demo/plain.py', 'kd', ['model.student', 'tools/list_experiments.py']),
     ('bkd/spikformer_imagenet.py', str(CONFIGS / 'demo' / 'plain.py'), ['has no losses = dict(...)'])])
 def test_method_that_cannot_be_is_named(config, method, words):

@@ -23,6 +23,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('pair', help='name of a pair, or path of a config; see tools/list_experiments.py')
     parser.add_argument('--methods', nargs='+', required=True, metavar='METHOD',
                         help='names of methods, or paths of files with losses; plain is the student alone')
+    parser.add_argument('--neurons', nargs='+', default=(), metavar='NEURON',
+                        help="names of neurons for the student, or paths of files with one: each method with each of "
+                             'them; the pair\'s own without')
     parser.add_argument('--seeds', type=int, default=5, help='how many seeds each method is trained with (5)')
     parser.add_argument('--points', type=int, default=9,
                         help='how many settings of each method are tried (9); 0 takes those of the configs')
@@ -47,7 +50,7 @@ def main() -> None:
     MMLogger.get_instance('mmengine', log_level='ERROR')
     out = args.out or str(Path('work_dirs') / 'compare' / Path(args.pair).stem)
     plan = Plan(args.pair, tuple(args.methods), out, args.seeds, args.points, args.tune_seeds, args.cfg_options,
-                args.keep, now() if args.retry_failed else None)
+                args.keep, now() if args.retry_failed else None, tuple(args.neurons))
     # The file as it is now: what runs print is led elsewhere.
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200)
     standings = look(plan) if args.table else compare(plan, args.executor, args.jobs, args.slurm, console)

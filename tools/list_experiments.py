@@ -1,4 +1,4 @@
-"""List pairs, methods and experiments: ``python tools/list_experiments.py``."""
+"""List pairs, methods, neurons and experiments: ``python tools/list_experiments.py``."""
 import argparse
 from pathlib import Path
 from typing import Dict
@@ -9,6 +9,7 @@ from rich.table import Table
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.apis.model import config_root
 from bkdsnn.config.methods import methods, pairs
+from bkdsnn.config.neurons import neurons
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,6 +38,7 @@ def main() -> None:
     experiments = {path.relative_to(root).with_suffix('').as_posix(): path for path in sorted(root.glob('[!_]*/*.py'))}
     console = Console(width=160)
     for title, files in (('Pairs, for tools/train.py PAIR --method METHOD', pairs()), ('Methods', methods()),
+                         ('Neurons, for tools/compare_methods.py PAIR --neurons NEURON', neurons()),
                          ('Experiments, for tools/train.py configs/EXPERIMENT.py', experiments)):
         show(console, title, {name: path for name, path in files.items() if all(word in name for word in words)})
 

@@ -14,6 +14,7 @@ from ..config.data import without
 from ..config.files import read_config_file
 from ..config.methods import apply_method, find_pair
 from ..config.networks import model_config, student_config
+from ..config.neurons import apply_neuron
 from .grid import Axis, Place
 from .ledger import Key
 
@@ -41,6 +42,8 @@ class Plan:
         tune_seeds: How many runs each point has, with the seeds 100, 101, ...
         options: Settings of the pair to override.
         keep: Whether work directories are kept.
+        neurons: Names of neurons for the student, or paths of files with one, with each of which each method is
+            compared; none takes the pair's own.
         retry_before: Runs that failed before this date are tried again.
 
     Raises:
@@ -56,15 +59,19 @@ class Plan:
     options: Dict[str, Any] = field(default_factory=dict)
     keep: bool = False
     retry_before: Optional[str] = None
+    neurons: Tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, least in (('seeds', 1), ('points', 0), ('tune_seeds', 1)):
             if getattr(self, name) < least:
                 raise ValueError(f'{name}={getattr(self, name)} must be at least {least}.')
-        names = [Path(method).stem for method in self.methods]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice or not names:
-            raise ValueError(f'the method {twice[0]!r} is named twice.' if twice else 'name at least one method.')
+        if not self.methods:
+            raise ValueError('name at least one method.')
+        for kind, chosen in (('method', self.methods), ('neuron', self.neurons)):
+            names = [Path(name).stem for name in chosen]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f'the {kind} {twice[0]!r} is named twice.')
         foreign = [key for key in self.options if key.startswith('model.losses')]
         if foreign:
             raise ValueError(f'{foreign[0]} belongs to a method, and options hold for all. Copy the file of the '
@@ -76,10 +83,10 @@ class Plan:
         return Path(self.out) / 'results.jsonl'
 
     def entries(self) -> List['Entry']:
-        """The methods, each with its config.
+        """The methods, with each of the neurons, and their configs.
 
         Raises:
-            FileNotFoundError, ValueError: If the pair or a method does not exist, or an option is misspelled.
+            FileNotFoundError, ValueError: If the pair, a method or a neuron does not exist, or an option is misspelled.
         """
         path = find_pair(self.pair)
         if not osp.isfile(path):
@@ -93,7 +100,13 @@ class Plan:
         check_options(self.options, pair)
         pair.merge_from_dict(self.options)
         self._check_splits(pair)
-        return [Entry.of(pair, method) for method in self.methods]
+        found = []
+        for neuron in self.neurons or (None, ):
+            cfg = copy.deepcopy(pair)
+            if neuron is not None:
+                apply_neuron(cfg, neuron)
+            found += [Entry.of(cfg, method, neuron) for method in self.methods]
+        return found
 
     def _check_splits(self, pair: Config) -> None:
         """Raise ValueError unless the pair has a test split, and one for validation that is another."""
@@ -110,22 +123,29 @@ class Plan:
 
 @dataclass
 class Entry:
-    """A method in a comparison.
+    """A method in a comparison, with one of the neurons.
 
     Attributes:
-        name: Of the method.
+        method: Its name.
         config: The pair's, with its losses.
         axes: What is tuned, the learning rate first.
+        neuron: The neuron's name; ``None`` is the pair's own.
     """
 
-    name: str
+    method: str
     config: Config
     axes: List[Axis]
+    neuron: Optional[str] = None
     hashes: Dict[Tuple[float, ...], str] = field(default_factory=dict, repr=False)
 
+    @property
+    def name(self) -> str:
+        """Of the method, after that of the neuron: ``'mixed'``, ``'plif-mixed'``."""
+        return self.method if self.neuron is None else f'{self.neuron}-{self.method}'
+
     @classmethod
-    def of(cls, pair: Config, method: str) -> 'Entry':
-        """A method on a pair."""
+    def of(cls, pair: Config, method: str, neuron: Optional[str] = None) -> 'Entry':
+        """A method on a pair, which has the neuron already."""
         cfg = copy.deepcopy(pair)
         if method == PLAIN:
             cfg.model, searched = student_config(model_config(cfg)), []
@@ -136,7 +156,7 @@ class Entry:
         for axis in searched:
             key = f'model.{axis["key"]}'
             axes.append(Axis(key, start_of(cfg, key), axis['factor']))
-        return cls(Path(method).stem, cfg, axes)
+        return cls(Path(method).stem, cfg, axes, neuron and Path(neuron).stem)
 
     def point(self, place: Place) -> Dict[str, float]:
         """Values of the axes at a place of the grid, by config key."""

@@ -67,7 +67,10 @@ def footnotes(standings: Standings) -> List[str]:
     notes = [f'Settings: {tuned}.']
     notes += [f'{row.name}*: {remark}.' for row in standings.rows if row.lines for remark in row.remarks]
     notes += [f'{row.name}: {remark}' for row in standings.rows if not row.lines for remark in row.remarks]
-    if not any(row.name == PLAIN for row in standings.rows):
+    if plan.neurons:
+        notes.append('Names begin with the neuron of the student. Gains are over plain with the same neuron, times '
+                     f'over {Path(plan.neurons[0]).stem}-{PLAIN}.')
+    if not any(row.method == PLAIN for row in standings.rows):
         notes.append('Without plain there are no gains; name it among the methods.')
     machines = sorted({f'{line["machine"]["device"]}, {line["machine"]["threads"]} threads' for line in runs})
     if machines:

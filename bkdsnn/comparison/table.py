@@ -12,10 +12,10 @@ from .work import Progress
 
 @dataclass
 class Standing:
-    """A method in the table.
+    """A method in the table, with one of the neurons.
 
     Attributes:
-        name: Of the method.
+        method: Its name.
         lines: Its finished runs, by seed.
         choice: Its point; ``None`` where there is none.
         failures: Why seeds have failed, by seed.
@@ -23,9 +23,10 @@ class Standing:
         gain: Over plain, seed by seed.
         behind: Difference to the best method, seed by seed; ``None`` for the best.
         is_best: Whether it is the best, or the seeds do not tell it from the best.
+        neuron: The neuron's name; ``None`` is the pair's own.
     """
 
-    name: str
+    method: str
     lines: Dict[int, dict] = field(default_factory=dict)
     choice: Optional[Choice] = None
     failures: Dict[int, str] = field(default_factory=dict)
@@ -33,6 +34,12 @@ class Standing:
     gain: Optional[Gain] = None
     behind: Optional[Gain] = None
     is_best: bool = False
+    neuron: Optional[str] = None
+
+    @property
+    def name(self) -> str:
+        """As :attr:`bkdsnn.comparison.plan.Entry.name`."""
+        return self.method if self.neuron is None else f'{self.neuron}-{self.method}'
 
     @property
     def accuracy(self) -> Dict[int, float]:
@@ -104,7 +111,8 @@ class Standings:
         progress.open_tasks()  # takes over what others have finished
         lines = progress.ledger.lines()
         tunings = {tuning.entry.name: tuning for tuning in progress.tunings}
-        rows = {entry.name: Standing(entry.name, reason=reasons[entry.name]) for entry in entries}
+        rows = {entry.name: Standing(entry.method, reason=reasons[entry.name], neuron=entry.neuron)
+                for entry in entries}
         for name, tuning in tunings.items():
             rows[name].choice = tuning.choice
             if tuning.ended and tuning.choice is None:
@@ -119,8 +127,10 @@ class Standings:
 
     @property
     def plain(self) -> Optional[Standing]:
-        """The student alone, where it has finished runs."""
-        return next((row for row in self.rows if row.name == PLAIN and row.lines), None)
+        """The student alone, where it has finished runs; of several neurons, with the first."""
+        neuron = next(iter(self.plan.neurons), None)
+        return next((row for row in self.rows if row.method == PLAIN and row.lines
+                     and row.neuron == (neuron and Path(neuron).stem)), None)
 
     def summary(self) -> dict:
         """All figures, for JSON; ``tools/analysis_tools/report.py`` reads it."""
@@ -151,10 +161,10 @@ class Standings:
 def ranked(rows: List[Standing]) -> List[Standing]:
     """The rows in their order, with their differences to plain and to the best."""
     rows = sorted(rows, key=lambda row: -row.mean('accuracy') if row.lines else float('inf'))
-    plain = next((row for row in rows if row.name == PLAIN), None)
+    plain = {row.neuron: row for row in rows if row.method == PLAIN}
     for row in rows:
-        if plain is not None and row is not plain:
-            row.gain = paired(row, plain)
+        if row.method != PLAIN and row.neuron in plain:
+            row.gain = paired(row, plain[row.neuron])
         if row is rows[0]:
             row.is_best = bool(row.lines)
         else:

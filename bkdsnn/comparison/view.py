@@ -44,7 +44,8 @@ class View:
 
 def describe(line: dict) -> str:
     """A result in a line of text."""
-    what = f'{line["method"]} {text_of(line["point"])} seed {line["seed"]}'
+    neuron = f'{line["neuron"]}-' if line.get('neuron') else ''
+    what = f'{neuron}{line["method"]} {text_of(line["point"])} seed {line["seed"]}'
     if line['status'] == 'failed':
         return f'{what}: FAILED, {line["reason"]}'
     return f'{what}: {line["accuracy"]:.2f} % of the {line["split"]} split'

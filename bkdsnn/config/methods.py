@@ -1,22 +1,21 @@
 """Pairs of student and teacher, and methods of distillation: any method runs on any pair."""
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Dict
 
 from mmengine.config import Config
 
 from .files import read_config_file
-from .roots import config_root
+from .roots import base_configs, named_config
 
 
 def pairs() -> Dict[str, Path]:
     """Names of the pairs that come along, with their files: student, teacher, data and schedule, without losses."""
-    return _files('pairs')
+    return base_configs('pairs')
 
 
 def methods() -> Dict[str, Path]:
     """Names of the methods that come along, with their files: losses, and what of them is tuned."""
-    return _files('methods')
+    return base_configs('methods')
 
 
 def find_pair(name: str) -> str:
@@ -34,13 +33,7 @@ def apply_method(cfg: Config, method: str) -> None:
     Raises:
         ValueError: If there is no such method, the file names no losses, or the config has no student.
     """
-    known = methods()
-    path = known.get(method, Path(method))
-    if not path.is_file():
-        near = get_close_matches(method, known, n=1)
-        hint = f'did you mean {near[0]!r}? ' if near else ''
-        raise ValueError(f'--method {method}: {hint}There are {", ".join(known)}; or give the path of a config with '
-                         'losses = dict(...).')
+    path = named_config('--method', method, methods(), 'losses = dict(...)')
     fragment = read_config_file(path)
     if not fragment.get('losses'):
         raise ValueError(f'--method {method}: {path} has no losses = dict(...).')
@@ -55,6 +48,3 @@ def apply_method(cfg: Config, method: str) -> None:
         imports = [*cfg.get('custom_imports', {}).get('imports', []), *fragment.custom_imports['imports']]
         cfg.custom_imports = dict(imports=imports, allow_failed_imports=False)
 
-
-def _files(folder: str) -> Dict[str, Path]:
-    return {path.stem: path for path in sorted((config_root() / '_base_' / folder).glob('*.py'))}

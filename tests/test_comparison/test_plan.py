@@ -4,8 +4,12 @@ from mmengine.config import Config
 
 from bkdsnn.comparison.plan import Plan, config_hash
 from bkdsnn.config.methods import methods
+from bkdsnn.config.neurons import neurons
+from bkdsnn.models.neurons import SpikingNode
+from bkdsnn.registry import MODELS
 
 PAIR = 'sew-resnet-t2_resnet_digits'
+EVENTS = 'sew-resnet-t4_sew-resnet-t16_digits-dvs'
 LR = 'optim_wrapper.optimizer.lr'
 
 
@@ -93,3 +97,33 @@ def test_the_search_does_not_see_the_test_split():
     (found, ) = Plan(**cifar, options=held_out).entries()
     tested = found.config.test_dataloader.dataset
     assert tested.split == 'test' and 'indices' not in tested
+
+
+@pytest.mark.parametrize('pair, steps', [(PAIR, 2), (EVENTS, 4)])
+def test_each_method_is_compared_with_each_neuron(pair, steps):
+    found = {one.name: one.config for one in Plan(pair, ('plain', 'kd'), 'unused', neurons=tuple(neurons())).entries()}
+    assert len(found) == 2 * len(neurons()) and {'lif-plain', 'lif-kd', 'psn-plain'} <= set(found)
+    assert len({config_hash(cfg) for cfg in found.values()}) == len(found)
+    for name, cfg in found.items():
+        student = cfg.model.get('student', cfg.model)
+        node = MODELS.build(student.backbone.neuron)
+        expected = 1 if name.startswith('ilif') else steps
+        assert isinstance(node, SpikingNode) and node.time_steps in (None, student.backbone.T, expected)
+        frames = cfg.train_dataloader.dataset.pipeline[0].get('student', {}).get('time_steps')
+        assert (student.backbone.T if pair == PAIR else frames) == expected
+        if pair == EVENTS and 'student' in cfg.model:
+            assert cfg.model.input_shape == dict(student=(expected, 2, 10, 10), teacher=(16, 2, 10, 10))
+            MODELS.build(cfg.model.student.backbone)
+
+
+def test_neuron_of_ones_own_and_errors(tmp_path):
+    (tmp_path / 'mine.py').write_text("neuron = dict(type='PSNNode', T=None, surrogate=dict(type='ATan', alpha=3.0))\n"
+                                      'time_steps = 3')
+    (found, ) = Plan(PAIR, ('plain', ), 'unused', neurons=(str(tmp_path / 'mine.py'), )).entries()
+    assert found.name == 'mine-plain' and found.config.model.backbone.T == found.config.model.backbone.neuron.T == 3
+    (tmp_path / 'none.py').write_text('T = 3')
+    for name, words in (('clf', "--neurons clf: Did you mean 'clif'?"), (tmp_path / 'none.py', 'has no neuron = dict')):
+        with pytest.raises(ValueError, match=words):
+            Plan(PAIR, ('plain', ), 'unused', neurons=(str(name), )).entries()
+    with pytest.raises(ValueError, match="the neuron 'lif' is named twice"):
+        Plan(PAIR, ('plain', ), 'unused', neurons=('lif', 'lif'))

@@ -44,6 +44,19 @@ def test_gains_are_of_the_seeds_that_both_have():
                                                             told_apart=False)
 
 
+def test_gains_are_over_plain_with_the_same_neuron_and_times_over_the_first():
+    rows = [row(method, *values, neuron=neuron) for neuron, method, *values in (
+        ('psn', 'plain', 90.0, 91.0), ('psn', 'kd', 91.0, 93.0), ('lif', 'plain', 80.0, 81.0),
+        ('lif', 'kd', 85.0, 87.0))]
+    for line in rows[0].lines.values():
+        line['step_time'] = 0.04
+    table = Standings(Plan('pair', ('plain', 'kd'), 'out', neurons=('lif', 'psn')), ranked(rows))
+    assert [one.name for one in table.rows] == ['psn-kd', 'psn-plain', 'lif-kd', 'lif-plain']
+    assert [one.gain and one.gain.mean for one in table.rows] == [1.5, None, 5.5, None]
+    assert [table.relative_time(one) for one in table.rows] == pytest.approx([2.0, 4.0, 2.0, 1.0])
+    assert any('over plain with the same neuron, times over lif-plain' in note for note in footnotes(table))
+
+
 def test_failed_seeds_edges_and_other_teachers_are_told():
     table = standings(row('plain', 80.0, teacher='00000000'), row('kd', 91.0, failures={1: 'loss is not finite' * 50}))
     table.rows[0].choice = Choice({'optim_wrapper.optimizer.lr': 3.0}, 91.0, 9, on_edge=True)

@@ -114,6 +114,15 @@ def test_interrupted_comparison_goes_on_and_gives_the_same(finished, tmp_path, o
         assert database.execute("select count(*) from trials where state = 'COMPLETE'").fetchone() == (4, )
 
 
+def test_neurons_are_compared_and_their_lines_say_which(tmp_path, options):
+    plan = small_plan(tmp_path, options, neurons=('ilif', 'psn'), methods=('kd', ), points=0, seeds=1)
+    compare(plan, 'none')
+    lines = {line['neuron']: line for line in Ledger(plan.results).lines().values()}
+    assert {name: len(line['accuracy_over_time']) for name, line in lines.items()} == dict(ilif=1, psn=2)
+    assert {line['method'] for line in lines.values()} == {'kd'}
+    assert 'ilif-kd' in markdown(look(plan))
+
+
 def test_run_equals_that_of_the_training_tool(tmp_path, options, finished):
     plan = small_plan(tmp_path / 'out', options, seeds=1, points=0, keep=True)
     compare(plan, 'none')
@@ -190,7 +199,7 @@ def test_jobs_of_a_cluster_get_what_they_are_given(tmp_path, options, monkeypatc
 
 
 @pytest.mark.parametrize('changes, words', [
-    (dict(methods=('kd', 'kd')), "'kd' is named twice"), (dict(methods=('kdd', )), "did you mean 'kd'"),
+    (dict(methods=('kd', 'kd')), "'kd' is named twice"), (dict(methods=('kdd', )), "Did you mean 'kd'"),
     (dict(pair='sew'), 'tools/list_experiments.py'), (dict(pair=str(DEMO / 'plain.py')), 'no model.student'),
     (dict(seeds=0), 'seeds=0 must be at least 1'),
     (dict(options={'optim_wraper.lr': 1}), "Did you mean 'optim_wrapper'"),
