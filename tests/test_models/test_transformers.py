@@ -202,8 +202,16 @@ def test_bad_arguments_of_the_hierarchical_networks_are_named(name, wrong, named
 
 @pytest.mark.parametrize('name', ['spikingformer-cml', 'qkformer-4', 'maxformer-4'])
 def test_size_that_is_no_multiple_of_the_patch_is_named(name):
-    with pytest.raises(ValueError, match='10x8, which is not a multiple of patch_size=4'):
+    with pytest.raises(ValueError, match='10x8, which is not a multiple of 4'):
         build(name)(torch.randn(1, 1, 10, 8))
+
+
+@pytest.mark.parametrize('name', ['meta-spikeformer', 'e-spikeformer'])
+def test_size_that_the_strides_do_not_divide_is_named(name):
+    with pytest.raises(ValueError, match='Spikeformer|SpikeFormer.*16x24, which is not a multiple of 16'):
+        build(name)(torch.randn(1, 1, 16, 24))
+    (found, ) = build(name, out_indices=(1, ))(torch.randn(1, 1, 12, 20))  # of which two stages are built
+    assert found.shape[-2:] == (3, 5)
 
 
 @pytest.mark.parametrize('size', [(128, 128), (34, 34), (180, 240)])

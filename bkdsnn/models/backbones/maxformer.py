@@ -13,6 +13,7 @@ from ..layers import (
     SpikingConvUnit,
     SpikingMLP,
     SpikingSelfAttention,
+    check_size,
     drop_path_rates,
     static_or_events,
 )
@@ -167,9 +168,7 @@ class MaxFormer(BaseModule):
             One (T, B, C', H', W') per entry of ``out_indices``; the last one has H / patch_size and W / patch_size. For
             static images the first convolution and norm run once.
         """
-        if x.shape[-2] % self.patch_size or x.shape[-1] % self.patch_size:
-            raise ValueError(f'MaxFormer: the input is {x.shape[-2]}x{x.shape[-1]}, which is not a multiple of '
-                             f'patch_size={self.patch_size}. Resize or pad it in the data pipeline.')
+        check_size('MaxFormer', x, self.patch_size)
         outputs = []
         for i, (embedding, stage) in enumerate(zip(self.embeddings, self.stages)):
             x = stage(embedding(x) if i else embedding(x, self.T))

@@ -12,6 +12,7 @@ from ..layers import (
     SpikingSelfAttention,
     SpikingTransformerBlock,
     build_attention_neuron,
+    check_size,
     static_or_events,
 )
 from .arguments import check_time_steps, parse_arch, parse_out_indices
@@ -144,9 +145,7 @@ class QKFormer(BaseModule):
             One (T, B, C', H', W') per entry of ``out_indices``. For static images the first convolution and norm run
             once.
         """
-        if x.shape[-2] % self.patch_size or x.shape[-1] % self.patch_size:
-            raise ValueError(f'QKFormer: the input is {x.shape[-2]}x{x.shape[-1]}, which is not a multiple of '
-                             f'patch_size={self.patch_size}. Resize or pad it in the data pipeline.')
+        check_size('QKFormer', x, self.patch_size)
         x = static_or_events(self.stem, x, self.T)
         outputs = []
         for i, (embedding, stage) in enumerate(zip(self.embeddings, self.stages)):

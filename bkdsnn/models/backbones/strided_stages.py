@@ -1,10 +1,11 @@
 """What backbones share whose stages each begin with a strided convolution."""
+import math
 from typing import Callable, Sequence, Tuple
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..layers import SPIKE_FIRST, SpikingConvUnit, static_or_events
+from ..layers import SPIKE_FIRST, SpikingConvUnit, check_size, static_or_events
 
 
 class StridedStages(BaseModule):
@@ -40,12 +41,16 @@ class StridedStages(BaseModule):
         """Extract features.
 
         Args:
-            x: Static images (B, C, H, W), or event frames (T, B, C, H, W), of any size.
+            x: Static images (B, C, H, W), or event frames (T, B, C, H, W). Height and width may differ.
 
         Returns:
             One (T, B, C', H', W') per entry of ``out_indices``; the stages have strides 2, 4, 8, 16 and 16. For static
             images the first convolution and norm run once.
+
+        Raises:
+            ValueError: If height or width is not a multiple of the product of the strides.
         """
+        check_size(type(self).__name__, x, math.prod(self.strides[:len(self.stages)]))
         outputs = []
         for i, (downsample, stage) in enumerate(zip(self.downsamples, self.stages)):
             x = stage(static_or_events(downsample, x, self.T) if i == 0 else downsample(x))

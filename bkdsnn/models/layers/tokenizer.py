@@ -4,6 +4,7 @@ from typing import Sequence
 from torch import Tensor, nn
 
 from .conv_unit import PARTS, SPIKE_FIRST, SpikingConvUnit, static_or_events
+from .sizes import check_size
 
 # For each patch size, which of the five convolutions are pooled.
 POOLED = {4: (False, False, True, True, False), 16: (True, True, True, True, False)}
@@ -60,9 +61,7 @@ class SpikingTokenizer(nn.Sequential):
         Raises:
             ValueError: If the size is not a multiple of the patch size.
         """
-        if x.shape[-2] % self.patch_size or x.shape[-1] % self.patch_size:
-            raise ValueError(f'the input is {x.shape[-2]}x{x.shape[-1]}, which is not a multiple of patch_size='
-                             f'{self.patch_size}. Resize or pad it in the data pipeline.')
+        check_size(type(self).__name__, x, self.patch_size)
         stem, *units, last = self
         x = static_or_events(stem, x, time_steps)
         for unit in units:
