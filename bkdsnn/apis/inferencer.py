@@ -60,6 +60,8 @@ class SpikingInferencer:
         sensor_size: Width and height of the event camera, instead of those of the training data.
         fuse_conv_bn: Whether to run a copy whose batch norms are joined with its convolutions, see
             :func:`bkdsnn.models.layers.fuse_conv_bn`.
+        spike_driven: Whether to run a copy whose neurons emit binary spikes instead of integers, see
+            :func:`bkdsnn.models.spike_driven`.
 
     Raises:
         ValueError: If there is no such model or device, the weights do not fit, or the network takes events and nothing
@@ -77,8 +79,9 @@ class SpikingInferencer:
                  device: Union[str, torch.device, None] = None,
                  classes: Optional[Sequence[str]] = None,
                  sensor_size: Optional[Sequence[int]] = None,
-                 fuse_conv_bn: bool = False) -> None:
-        self.model = build_model(model, pretrained, device, fuse_conv_bn)
+                 fuse_conv_bn: bool = False,
+                 spike_driven: bool = False) -> None:
+        self.model = build_model(model, pretrained, device, fuse_conv_bn, spike_driven)
         self.config = self.model.cfg
         self.pipeline = pipelines.inference_pipeline(self.config)
         self._framing = pipelines.framing_of(self.pipeline)
@@ -304,7 +307,7 @@ def inference_model(model: Union[str, Path, Config, nn.Module], inputs: Any, **k
     Raises:
         ValueError: If it cannot be predicted.
     """
-    names = ('pretrained', 'device', 'classes', 'sensor_size', 'fuse_conv_bn')
+    names = ('pretrained', 'device', 'classes', 'sensor_size', 'fuse_conv_bn', 'spike_driven')
     building = {key: kwargs.pop(key) for key in names if key in kwargs}
     result = SpikingInferencer(model, **building)(inputs, **kwargs)[0]
     if isinstance(result, dict) and 'error' in result:

@@ -50,7 +50,8 @@ def list_models(pattern: str = '*', pretrained: bool = False) -> List[str]:
 def get_model(name: str,
               pretrained: Union[bool, str, Path] = False,
               device: Union[str, torch.device] = 'cpu',
-              fuse_conv_bn: bool = False) -> nn.Module:
+              fuse_conv_bn: bool = False,
+              spike_driven: bool = False) -> nn.Module:
     """Build the network of one of the package's configs; of a distillation config, its student.
 
     Args:
@@ -58,11 +59,12 @@ def get_model(name: str,
         pretrained: ``False`` leaves the weights random, ``True`` takes those that are published; or a file, a URL
             (downloaded once, into PyTorch's hub folder) or the work directory of a run.
         device: Where to put it.
-        fuse_conv_bn: As in :func:`init_model`.
+        fuse_conv_bn: As in :func:`init_model`; likewise
+        spike_driven: whether its integers are unfolded.
 
     Raises:
         ValueError: If there is no such config; the message offers the nearest names. Or if it has no published weights,
-            the weights are not its own, or it is an ANN whose norms shall be joined.
+            the weights are not its own, or norms shall be joined or integers unfolded that it does not have.
         OSError: If a file is missing or cannot be downloaded.
     """
     files = _model_files()
@@ -76,13 +78,15 @@ def get_model(name: str,
                              f'with python tools/train.py configs/{name}.py, and give its work directory, a file or a '
                              'URL as pretrained.')
         pretrained = published[name]
-    return init_model(str(files[name]), str(pretrained) if pretrained else None, device, fuse_conv_bn)
+    return init_model(str(files[name]), str(pretrained) if pretrained else None, device, fuse_conv_bn,
+                      spike_driven)
 
 
 def init_model(config: Union[str, Config, None] = None,
                checkpoint: Optional[str] = None,
                device: Union[str, torch.device] = 'cpu',
-               fuse_conv_bn: bool = False) -> nn.Module:
+               fuse_conv_bn: bool = False,
+               spike_driven: bool = False) -> nn.Module:
     """Build a network in eval mode, with its weights; of a distillation config, the student alone.
 
     Args:
@@ -92,17 +96,19 @@ def init_model(config: Union[str, Config, None] = None,
         device: Where to put it.
         fuse_conv_bn: Whether to join its batch norms with the convolutions before them, see
             :func:`bkdsnn.models.layers.fuse_conv_bn`: faster, and for inference alone.
+        spike_driven: Whether neurons that emit integers emit binary spikes instead, see
+            :func:`bkdsnn.models.spike_driven`.
 
     Returns:
         The network, with ``cfg`` and, where the checkpoint says, ``dataset_meta``.
 
     Raises:
         ValueError: If the checkpoint does not fit, holds no config where one is needed or one that could run code, or
-            the network is an ANN whose norms shall be joined.
+            norms shall be joined or integers unfolded that the network does not have.
         FileNotFoundError: If a file is missing.
     """
+    from .. import models  # noqa: F401  # the components are registered with it, which is heavy
     from ..config.checks import MODEL, check_config  # likewise
-    from ..models.layers import fuse_conv_bn as fuse  # the components are registered with it, which is heavy
     from ..registry import MODELS  # likewise: listing models needs none of them
     if config is None:
         from ..checkpoints.published_config import read_config  # brings the registries
@@ -122,7 +128,18 @@ def init_model(config: Union[str, Config, None] = None,
         load_classes(model, load_weights(model, checkpoint), checkpoint)
     model.cfg = config
     model.to(device).eval()
-    return fuse(model) if fuse_conv_bn else model
+    return _for_inference(model, fuse_conv_bn, spike_driven)
+
+
+def _for_inference(model: nn.Module, fuse_conv_bn: bool, spike_driven: bool) -> nn.Module:
+    """The network, or a copy whose norms are joined with its convolutions, and whose integers are unfolded."""
+    if fuse_conv_bn:
+        from ..models.layers import fuse_conv_bn as fuse  # heavy
+        model = fuse(model)
+    if spike_driven:
+        from ..models import spike_driven as unfold  # likewise
+        model = unfold(model)
+    return model
 
 
 def load_classes(model: nn.Module, checkpoint: dict, path: str) -> None:
@@ -141,7 +158,8 @@ def load_classes(model: nn.Module, checkpoint: dict, path: str) -> None:
 
 
 def build_model(model: Union[str, Path, Config, nn.Module], pretrained: Union[bool, str, Path],
-                device: Union[str, torch.device, None], fuse_conv_bn: bool = False) -> nn.Module:
+                device: Union[str, torch.device, None], fuse_conv_bn: bool = False,
+                spike_driven: bool = False) -> nn.Module:
     """The network that an inferencer is asked for; see :class:`SpikingInferencer`."""
     if device is not None and torch.device(device).type == 'cuda' and not torch.cuda.is_available():
         raise ValueError(f"device={str(device)!r} is asked for, but PyTorch sees no GPU; take device='cpu'.")
@@ -154,17 +172,14 @@ def build_model(model: Union[str, Path, Config, nn.Module], pretrained: Union[bo
             load_classes(model, load_weights(model, weights), weights)
         if damaged := not_finite(dict(model.named_parameters())):
             raise ValueError(f'the {type(model).__name__} has weights that are not finite: {some_of(damaged)}.')
-        model = (model if device is None else model.to(device)).eval()
-        if fuse_conv_bn:
-            from ..models.layers import fuse_conv_bn as fuse  # heavy
-            return fuse(model)
-        return model
+        return _for_inference((model if device is None else model.to(device)).eval(), fuse_conv_bn, spike_driven)
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     suffix = '.py' if isinstance(model, Config) else Path(model).suffix
     if suffix == '.py' and pretrained is True:
         raise ValueError('a config has no published weights; give a file, a URL or a work directory as pretrained.')
     if suffix == '.py':
-        return init_model(model if isinstance(model, Config) else str(model), weights, device, fuse_conv_bn)
+        return init_model(model if isinstance(model, Config) else str(model), weights, device, fuse_conv_bn,
+                          spike_driven)
     if suffix in ('.pth', '.safetensors'):
-        return init_model(None, str(model), device, fuse_conv_bn)
-    return get_model(str(model), pretrained, device, fuse_conv_bn)
+        return init_model(None, str(model), device, fuse_conv_bn, spike_driven)
+    return get_model(str(model), pretrained, device, fuse_conv_bn, spike_driven)

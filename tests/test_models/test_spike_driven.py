@@ -4,8 +4,11 @@ import math
 
 import pytest
 import torch
+from mmengine.config import Config
 
 import golden
+from bkdsnn import init_model
+from bkdsnn.apis.model import build_model
 from bkdsnn.evaluation import measure_synops
 from bkdsnn.evaluation.spike_counter import SpikeCounter
 from bkdsnn.export import onnx_runner, program_runner, program_to_bytes, to_nir, to_onnx, to_program
@@ -13,6 +16,7 @@ from bkdsnn.export.check import check
 from bkdsnn.export.deployed import Deployed
 from bkdsnn.models import SpikingNode, Stream, spike_driven
 from bkdsnn.models.layers import fuse_conv_bn
+from bkdsnn.models.unfolding import is_spike_driven
 from bkdsnn.registry import MODELS
 from helpers import tiny_student
 
@@ -181,3 +185,17 @@ def test_attention_of_unfolded_spikes_in_either_order_of_products(tokens, channe
                 for width in (channels, channels, 2 * channels)]
     got = Unfolding(3, 2.0).attend(*(unfold_spikes(x, 3) for x in integers), num_heads=2, scale=math.pi)
     torch.testing.assert_close(got, attend(*(x / 2 for x in integers), 2, math.pi), rtol=1e-12, atol=1e-12)
+
+
+def test_models_are_built_with_binary_spikes_where_they_are_asked_for(tmp_path):
+    cfg = Config(dict(model=tiny_student(neuron=ILIF, T=1), default_scope='bkdsnn'))
+    model, images = init_model(cfg), torch.randn(4, 1, 8, 8, dtype=torch.double)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'weights.pth')
+    want = model.double()(images)
+    for fused in (False, True):
+        for unfolded in (init_model(cfg, str(tmp_path / 'weights.pth'), fuse_conv_bn=fused, spike_driven=True),
+                         build_model(model, True, None, fuse_conv_bn=fused, spike_driven=True)):
+            assert is_spike_driven(unfolded) and not is_spike_driven(model)
+            torch.testing.assert_close(unfolded.double()(images), want, rtol=1e-9, atol=1e-9)
+    with pytest.raises(ValueError, match='no neurons that emit integers'):
+        init_model(Config(dict(model=tiny_student())), spike_driven=True)
