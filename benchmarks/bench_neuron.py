@@ -16,6 +16,7 @@ from typing import Callable, Dict
 
 import torch
 from mmengine.logging import MMLogger
+from networks import SpikingjellyCounts
 from networks import spikingjelly as import_spikingjelly
 from rich.console import Console
 from rich.table import Table
@@ -69,7 +70,7 @@ def spikingjellys(kind: str, surrogate: str, like: nn.Module) -> nn.Module:
         LIF=lambda: neuron.LIFNode(tau=2.0, decay_input=True, **common, **COMMON),
         PLIF=lambda: neuron.ParametricLIFNode(init_tau=2.0, decay_input=True, **common, **COMMON),
         ILIF=lambda: neuron.ILIFNode(surrogate_function=counts, detach_reset=True, step_mode='m'),
-        SFA=lambda: Counts(counts),
+        SFA=lambda: SpikingjellyCounts(D, D),
         CLIF=lambda: neuron.ComplementaryLIFNode(2.0, 1.0, rectangular, step_mode='m'),
         GLIF=lambda: neuron.GatedLIFNode(T, surrogate_function=rectangular),
         PSN=lambda: neuron.PSN(T, function), MaskedPSN=lambda: neuron.MaskedPSN(2, T, 1.0, function, step_mode='m'),
@@ -82,18 +83,6 @@ def spikingjellys(kind: str, surrogate: str, like: nn.Module) -> nn.Module:
                 theirs = getattr(node, renamed.get(name, name))
                 theirs.copy_(value.view_as(theirs))
     return node
-
-
-class Counts(nn.Module):
-    """SFA by spikingjelly's surrogate of integers: it has no such neuron."""
-
-    def __init__(self, counts: nn.Module) -> None:
-        super().__init__()
-        self.counts = counts
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Integers of currents, divided by D."""
-        return self.counts(x) / D
 
 
 def step_of(node: nn.Module, x: Tensor, grad: Tensor) -> Callable[[], tuple]:

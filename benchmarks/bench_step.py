@@ -39,7 +39,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--repeats', type=int, default=10)
     parser.add_argument('--batch-size', type=int, help="instead of the network's")
     parser.add_argument('--size', type=int, help="of the images, in pixels, instead of the network's")
-    parser.add_argument('--time-steps', type=int, default=4)
+    parser.add_argument('--time-steps', type=int, help="instead of the network's")
     parser.add_argument('--compile', action='store_true', help='time spikingjelly under torch.compile too')
     return parser.parse_args()
 
@@ -100,7 +100,8 @@ def distill_step(distiller: Distiller, x: Tensor, labels: Tensor) -> Callable[[]
 def main() -> None:
     args = parse_args()
     MMLogger.get_instance('bench', log_level='ERROR')
-    name, T, network = args.network, args.time_steps, NETWORKS[args.network]
+    name, network = args.network, NETWORKS[args.network]
+    T = args.time_steps or network.time_steps
     size = args.size or network.size
     torch.manual_seed(1)
     x = torch.randn(args.batch_size or network.batch_size, 3, size, size)

@@ -23,6 +23,8 @@ class Network:
         teacher: Name of timm's model that it is distilled from, and the path of its last feature and of its logits.
         last: Path of the last feature.
         peer: Builds spikingjelly's network; ``None`` is ours with spikingjelly's neurons.
+        time_steps: T of its configs.
+        head: What the neuron before the classifier has otherwise than ``neuron``; ``None`` has none there.
     """
 
     backbone: dict
@@ -34,6 +36,8 @@ class Network:
     teacher: tuple
     last: str
     peer: Optional[Callable[[], nn.Module]] = None
+    time_steps: int = 4
+    head: Optional[dict] = None
 
 
 def spikingjelly():
@@ -63,10 +67,17 @@ def _spikformer() -> nn.Module:
     return spikformer_cifar10()
 
 
+def _maxformer() -> nn.Module:
+    spikingjelly()
+    from spikingjelly.activation_based.model.maxformer import maxformer_cifar
+    return maxformer_cifar(num_classes=10)
+
+
 COMMON = dict(v_threshold=1.0, v_reset=0.0, detach_reset=True)
 IF = dict(COMMON, type='IFNode', surrogate=dict(type='ATan', alpha=2.0))
 LIF = dict(COMMON, type='LIFNode', tau=2.0, decay_input=True, surrogate=dict(type='Sigmoid', alpha=4.0))
-VIT = 'vit_small_patch16_224', 'head:input', 'head'
+SFA = dict(type='SFANode', D=4, norm=4)
+VIT, VIT_BASE = ((f'vit_{size}_patch16_224', 'head:input', 'head') for size in ('small', 'base'))
 NETWORKS: Dict[str, Network] = {
     'sew-resnet18': Network(
         dict(type='SEWResNet', arch=18), IF, 512, 1000, 128, 8, ('resnet18', 'layer4', 'fc'), 'backbone.layer4',
@@ -82,9 +93,26 @@ NETWORKS: Dict[str, Network] = {
     'spikingformer-4-384': Network(
         dict(type='Spikingformer', arch='4-384'), LIF, 384, 10, 32, 16, VIT, 'backbone.blocks.3'),
     'spikingformer-8-384': Network(
-        dict(type='Spikingformer', arch='8-384'), LIF, 384, 1000, 224, 8,
-        ('vit_base_patch16_224', 'head:input', 'head'), 'backbone.blocks.7'),
+        dict(type='Spikingformer', arch='8-384'), LIF, 384, 1000, 224, 8, VIT_BASE, 'backbone.blocks.7'),
+    'maxformer-4-384': Network(
+        dict(type='MaxFormer', arch='4-384'), LIF, 384, 10, 32, 16, VIT, 'backbone.stages.2', _maxformer, head={}),
+    'e-spikeformer-s': Network(
+        dict(type='ESpikeFormer', arch='s'), SFA, 192, 1000, 224, 8, VIT_BASE, 'backbone.stages.4', time_steps=1,
+        head=dict(norm=1)),
 }
+
+
+@MODELS.register_module()
+class SpikingjellyCounts(nn.Module):
+    """SFA by spikingjelly's surrogate of integers: it has no such neuron."""
+
+    def __init__(self, D: int, norm: float, **kwargs) -> None:
+        super().__init__()
+        self.counts, self.norm = spikingjelly().surrogate.MultiLevelSpikeCount(D), norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Integers of currents, divided by ``norm``."""
+        return self.counts(x) / self.norm
 
 
 @MODELS.register_module()
@@ -115,10 +143,13 @@ def ours(name: str, time_steps: int, neuron: Optional[dict] = None, **options) -
     """
     network = NETWORKS[name]
     torch.manual_seed(0)
-    backbone = dict(network.backbone, T=time_steps, neuron=neuron or network.neuron)
+    neuron = neuron or network.neuron
+    head = dict(type='SpikingLinearHead', num_classes=network.classes, in_channels=network.channels)
+    if network.head is not None:
+        own = network.head if neuron['type'] != 'ReLU' else {}
+        head['neuron'] = dict(neuron, **own)
     model = MODELS.build(dict(
-        type='SpikingClassifier', **options, backbone=backbone,
-        head=dict(type='SpikingLinearHead', num_classes=network.classes, in_channels=network.channels)))
+        type='SpikingClassifier', **options, backbone=dict(network.backbone, T=time_steps, neuron=neuron), head=head))
     model.init_weights()
     for conv in in_order(model, nn.Conv2d):
         if conv.bias is not None:  # the peers have none, and a norm follows
@@ -141,8 +172,11 @@ def peer_of(name: str, like: nn.Module) -> nn.Module:
     network = NETWORKS[name]
     if network.peer is None:
         neuron = dict(network.neuron)
-        model = ours(name, like.backbone.T, dict(neuron, type='SpikingjellyNode', kind=neuron['type']))
-        model.load_state_dict(like.state_dict())
+        kind = neuron['type']
+        peers = dict(neuron, type='SpikingjellyCounts') if kind == 'SFANode' else \
+            dict(neuron, type='SpikingjellyNode', kind=kind)
+        model = ours(name, like.backbone.T, peers)
+        model.load_state_dict({key: value for key, value in like.state_dict().items() if 'extra_state' not in key})
         return model
     net = network.peer()
     with torch.no_grad():
@@ -191,7 +225,7 @@ def forward_of(model: nn.Module, x: Tensor, time_steps: int) -> Callable[[], Ten
     functional = spikingjelly().functional
 
     def forward() -> Tensor:
-        logits = model(x.unsqueeze(0).expand(time_steps, *x.shape)).mean(0)
+        logits = model(x.unsqueeze(0).expand(time_steps, *x.shape))
         functional.reset_net(bare)
-        return logits
+        return logits if logits.dim() == 2 else logits.mean(0)
     return forward
