@@ -140,6 +140,16 @@ SMALL_BACKBONES = dict(
                          out_indices=(3, )))
 
 
+ILIF = dict(type='ILIFNode', D=4, decay=0.25)
+# Backbones that integers were made for.
+ILIF_BACKBONES = dict(
+    ESpikeFormer=dict(arch=dict(channels=(4, 8, 8, 16, 16), depths=(1, ) * 5, num_heads=2, kind='separable'), T=1,
+                      neuron=dict(type='SFANode', D=4, norm=4)),
+    MaxFormer=dict(arch=dict(depths=(1, 1, 1), channels=16, num_heads=2, kernel_sizes=(None, 3), patch_size=4), T=2,
+                   neuron=ILIF),
+    MaxResNet=dict(arch=dict(layers=(1, 1), widths=(8, 16), stem=4), T=1, neuron=ILIF))
+
+
 def firing(cfg, frames):
     """The network of a config in eval mode, with running statistics with which its neurons fire on the frames."""
     from bkdsnn.registry import MODELS

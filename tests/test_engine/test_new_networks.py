@@ -8,10 +8,7 @@ from mmengine.runner import Runner
 from bkdsnn import init_model
 from bkdsnn.evaluation import measure_synops
 from bkdsnn.models import spike_driven
-from helpers import demo_config, run_tool
-
-SFA = dict(type='SFANode', D=4, norm=4)
-ILIF = dict(type='ILIFNode', D=4, decay=0.25)
+from helpers import ILIF, ILIF_BACKBONES, demo_config, run_tool
 
 
 def check_the_tool(folder):
@@ -25,14 +22,8 @@ def check_the_tool(folder):
     assert found[0] == pytest.approx(found[1], abs=1)  # in fp32, a membrane next to where an integer changes may flip
 
 
-BACKBONES = {
-    'ESpikeFormer': dict(T=1, neuron=SFA, arch=dict(channels=(4, 8, 8, 16, 16), depths=(1, ) * 5, num_heads=2,
-                                                    kind='separable')),
-    'MaxFormer': dict(T=2, neuron=ILIF, arch=dict(depths=(1, 1, 1), channels=16, num_heads=2, kernel_sizes=(None, 3),
-                                                  patch_size=4)),
-    'MaxResNet': dict(T=1, neuron=ILIF, arch=dict(layers=(1, 1), widths=(8, 16), stem=4)),
-    'SEWResNet': dict(T=1, neuron=ILIF, arch=dict(layers=(1, 1), widths=(8, 16)), stem='small'),
-}
+BACKBONES = dict(ILIF_BACKBONES,
+                 SEWResNet=dict(T=1, neuron=ILIF, arch=dict(layers=(1, 1), widths=(8, 16)), stem='small'))
 # Layers that multiply: the first one, and what stands behind a mean over space or reads currents.
 MULTIPLY = {
     'ESpikeFormer': ['backbone.downsamples.0.conv'], 'MaxFormer': ['backbone.embeddings.0.stem.conv'],

@@ -6,12 +6,14 @@ import pytest
 import torch
 from mmpretrain.structures import DataSample
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.checkpoint import checkpoint
 
 from bkdsnn.models import BKDLoss, Distiller, FrozenTeacher
-from bkdsnn.models.layers import DropPath, SpikingConvUnit, is_recomputing, learns_once
+from bkdsnn.models.layers import DropPath, SpikingConvUnit, checkpoint_blocks_in, is_recomputing, learns_once
 from bkdsnn.models.layers.compress import compress_spikes_in
-from helpers import LIF, SMALL_BACKBONES, small_network, tiny_cnn, tiny_student
+from bkdsnn.registry import MODELS
+from helpers import ILIF_BACKBONES, LIF, SMALL_BACKBONES, small_network, tiny_cnn, tiny_student
 
 MODES = pytest.mark.parametrize('use_reentrant', [False, True], ids=['non-reentrant', 'reentrant'])
 
@@ -99,15 +101,54 @@ def test_distilling_a_checkpointed_student_is_distilling_it():
     results = []
     for checkpoints in (False, True):
         made = copy.deepcopy(model)
-        for name in ('layer1', 'layer2') if checkpoints else ():
-            stage = getattr(made.student.backbone, name)
-            stage.forward = partial(checkpoint, stage.forward, use_reentrant=False)
+        if checkpoints:
+            checkpoint_blocks_in(made.student)
         torch.manual_seed(1)
         found = made(images, samples, mode='loss')
         sum(found.values()).backward()
         results.append([*found.values(), *(parameter.grad for parameter in made.parameters()), *made.buffers()])
     for a, b in zip(*results):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
+
+
+# ---- with_cp ----
+
+def bytes_kept(network, x):
+    """What a forward pass leaves alive beside its output."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        y = network(x)[-1]
+    return sum(event.nbytes() for event in found.profiler.kineto_results.events() if event.name() == '[memory]') \
+        - y.untyped_storage().nbytes()
+
+
+@pytest.mark.parametrize('compress', [False, True])
+@pytest.mark.parametrize('backbone', [*SMALL_BACKBONES, *ILIF_BACKBONES])
+def test_blocks_that_run_again_give_the_same_step(backbone, compress):
+    if backbone in SMALL_BACKBONES:
+        drop_path = dict(drop_path=0.4) if backbone in ('Spikformer', 'MetaSpikeFormer') and not compress else {}
+        network, frames = small_network(backbone, **drop_path)
+        network, x = network.backbone, frames.transpose(0, 1).double()
+    else:
+        network = MODELS.build(dict(ILIF_BACKBONES[backbone], type=backbone, in_channels=2))
+        x = torch.randn(2, 2, 2, 16, 16, dtype=torch.double) * 4
+    network = network.double().train()
+    again = copy.deepcopy(network)
+    checkpoint_blocks_in(again)
+    for one in (network, again) if compress else ():
+        compress_spikes_in(one)
+    for a, b in zip(step(again, again, x), step(network, network, x)):
+        assert torch.equal(a, b)
+    x.requires_grad_()
+    assert bytes_kept(again, x) < 0.8 * bytes_kept(network, x)
+
+
+def test_with_cp_is_an_option_of_students_and_of_ones_own_backbones_with_blocks():
+    model = MODELS.build(dict(tiny_student(), with_cp=True, compress_spikes=True))
+    (stage, ) = model.backbone.layer1
+    assert stage.with_cp
+    torch.nn.functional.cross_entropy(model(torch.randn(4, 1, 8, 8)).mean(0), torch.arange(4)).backward()
+    with pytest.raises(ValueError, match='with_cp=True: TinyCNN has no blocks that can be run again'):
+        checkpoint_blocks_in(tiny_cnn())
 
 
 # ---- the block itself ----

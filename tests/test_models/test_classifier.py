@@ -59,8 +59,9 @@ def test_loss_of_the_head_is_that_of_the_mean_logits():
     torch.testing.assert_close(model(x, samples(6), mode='loss')['loss_cls'], want)
 
 
-@pytest.mark.parametrize('shape', [(3, 2, 16, 16), (3, 4, 2, 16, 16)], ids=['images', 'events'])
-@pytest.mark.parametrize('backend', ['eager', 'compile'])
+@pytest.mark.parametrize('backend, shape', [
+    ('eager', (3, 2, 16, 16)), ('eager', (3, 4, 2, 16, 16)), ('compile', (3, 2, 16, 16))],
+    ids=['eager-images', 'eager-events', 'compile-images'])
 def test_channels_last_changes_nothing_but_the_order_in_memory(backend, shape):
     def run(channels_last):
         torch.manual_seed(0)

@@ -54,7 +54,7 @@ def inputs(*shape, seed=0, dtype=torch.float32):
             torch.randn(shape, generator=generator).to(dtype))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(cfg=st.sampled_from([IF, LIF, PLIF]), v_reset=st.sampled_from([0.0, -0.3, 0.2, None]),
        v_threshold=st.sampled_from([0.5, 1.0]), detach_reset=st.booleans(), decay_input=st.booleans(),
        surrogate=st.sampled_from(sorted(SURROGATES.module_dict)), time_steps=st.integers(1, 6),
@@ -89,7 +89,7 @@ def test_compiled_equals_eager(cfg):
     assert (got[0] != want[0]).float().mean() < 1e-3
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(shape=st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 6), st.integers(1, 6)),
        layout=st.sampled_from(['contiguous', 'channels_last', 'slice', 'expanded', 'mixed']), seed=st.integers(0, 99))
 def test_every_layout_is_computed_in_place_of_the_eager_one(shape, layout, seed):
@@ -120,7 +120,7 @@ def test_axes_are_merged_without_a_copy_and_restored(permutation, sizes, cut):
 
 
 @pytest.mark.parametrize('cfg', [IF, dict(PLIF, v_reset=None)], ids=lambda cfg: cfg['type'])
-@pytest.mark.parametrize('time_steps', [4, 5, 7])
+@pytest.mark.parametrize('time_steps', [5, 7])
 def test_many_steps_are_run_in_pieces(monkeypatch, cfg, time_steps):
     monkeypatch.setattr(compiled, 'MAX_STEPS_AT_ONCE', 3)
     x, grad = inputs(time_steps, 2, 3, 4, 5)
@@ -139,7 +139,9 @@ def test_all_pieces_run_the_same_code():
     assert counters['stats']['unique_graphs'] == graphs + 2
 
 
-def test_a_parameter_for_each_channel():
+def test_a_parameter_for_each_channel(monkeypatch):
+    monkeypatch.setattr(compiled, 'MAX_STEPS_AT_ONCE', 2)
+
     class Channelwise(BaseNode):
         def __init__(self, channels, **kwargs):
             super().__init__(**kwargs)
@@ -149,9 +151,9 @@ def test_a_parameter_for_each_channel():
         def charge(self, x, v):
             return v + (self.gain * x - v) / self.tau
 
-    x, grad = inputs(9, 2, 4, 5, 5)  # in two pieces
+    x, grad = inputs(3, 2, 4, 5, 5)  # in two pieces
     for layout in (torch.contiguous_format, torch.channels_last):
-        x = x.flatten(0, 1).contiguous(memory_format=layout).unflatten(0, (9, 2))
+        x = x.flatten(0, 1).contiguous(memory_format=layout).unflatten(0, (3, 2))
         got, want = (run(Channelwise(4, backend=backend, **COMMON), x, grad) for backend in ('compile', 'eager'))
         assert_equal(got, want, rtol=1e-5)
 

@@ -12,8 +12,16 @@ from bkdsnn.registry import MODELS
 from helpers import LIF, SMALL_BACKBONES, small_network, tiny_cnn, tiny_student
 
 
+@pytest.fixture(autouse=True)
+def only_new_objects():
+    """What other tests have left is not looked through, which takes seconds."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def living_tensors():
-    """Those of this process; what other tests have left may die meanwhile, so only more of them are a leak."""
+    """Those that this test has made."""
     gc.collect()
     return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
 

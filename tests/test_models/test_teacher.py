@@ -293,9 +293,9 @@ def test_channels_last_and_compiled_teachers_are_exact_in_fp64():
 def test_spiking_teacher_takes_all_options():
     network, frames = small_network('SEWResNet')
     want = FrozenTeacher(network)(frames)
-    options = dict(channels_last=True, compile=dict(backend='eager'))
-    torch.testing.assert_close(FrozenTeacher(copy.deepcopy(network), **options)(frames), want, rtol=1e-4, atol=1e-4)
-    half = FrozenTeacher(copy.deepcopy(network), dtype='bfloat16', **options)
+    compiled = FrozenTeacher(copy.deepcopy(network), channels_last=True, compile=dict(backend='eager'))
+    torch.testing.assert_close(compiled(frames), want, rtol=1e-4, atol=1e-4)
+    half = FrozenTeacher(copy.deepcopy(network), dtype='bfloat16', channels_last=True)
     assert half(frames).dtype == torch.float32 and half.network.channels_last
     assert (half(frames) - want).norm() < 0.2 * want.norm()
 

@@ -7,6 +7,7 @@ from bkdsnn.registry import MODELS
 
 from ..layers import (
     SPIKE_FIRST,
+    Block,
     DepthwiseConvUnit,
     LayerScale,
     ResidualBlock,
@@ -72,7 +73,7 @@ class FactorisedAttention(SpikingSelfAttention):
     unit = WideFactorisedConvUnit
 
 
-class LargeBlock(nn.Module):
+class LargeBlock(Block):
     """Block of the large networks: attention and MLP with layer scale, in the smaller one after a convolution.
 
     Args:
@@ -92,7 +93,7 @@ class LargeBlock(nn.Module):
             drop_path, attention=nn.Sequential(attention, LayerScale(channels)),
             mlp=nn.Sequential(SpikingMLP(channels, ratio, spike_first=True, **unit), LayerScale(channels)))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def run(self, x: Tensor) -> Tensor:
         """(T, B, C, H, W) to the same shape."""
         return self.residual(x if self.conv is None else x + self.conv(x))
 

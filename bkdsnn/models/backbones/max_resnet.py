@@ -6,11 +6,11 @@ from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
-from ..layers import SPIKE_FIRST, SpikingConvUnit, static_or_events
+from ..layers import SPIKE_FIRST, Block, SpikingConvUnit, static_or_events
 from .arguments import check_time_steps, parse_arch, parse_out_indices
 
 
-class MaxResNetBlock(nn.Module):
+class MaxResNetBlock(Block):
     """Two 3x3 convolutions, each after a neuron, with a residual connection of currents (membrane shortcut).
 
     Args:
@@ -30,7 +30,7 @@ class MaxResNetBlock(nn.Module):
         if stride != 1 or in_channels != channels:
             self.downsample = SpikingConvUnit(in_channels, channels, 1, stride=stride, neuron=None, **unit)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def run(self, x: Tensor) -> Tensor:
         """Currents (T, B, C, H, W) to currents (T, B, C', H', W')."""
         identity = x if self.downsample is None else self.downsample(x, takes_spikes=False)
         return self.units(x) + identity

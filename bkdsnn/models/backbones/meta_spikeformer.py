@@ -7,6 +7,7 @@ from bkdsnn.registry import MODELS
 
 from ..layers import (
     SPIKE_FIRST,
+    Block,
     NormAndPad,
     SpikeConv2d,
     SpikingConvUnit,
@@ -49,7 +50,7 @@ class RepSelfAttention(SpikingSelfAttention):
     unit = RepConvUnit
 
 
-class MetaConvBlock(nn.Module):
+class MetaConvBlock(Block):
     """Separable and dense convolutions on currents, each pair with a residual connection.
 
     Args:
@@ -67,7 +68,7 @@ class MetaConvBlock(nn.Module):
         self.dense = nn.Sequential(SpikingConvUnit(channels, width, 3, **unit),
                                    SpikingConvUnit(width, channels, 3, **unit))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def run(self, x: Tensor) -> Tensor:
         """(T, B, C, H, W) to the same shape."""
         x = x + self.separable(x)
         return x + self.dense(x)

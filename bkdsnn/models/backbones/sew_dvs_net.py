@@ -6,12 +6,12 @@ from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
-from ..layers import SpikingConvUnit, over_time
+from ..layers import Block, SpikingConvUnit, over_time
 from .arguments import parse_arch, parse_out_indices
 from .sew_resnet import SEWBlock, check_connect
 
 
-class SEWDVSStage(nn.Module):
+class SEWDVSStage(Block):
     """1x1 unit where the channels change, one SEW block, then a 2x2 max-pool."""
 
     def __init__(self, in_channels: int, channels: int, connect: str, **unit) -> None:
@@ -21,7 +21,7 @@ class SEWDVSStage(nn.Module):
         # With ceil_mode, sizes that are no multiple of 2 lose no border and a single pixel stays one.
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def run(self, x: Tensor) -> Tensor:
         """(T, B, C, H, W) to (T, B, C', H / 2, W / 2), rounded up."""
         return over_time(self.pool, self.block(self.widen(x)))
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
-from ..layers import SEW_CONNECT, SpikingConvUnit, static_or_events
+from ..layers import SEW_CONNECT, Block, SpikingConvUnit, static_or_events
 from .arguments import check_time_steps, parse_arch, parse_out_indices
 
 
@@ -19,7 +19,7 @@ def check_connect(owner: str, connect: str, neuron: dict) -> None:
                          "connect='ADD' or a binary neuron.")
 
 
-class SEWBlock(nn.Module):
+class SEWBlock(Block):
     """Residual block: conv-norm-neuron units, then the SEW connection with the identity.
 
     Args:
@@ -47,7 +47,7 @@ class SEWBlock(nn.Module):
             self.downsample = SpikingConvUnit(in_channels, out_channels, 1, stride=stride, **unit)
         self.connect = connect
 
-    def forward(self, x: Tensor) -> Tensor:
+    def run(self, x: Tensor) -> Tensor:
         """(T, B, C, H, W) to (T, B, C', H', W')."""
         branch = self.unit2(self.unit1(x))
         if self.last_unit == 'unit3':

@@ -8,7 +8,7 @@ from torch import Tensor
 from bkdsnn.registry import MODELS
 
 from ..layers import channels_last as to_channels_last
-from ..layers import skip_zeros_in
+from ..layers import checkpoint_blocks_in, skip_zeros_in
 from ..layers.compress import compress_spikes_in
 from ..unfolding import set_spike_driven, unfoldings_of
 
@@ -27,6 +27,8 @@ class SpikingClassifier(ImageClassifier):
         neck: Config of a module between them.
         train_cfg: Batch augmentations, as in mmpretrain.
         data_preprocessor: As in mmpretrain; its type defaults to :class:`bkdsnn.models.ImageDataPreprocessor`.
+        with_cp: Drop what the blocks of the backbone hold and compute it again in the backward pass, which is exact:
+            far less memory for about a third more time; see :class:`bkdsnn.models.layers.Block`.
         compress_spikes: Keep the spikes that backward needs as bytes, which is exact: less memory for little time.
         channels_last: Keep maps with their channels innermost in memory, which convolutions like better. Shapes stay
             the same; sums run in another order, so that in fp32 a membrane next to the threshold may spike or not.
@@ -54,6 +56,7 @@ class SpikingClassifier(ImageClassifier):
                  neck: Optional[dict] = None,
                  train_cfg: Optional[dict] = None,
                  data_preprocessor: Optional[dict] = None,
+                 with_cp: bool = False,
                  compress_spikes: bool = False,
                  channels_last: bool = False,
                  sparse_convs: bool = False,
@@ -74,6 +77,8 @@ class SpikingClassifier(ImageClassifier):
         self.channels_last = channels_last
         if channels_last:
             self.to(memory_format=torch.channels_last)
+        if with_cp:
+            checkpoint_blocks_in(backbone)
         if compress_spikes:
             compress_spikes_in(self)
         if sparse_convs:

@@ -8,6 +8,7 @@ from .attention import (
     build_attention_neuron,
     drop_path_rates,
 )
+from .block import Block, checkpoint_blocks_in
 from .connect import SEW_CONNECT
 from .conv_unit import PARTS, SPIKE_FIRST, DepthwiseConvUnit, SpikingConvUnit, static_or_events
 from .fuse import fuse_conv_bn
@@ -22,9 +23,10 @@ from .time_axis import channels_last, expand_time, has_time_axis, mark_time, ove
 from .tokenizer import SpikingTokenizer
 from .unfold import Unfolding, unfold_layers
 
-__all__ = ['DepthwiseConvUnit', 'DropPath', 'LayerScale', 'NormAndPad', 'PARTS', 'ResidualBlock', 'SEW_CONNECT',
-           'SPIKE_FIRST', 'SpikeConv2d', 'SpikingConvUnit', 'SpikingMLP', 'SpikingSelfAttention', 'SpikingTokenizer',
-           'SpikingTransformerBlock', 'Unfolding', 'attend', 'build_attention_neuron', 'build_norm', 'channels_last',
-           'check_size', 'count_repeats', 'drop_path_rates', 'expand_time', 'full_precision', 'fuse_conv_bn',
-           'has_time_axis', 'is_recomputing', 'learns_once', 'mark_time', 'normal_per_sample', 'over_time',
-           'skip_zeros_in', 'static_or_events', 'sync_batch_norm', 'time_mean', 'unfold_layers', 'uniform_per_sample']
+__all__ = ['Block', 'DepthwiseConvUnit', 'DropPath', 'LayerScale', 'NormAndPad', 'PARTS', 'ResidualBlock',
+           'SEW_CONNECT', 'SPIKE_FIRST', 'SpikeConv2d', 'SpikingConvUnit', 'SpikingMLP', 'SpikingSelfAttention',
+           'SpikingTokenizer', 'SpikingTransformerBlock', 'Unfolding', 'attend', 'build_attention_neuron',
+           'build_norm', 'channels_last', 'check_size', 'checkpoint_blocks_in', 'count_repeats', 'drop_path_rates',
+           'expand_time', 'full_precision', 'fuse_conv_bn', 'has_time_axis', 'is_recomputing', 'learns_once',
+           'mark_time', 'normal_per_sample', 'over_time', 'skip_zeros_in', 'static_or_events', 'sync_batch_norm',
+           'time_mean', 'unfold_layers', 'uniform_per_sample']

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
+from .block import Block
 from .compress import SpikeCompressor
 from .conv_unit import SpikingConvUnit
 from .random_draws import uniform_per_sample
@@ -131,7 +132,7 @@ def drop_path_rates(last: float, depth: int) -> List[float]:
     return [last * i / max(depth - 1, 1) for i in range(depth)]
 
 
-class SpikingTransformerBlock(nn.Module):
+class SpikingTransformerBlock(Block):
     """Attention and MLP, each with a residual connection.
 
     Args:
@@ -144,7 +145,7 @@ class SpikingTransformerBlock(nn.Module):
         super().__init__()
         self.attention, self.mlp, self.drop_path = attention, mlp, DropPath(drop_path)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def run(self, x: Tensor) -> Tensor:
         """(T, B, C, H, W) to the same shape."""
         x = x + self.drop_path(self.attention(x))
         return x + self.drop_path(self.mlp(x))

@@ -3,9 +3,10 @@ import torch
 from torch import Tensor, nn
 
 from .attention import DropPath
+from .block import Block
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(Block):
     """Branches one after the other, each added to what it reads.
 
     Args:
@@ -19,7 +20,7 @@ class ResidualBlock(nn.Module):
         for name, branch in branches.items():
             self.add_module(name, branch)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def run(self, x: Tensor) -> Tensor:
         """(T, B, C, H, W) to the same shape."""
         for name in self.names:
             x = x + self.drop_path(getattr(self, name)(x))

@@ -1,0 +1,55 @@
+"""Blocks of backbones, which can be run once more in the backward pass instead of being kept."""
+from functools import partial
+from typing import Optional
+
+from torch import Tensor, is_grad_enabled, nn
+from torch.utils.checkpoint import checkpoint
+
+from .compress import SpikeCompressor
+
+
+class Block(nn.Module):
+    """A block whose inner activations ``with_cp`` drops in the forward pass and computes again in the backward pass.
+
+    Losses, gradients, random draws and running statistics are those of a single pass, see
+    :func:`bkdsnn.models.layers.learns_once`. Subclasses give :meth:`run`.
+
+    Attributes:
+        with_cp: Whether the block is checkpointed (Chen et al., arXiv 1604.06174); see :func:`checkpoint_blocks_in`.
+    """
+
+    with_cp = False
+    _compressor: Optional[SpikeCompressor] = None
+
+    def run(self, x: Tensor) -> Tensor:
+        """(T, B, C, H, W) to (T, B, C', H', W')."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(T, B, C, H, W) to (T, B, C', H', W')."""
+        if not self.with_cp or not is_grad_enabled():
+            return self.run(x)
+        again = partial(checkpoint, self.run, use_reentrant=False)
+        return again(x) if self._compressor is None else self._compressor(again, x)
+
+    def compress_spikes(self, name: str) -> None:
+        """Keep a checkpointed block's input as bytes, where it is of spikes; see :class:`SpikeCompressor`."""
+        self._compressor = SpikeCompressor(name)
+
+
+def checkpoint_blocks_in(network: nn.Module) -> None:
+    """Checkpoint the blocks of a network, of nested ones the outermost.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    if not _checkpoint_in(network):
+        raise ValueError(f'with_cp=True: {type(network).__name__} has no blocks that can be run again. Derive those of '
+                         'your own backbone from bkdsnn.models.layers.Block, or set with_cp=False.')
+
+
+def _checkpoint_in(module: nn.Module) -> bool:
+    if isinstance(module, Block):
+        module.with_cp = True
+        return True
+    return any([_checkpoint_in(child) for child in module.children()])
