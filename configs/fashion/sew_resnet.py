@@ -1,0 +1,6 @@
+# The SEW-ResNet without distillation, on all labels.
+_base_ = [
+    '../_base_/models/sew_resnet_fashion.py', '../_base_/datasets/fashion_mnist.py',
+    '../_base_/schedules/fashion_10e.py', '../_base_/default_runtime.py'
+]
+work_dir = 'work_dirs/fashion/sew_resnet'
