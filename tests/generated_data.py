@@ -108,7 +108,8 @@ def write_fashion_mnist(root, train_per_class=24, test_per_class=3, gzipped=True
     root.mkdir(parents=True, exist_ok=True)
     for part, per_class in (('train', train_per_class), ('t10k', test_per_class)):
         labels = rng.permutation(np.repeat(np.arange(10, dtype=np.uint8), per_class))
-        images = np.stack([cv2.cvtColor(picture(int(label), 10, (28, 28), rng), cv2.COLOR_RGB2GRAY) for label in labels])
+        images = np.stack([cv2.cvtColor(picture(int(label), 10, (28, 28), rng), cv2.COLOR_RGB2GRAY)
+                           for label in labels])
         parts[part] = images, labels
         for name, array in ((f'{part}-images-idx3-ubyte', images), (f'{part}-labels-idx1-ubyte', labels)):
             content = idx_bytes(array)

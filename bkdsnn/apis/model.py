@@ -71,8 +71,8 @@ def get_model(name: str,
     """
     if name.startswith(hub.PREFIX):
         if pretrained not in (True, False):
-            raise ValueError(f'{name} brings its weights, so pretrained={str(pretrained)!r} has no place; leave it out, or '
-                             'give a config and these weights to init_model().')
+            raise ValueError(f'{name} brings its weights, so pretrained={str(pretrained)!r} has no place; leave it '
+                             'out, or give a config and these weights to init_model().')
         return init_model(None, hub.download(name), device, fuse_conv_bn)
     files = _model_files()
     if name not in files:

@@ -122,13 +122,15 @@ def push(repository: str, files: Dict[str, bytes], message: str, private: Option
             repository, [library.CommitOperationAdd(name, content) for name, content in files.items()],
             commit_message=message, revision=revision)
     except Exception as error:  # as above
-        raise OSError(f'{repository} was not pushed, and nothing of it is there: {error}. Log in with hf auth login or '
-                      'set HF_TOKEN to a token that may write.') from error
+        raise OSError(f'{repository} was not pushed: {error}. All files are one commit, so that none is there alone. '
+                      'Log in with hf auth login, or set HF_TOKEN to a token that may write.') from error
     return done.oid
 
 
 def _library() -> ModuleType:
-    return require('huggingface_hub', 'huggingface_hub', f'a network on the hub ({PREFIX}owner/name)')
+    library, *_ = (require(module, 'huggingface_hub', f'a network on the hub ({PREFIX}owner/name)') for module in
+                   ('huggingface_hub', 'huggingface_hub.errors', 'huggingface_hub.constants'))
+    return library
 
 
 def _get(name: str, repository: str, file: str, revision: Optional[str]) -> str:
