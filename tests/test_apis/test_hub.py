@@ -51,7 +51,8 @@ def same(model, path):
     return all(torch.equal(found[key], value) for key, value in expected.items() if isinstance(value, torch.Tensor))
 
 
-def test_pushed_network_is_listed_and_comes_back_with_its_classes_and_a_card(hub, push, tmp_path):
+def test_pushed_network_is_listed_and_comes_back_with_its_classes_and_a_card(hub, push, monkeypatch):
+    monkeypatch.setattr('push_to_hub.evaluate', lambda model: 89.414)
     commit = push(PLAIN, 'me/digits', '--notes', REPOSITORY / 'configs/demo/README.md', '--evaluate')
     assert commit == hub.branches['me/digits']['main'] and set(hub.files('me/digits')[1]) == {
         'model.safetensors', 'config.json', 'README.md'}
@@ -61,7 +62,7 @@ def test_pushed_network_is_listed_and_comes_back_with_its_classes_and_a_card(hub
     assert model.dataset_meta['classes'] == tuple('0123456789')
     card = hub.files('me/digits')[1]['README.md'].decode()
     assert card.startswith('---\nlibrary_name: bkdsnn\n') and "get_model('hf://me/digits')" in card
-    for words in ('SEWResNet', '| time steps | 2 |', '| parameters | 77,754 |', '# Demo', 'Test accuracy: '):
+    for words in ('SEWResNet', '| time steps | 2 |', '| parameters | 77,754 |', '# Demo', 'Test accuracy: 89.41 %'):
         assert words in card
     assert str(REPOSITORY) not in hub.files('me/digits')[1]['config.json'].decode()
     # As weights elsewhere, and from the cache: another call asks whether there is a new commit, and gets nothing.
