@@ -1,4 +1,4 @@
-# The same on a tenth of the labels, 550 per class, for as many more epochs as a third of the time allows.
+# The same on a tenth of the labels, 550 per class, in a third of the time.
 _base_ = ['./sew_resnet.py']
 train_dataloader = dict(dataset=dict(labels_per_class=550))
 train_cfg = dict(max_epochs=30, val_interval=5)

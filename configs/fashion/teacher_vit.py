@@ -1,6 +1,6 @@
 # A small ViT as teacher, trained on all labels: 7x7 tokens and a class token.
 _base_ = [
-    '../_base_/models/vit_digits.py', '../_base_/datasets/fashion_mnist.py', '../_base_/schedules/fashion_10e.py',
+    '../_base_/models/vit_digits.py', '../_base_/datasets/fashion_mnist.py', '../_base_/schedules/fashion_6e.py',
     '../_base_/default_runtime.py'
 ]
 model = dict(backbone=dict(img_size=28))

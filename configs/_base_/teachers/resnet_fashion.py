@@ -3,4 +3,4 @@ _base_ = ['./resnet_digits.py']
 teacher = dict(
     model='{{ fileDirname }}/../../fashion/teacher_cnn.py',
     checkpoint='work_dirs/fashion/teacher_cnn',
-    expected_accuracy=92.0)
+    expected_accuracy=90.0)
