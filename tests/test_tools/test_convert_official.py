@@ -82,9 +82,10 @@ def test_every_network_converts_and_gives_the_recorded_logits(name, tmp_path):
 
 
 def test_qkformer_says_what_its_published_accuracy_depends_on_and_reproduces_it(tmp_path):
-    done = convert(tmp_path, golden.recipe_weights('qkformer_cifar'), TINY[0], 'model.backbone.batch_leak=True')
-    assert done.returncode == 0, done.stderr
-    assert 'batches of 32' in done.stdout and 'batch_leak=True' in done.stdout
+    weights = golden.recipe_weights('qkformer_cifar')
+    assert 'batches of 32: --cfg-options model.backbone.batch_leak=True' in convert(tmp_path, weights, *TINY).stdout
+    done = convert(tmp_path, weights, *TINY, 'model.backbone.batch_leak=True')
+    assert done.returncode == 0 and 'batches of 32' not in done.stdout, done.stderr
     assert init_model(None, str(tmp_path / 'ours.pth')).cfg.model.backbone.batch_leak
     torch.testing.assert_close(*logits_of(tmp_path, 'qkformer_cifar'), rtol=1e-5, atol=1e-5)  # of one sample
 
