@@ -1,4 +1,5 @@
 """Small image data sets in the files and folders of the real ones. The same arguments give the same bytes."""
+import gzip
 import pickle
 from pathlib import Path
 
@@ -93,3 +94,25 @@ def write_cifar100(root, train=200, test=100):
     meta = dict(fine_label_names=[f'fine_{i}' for i in range(100)],
                 coarse_label_names=[f'coarse_{i}' for i in range(20)])
     (folder / 'meta').write_bytes(pickle.dumps(meta, protocol=2))
+
+
+def idx_bytes(array):
+    """A uint8 array as an IDX file."""
+    head = bytes([0, 0, 8, array.ndim]) + b''.join(size.to_bytes(4, 'big') for size in array.shape)
+    return head + array.tobytes()
+
+
+def write_fashion_mnist(root, train_per_class=24, test_per_class=3, gzipped=True, seed=0):
+    """The four IDX files of Fashion-MNIST and MNIST; returns images and labels of both parts by name."""
+    root, rng, parts = Path(root), np.random.default_rng(seed), {}
+    root.mkdir(parents=True, exist_ok=True)
+    for part, per_class in (('train', train_per_class), ('t10k', test_per_class)):
+        labels = rng.permutation(np.repeat(np.arange(10, dtype=np.uint8), per_class))
+        images = np.stack([cv2.cvtColor(picture(int(label), 10, (28, 28), rng), cv2.COLOR_RGB2GRAY)
+                           for label in labels])
+        parts[part] = images, labels
+        for name, array in ((f'{part}-images-idx3-ubyte', images), (f'{part}-labels-idx1-ubyte', labels)):
+            content = idx_bytes(array)
+            path = root / (f'{name}.gz' if gzipped else name)
+            path.write_bytes(gzip.compress(content, mtime=0) if gzipped else content)
+    return parts

@@ -20,7 +20,8 @@ MAX_ROWS = 50
 def add_demo_arguments(parser: argparse.ArgumentParser, model: str) -> None:
     """Arguments of all demos; ``model`` is the default."""
     parser.add_argument('model', nargs='?', default=model,
-                        help=f'name of a model, config, or file of publish_model.py; default: {model}')
+                        help=f'name of a model, hf://owner/name, config, or file of publish_model.py; default: '
+                             f'{model}')
     parser.add_argument('--checkpoint', help='weights: file, URL or work directory; default: those of the package')
     parser.add_argument('--show-dir', help='folder for pictures of the inputs with their predictions')
     parser.add_argument('--show', action='store_true', help='open a window for each input')

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from ..checkpoints import hub
 from ..checkpoints.classes import classes_in
 from ..checkpoints.files import load_file, load_weights, resolve, some_of
 from ..checkpoints.weights import not_finite
@@ -40,9 +41,11 @@ def list_models(pattern: str = '*', pretrained: bool = False) -> List[str]:
     """Names for :func:`get_model`, sorted.
 
     Args:
-        pattern: May hold ``*`` and ``?``, as in ``'*former*'``.
+        pattern: May hold ``*`` and ``?``, as in ``'*former*'``; ``'hf://owner/*'`` lists what an owner has on the hub.
         pretrained: Whether to list only those that ``get_model(name, pretrained=True)`` has weights of.
     """
+    if pattern.startswith(hub.PREFIX):
+        return hub.list_names(pattern)
     names = published_weights() if pretrained else _model_files()
     return sorted(name for name in names if fnmatch.fnmatch(name, pattern))
 
@@ -55,7 +58,8 @@ def get_model(name: str,
     """Build the network of one of the package's configs; of a distillation config, its student.
 
     Args:
-        name: As :func:`list_models` gives it, such as ``'demo/mixed'``.
+        name: As :func:`list_models` gives it, such as ``'demo/mixed'``; or a network on the hub with its weights,
+            ``'hf://owner/name'`` or ``'hf://owner/name@revision'``, of which only registered components are built.
         pretrained: ``False`` leaves the weights random, ``True`` takes those that are published; or a file, a URL
             (downloaded once, into PyTorch's hub folder) or the work directory of a run.
         device: Where to put it.
@@ -67,6 +71,11 @@ def get_model(name: str,
             the weights are not its own, or norms shall be joined or integers unfolded that it does not have.
         OSError: If a file is missing or cannot be downloaded.
     """
+    if name.startswith(hub.PREFIX):
+        if pretrained not in (True, False):
+            raise ValueError(f'{name} brings its weights, so pretrained={str(pretrained)!r} has no place; leave it '
+                             'out, or give a config and these weights to init_model().')
+        return init_model(None, hub.download(name), device, fuse_conv_bn)
     files = _model_files()
     if name not in files:
         near = get_close_matches(name, files, n=3, cutoff=0.3) or list(files)[:3]
@@ -174,6 +183,8 @@ def build_model(model: Union[str, Path, Config, nn.Module], pretrained: Union[bo
             raise ValueError(f'the {type(model).__name__} has weights that are not finite: {some_of(damaged)}.')
         return _for_inference((model if device is None else model.to(device)).eval(), fuse_conv_bn, spike_driven)
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    if isinstance(model, str) and model.startswith(hub.PREFIX):
+        return get_model(model, pretrained or False, device, fuse_conv_bn)
     suffix = '.py' if isinstance(model, Config) else Path(model).suffix
     if suffix == '.py' and pretrained is True:
         raise ValueError('a config has no published weights; give a file, a URL or a work directory as pretrained.')

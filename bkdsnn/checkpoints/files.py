@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..utils.atomic import write_atomically
-from . import tensor_files
+from . import hub, tensor_files
 from .plain_data import only_names, plain
 from .progress import Progress
 from .published import check_hash, download
@@ -25,10 +25,11 @@ NUMBERED = re.compile(r'(epoch|iter)_(\d+)\.pth')
 def load_file(path: str, map_location: Any = 'cpu') -> dict:
     """Load a checkpoint file (PyTorch's or ``.safetensors``) or URL: tensors and plain data only, whatever it says.
 
-    A URL is downloaded once. A name that ends in ``-<first eight digits of the SHA-256>`` is held to it.
+    A URL is downloaded once, and so is a network on the hub, ``hf://owner/name``. A name that ends in ``-<first eight
+    digits of the SHA-256>`` is held to it.
 
     Args:
-        path: File or URL.
+        path: File, URL or name on the hub.
         map_location: As for ``torch.load``; ``.safetensors`` files are always loaded onto the CPU.
 
     Returns:
@@ -41,7 +42,7 @@ def load_file(path: str, map_location: Any = 'cpu') -> dict:
             says. Of a run, the message names the last checkpoint before it that can be read.
     """
     if '://' in path:
-        path = download(path)
+        path = hub.download(path) if path.startswith(hub.PREFIX) else download(path)
     if not osp.isfile(path):
         raise FileNotFoundError(f'checkpoint {path!r} does not exist (looked in {os.getcwd()}).')
     check_hash(path)

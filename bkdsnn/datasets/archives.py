@@ -1,4 +1,4 @@
-"""Archives of published data sets: found beside their place, checked, and unpacked once."""
+"""Archives of published data sets: downloaded, or found beside their place, checked, and unpacked once."""
 import shutil
 import tarfile
 import zipfile
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Iterator
 
+import torch
 from filelock import FileLock
 from mmengine.logging import print_log
 from mmengine.utils import ProgressBar
@@ -74,6 +75,33 @@ def unpack_once(archive: Archive, folder: str, is_unpacked: Callable[[], bool]) 
             entry.rename(folder / entry.name)
         unfinished.rmdir()
     return True
+
+
+def download_once(archive: Archive, folder: Path) -> Path:
+    """Get a file into ``folder`` unless it is there; one process downloads, others wait for it.
+
+    Returns:
+        Its path.
+
+    Raises:
+        OSError: If it cannot be downloaded, or written.
+        ValueError: If what came is another file; nothing of it stays.
+    """
+    path, partial = folder / archive.name, folder / f'.{archive.name}.download'
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f'.{archive.name}.lock'):
+        if path.is_file():
+            return path
+        print_log(f'{archive.url} is downloaded to {path}.', logger='current')
+        try:
+            torch.hub.download_url_to_file(archive.url, str(partial))
+            _check_md5(partial, archive.md5)
+            partial.replace(path)
+        except OSError as error:
+            raise OSError(f'{archive.url} cannot be downloaded to {path}: {error}.') from error
+        finally:
+            partial.unlink(missing_ok=True)
+    return path
 
 
 def _check_md5(path: Path, expected: str) -> None:

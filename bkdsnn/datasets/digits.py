@@ -8,6 +8,8 @@ from mmpretrain.datasets import BaseDataset
 
 from bkdsnn.registry import DATASETS
 
+from .few_labels import first_of_each_class
+
 SPLITS = Path(__file__).parent / 'splits' / 'digits.json'
 
 
@@ -42,13 +44,7 @@ class Digits(BaseDataset):
             raise ValueError(f'Digits: split={self.split!r} is unknown; choose from {sorted(splits)}.')
         images, labels = load_digits(return_X_y=True)
         images = np.round(images.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
-        by_class = [[i for i in splits[self.split] if labels[i] == digit] for digit in range(10)]
-        available = min(map(len, by_class))
-        wanted = self.labels_per_class
-        if wanted is not None and not 1 <= wanted <= available:
-            raise ValueError(f'Digits: labels_per_class={wanted} must be between 1 and {available} for '
-                             f'split={self.split!r}.')
-        chosen = sorted(i for ids in by_class for i in ids[:wanted])
+        chosen = first_of_each_class('Digits', self.split, splits[self.split], labels, 10, self.labels_per_class)
         return [dict(img=images[i], gt_label=int(labels[i]), digit_id=i) for i in chosen]
 
     def extra_repr(self) -> List[str]:

@@ -4,7 +4,7 @@ import torch
 from mmpretrain.structures import DataSample
 
 import golden
-from bkdsnn.models import Distiller, FrozenTeacher, SpikingSelfAttention, time_mean
+from bkdsnn.models import Distiller, FrozenTeacher, SpikingSelfAttention, Stream, time_mean
 from bkdsnn.models.layers import DropPath, attend
 from bkdsnn.registry import MODELS
 from helpers import tiny_cnn
@@ -92,6 +92,50 @@ def test_samples_do_not_influence_each_other(name):
         whole, alone = net(images)[0], torch.cat([net(image.unsqueeze(0))[0] for image in images], dim=1)
     torch.testing.assert_close(whole, alone)
     assert whole.any()
+
+
+def published_projection(unit, spikes):
+    """What QKFormer's code makes of the spikes of its attention: one LIF neuron over T * B steps of (C, H, W)."""
+    with torch.no_grad():
+        currents = unit.norm(unit.conv(spikes.flatten(0, 1)))
+    membrane, fired = torch.zeros_like(currents[0]), []
+    for current in currents:
+        membrane = membrane + (current - membrane) / 2
+        fired.append((membrane >= 1).to(current.dtype))
+        membrane = membrane * (1 - fired[-1])
+    return torch.stack(fired).unflatten(0, spikes.shape[:2])
+
+
+@pytest.mark.parametrize('name', ['qkformer-4', 'qkformer-16'])
+def test_batch_leak_is_the_published_evaluation(name):
+    """Against their loop, written out; the samples' order matters, and at a batch size of one there is no leak."""
+    net = build(name, batch_leak=True).eval()
+    attention, = (module for module in net.modules() if isinstance(module, SpikingSelfAttention))
+    torch.nn.init.constant_(attention.project.norm.bias, 0.8)  # below the threshold, so that membranes last
+    seen = {}
+    attention.project.register_forward_hook(lambda module, args, out: seen.update(leaking=out))
+    attention.attention_neuron.register_forward_hook(lambda module, args, out: seen.update(spikes=out))
+    images = torch.randn(3, 1, 32, 32) * 3
+    with torch.no_grad():
+        whole = net(images)[0]
+        expected = published_projection(attention.project, seen['spikes'])
+        assert torch.equal(seen['leaking'].squeeze(1).unflatten(0, (2, 3)), expected)
+        reverse = net(images.flip(0))[0].flip(1)
+        attention.batch_leak = False
+        plain, alone = net(images)[0], net(images[:1])[0]
+        attention.batch_leak = True
+        torch.testing.assert_close(net(images[:1])[0], alone, rtol=0, atol=0)
+    assert not torch.equal(whole, plain) and not torch.equal(whole, reverse)
+
+
+def test_batch_leak_is_off_by_default_and_refuses_what_it_cannot_be():
+    leaking = dict(type='SpikingClassifier', backbone=dict(NETS['qkformer-4'], batch_leak=True),
+                   head=dict(type='SpikingLinearHead', num_classes=10, in_channels=16))
+    assert not any(getattr(module, 'batch_leak', False) for module in build('qkformer-4').modules())
+    with pytest.raises(TypeError, match='does not run step by step'):
+        Stream(MODELS.build(leaking).eval()).step(torch.rand(2, 1, 32, 32))
+    with pytest.raises(ValueError, match='SFANode emits integers'):
+        build('qkformer-4', batch_leak=True, neuron=dict(type='SFANode', D=4, norm=4))
 
 
 @pytest.mark.parametrize('name', NETS)

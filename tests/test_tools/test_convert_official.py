@@ -81,6 +81,15 @@ def test_every_network_converts_and_gives_the_recorded_logits(name, tmp_path):
         assert backbone.T == 4 and backbone.neuron.to_dict() == golden.LIF
 
 
+def test_qkformer_says_what_its_published_accuracy_depends_on_and_reproduces_it(tmp_path):
+    weights = golden.recipe_weights('qkformer_cifar')
+    assert 'batches of 32: --cfg-options model.backbone.batch_leak=True' in convert(tmp_path, weights, *TINY).stdout
+    done = convert(tmp_path, weights, *TINY, 'model.backbone.batch_leak=True')
+    assert done.returncode == 0 and 'batches of 32' not in done.stdout, done.stderr
+    assert init_model(None, str(tmp_path / 'ours.pth')).cfg.model.backbone.batch_leak
+    torch.testing.assert_close(*logits_of(tmp_path, 'qkformer_cifar'), rtol=1e-5, atol=1e-5)  # of one sample
+
+
 def test_safetensors_convert_to_safetensors(tmp_path):
     save_file(golden.recipe_weights('sew_resnet18'), tmp_path / 'official.safetensors')
     done = run_tool(CONVERTER, tmp_path / 'official.safetensors', tmp_path / 'ours.safetensors')

@@ -49,6 +49,8 @@ def convert(in_file: str, out_file: str, family: str, options: dict) -> None:
     save_file(dict(state_dict=converted.weights,
                    meta=dict(config_json=config, dataset_meta={}, bkdsnn_version=bkdsnn.__version__)), out_file)
     report(cfg.model, converted.ignored, sum(p.numel() for p in model.parameters()))
+    if not cfg.model.backbone.get('batch_leak') and (note := FAMILIES[converted.family].note):
+        print(note)
     print(f'Wrote {out_file}')
 
 

@@ -50,16 +50,21 @@ def publish(in_file: str, out_file: str) -> str:
     return write_published(checkpoint, config_in(checkpoint, in_file), out_file)
 
 
-def write_published(checkpoint: dict, cfg: Config, out_file: str) -> str:
-    """Write the student's weights with a config and return the path."""
+def student_alone(checkpoint: dict, cfg: Config) -> dict:
+    """What is published of a checkpoint: the student's weights, its config, and what the data set says of itself."""
     meta, cfg = checkpoint.get('meta', {}), copy.deepcopy(cfg)
     cfg.model = student_config(cfg.model)
     cfg.pop('custom_imports', None)  # whoever opens the file has to import by themselves
     # With EMA, the averaged weights are in state_dict already.
-    published = dict(
+    return dict(
         state_dict=weights_of(checkpoint),
         meta=dict(config_json=json.dumps(cfg.to_dict()), dataset_meta=meta.get('dataset_meta', {}),
                   bkdsnn_version=bkdsnn.__version__))
+
+
+def write_published(checkpoint: dict, cfg: Config, out_file: str) -> str:
+    """Write the student's weights with a config and return the path."""
+    published = student_alone(checkpoint, cfg)
     suffix = next((suffix for suffix in SUFFIXES if out_file.endswith(suffix)), SUFFIXES[0])
     stem = out_file.removesuffix(suffix)
     partial = f'{stem}.partial{suffix}'

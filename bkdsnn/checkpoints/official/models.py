@@ -42,11 +42,13 @@ class Family:
         marker: Pattern of a canonical key that checkpoints of this family alone have.
         rules: The renaming rules, from all canonical keys.
         backbone: The backbone's config, from the converted weights and the arguments stored with them.
+        note: What to know before the published accuracy is compared with that of the converted network.
     """
 
     marker: str
     rules: Callable[[List[str]], Rules]
     backbone: Callable[[Weights, Dict[str, Any]], dict]
+    note: str = ''
 
 
 def _count(weights: Weights, pattern: str) -> int:
@@ -168,7 +170,10 @@ FAMILIES: Dict[str, Family] = {
                             _transformer('Spikingformer')),
     'spikformer': Family(r'block\.0\.mlp\.fc1_(conv|linear)\.weight', lambda keys: SPIKFORMER,
                          _transformer('Spikformer')),
-    'qkformer': Family(r'patch_embed1\.proj_conv\.weight', qkformer_rules, _qkformer),
+    'qkformer': Family(r'patch_embed1\.proj_conv\.weight', qkformer_rules, _qkformer, note=(
+        'The accuracy that QKFormer publishes is that of membranes that leak from sample to sample of a batch, which '
+        'they do not here; without it, these weights are less accurate. To evaluate them as their authors do, in '
+        'batches of 32: --cfg-options model.backbone.batch_leak=True')),
     'meta_spikeformer': Family(r'downsample1_1\.encode_conv\.weight', meta_spikeformer_rules, _meta_spikeformer),
 }
 

@@ -73,7 +73,8 @@ class QKFormer(BaseModule):
 
     In the public code the last neuron of the self-attention runs over time and batch folded together, so membranes
     leak from sample to sample and results depend on the batch; here every sample starts from rest. At a batch size of
-    one the two are equal, and so tested.
+    one the two are equal, and so tested. ``batch_leak=True`` computes as the public code does, to evaluate the
+    published weights as published.
 
     Args:
         arch: ``'10-384'``, ``'10-512'``, ``'10-768'`` (ImageNet), ``'4-384'`` (CIFAR): blocks and channels; or a dict
@@ -85,6 +86,7 @@ class QKFormer(BaseModule):
         mlp_ratio: Width of the MLPs in multiples of their channels.
         norm: Config of the norm layers.
         out_indices: Stages (from 0) whose outputs are returned; ``None`` is the last one. Later stages are not built.
+        batch_leak: Whether membranes leak through the batch, as above. Such a network does not run step by step.
         init_cfg: As in mmengine. Defaults to PyTorch's own initialisation, as the authors'.
 
     Raises:
@@ -111,6 +113,7 @@ class QKFormer(BaseModule):
                  mlp_ratio: float = 4.0,
                  norm: dict = dict(type='BN'),
                  out_indices: Optional[Sequence[int]] = None,
+                 batch_leak: bool = False,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         arch = parse_arch('QKFormer', arch, self.arch_settings)
@@ -119,6 +122,9 @@ class QKFormer(BaseModule):
         if self.patch_size not in self.pools or channels % 8 or len(arch['depths']) != 3:
             raise ValueError(f'QKFormer: arch={dict(arch)} needs three depths, channels that are a multiple of 8, and '
                              f'a patch_size of {list(self.pools)}.')
+        if batch_leak and getattr(MODELS.get(neuron['type']), 'emits_integers', False):
+            raise ValueError(f"QKFormer: batch_leak=True is for the published networks, whose spikes are binary, and "
+                             f"{neuron['type']} emits integers; set batch_leak=False.")
         self.T, self.out_indices = T, parse_out_indices('QKFormer', out_indices, 3)
         unit = dict(neuron=neuron, norm=norm)
         stem_pooled, pools = self.pools[self.patch_size]
@@ -131,7 +137,7 @@ class QKFormer(BaseModule):
             self.stages.append(nn.Sequential(*(
                 SpikingTransformerBlock(
                     TokenQKAttention(width, heads, **unit) if i < 2 else
-                    SpikingSelfAttention(width, heads, spike_first=False, **unit),
+                    SpikingSelfAttention(width, heads, spike_first=False, batch_leak=batch_leak, **unit),
                     SpikingMLP(width, mlp_ratio, spike_first=False, **unit)) for _ in range(arch['depths'][i]))))
         self.out_channels = width
 

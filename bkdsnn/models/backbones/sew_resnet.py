@@ -67,8 +67,9 @@ class SEWResNet(BaseModule):
         neuron: Config of the neurons.
         connect: ``'ADD'`` (the paper's choice; features are integers), ``'AND'`` or ``'IAND'``.
         in_channels: Channels of the input.
-        stem: ``'imagenet'`` (7x7 convolution with stride 2, then 3x3 max-pool with stride 2) or ``'small'`` (3x3
-            convolution with stride 1, no pool) for images of 8 to 64 pixels.
+        stem: ``'imagenet'`` (7x7 convolution with stride 2, then 3x3 max-pool with stride 2); ``'small'`` (3x3
+            convolution with stride 1, no pool) for images of 8 to 64 pixels; or ``'halving'``, the same with stride 2,
+            which makes all later maps a quarter as large.
         norm: Config of the norm layers; ``dict(type='SyncBN')`` shares statistics between processes.
         out_indices: Stages (from 0) whose outputs are returned; ``None`` is the last one. Later stages are not built.
         zero_init_residual: Start with each block's branch silent (its last norm's weight is 0).
@@ -86,6 +87,8 @@ class SEWResNet(BaseModule):
         101: dict(layers=(3, 4, 23, 3), widths=(64, 128, 256, 512), bottleneck=True),
         152: dict(layers=(3, 8, 36, 3), widths=(64, 128, 256, 512), bottleneck=True),
     }
+    stem_settings = dict(imagenet=dict(kernel_size=7, stride=2), small=dict(kernel_size=3, stride=1),
+                         halving=dict(kernel_size=3, stride=2))
 
     def __init__(self,
                  arch: Union[int, dict],
@@ -105,14 +108,13 @@ class SEWResNet(BaseModule):
             raise ValueError(f'SEWResNet: arch={dict(arch)} needs layers and widths of one length, all at least 1.')
         check_time_steps('SEWResNet', T, neuron)
         check_connect('SEWResNet', connect, neuron)
-        if stem not in ('imagenet', 'small'):
-            raise ValueError(f"SEWResNet: stem={stem!r} is unknown; choose 'imagenet' or 'small'.")
+        if stem not in self.stem_settings:
+            raise ValueError(f'SEWResNet: stem={stem!r} is unknown; choose from {list(self.stem_settings)}.')
         self.T = T
         self.out_indices = parse_out_indices('SEWResNet', out_indices, len(layers))
         self.zero_init_residual = zero_init_residual
         unit = dict(neuron=neuron, norm=norm)
-        stem_conv = dict(kernel_size=7, stride=2) if stem == 'imagenet' else dict(kernel_size=3, stride=1)
-        self.stem = SpikingConvUnit(in_channels, widths[0], **stem_conv, **unit,
+        self.stem = SpikingConvUnit(in_channels, widths[0], **self.stem_settings[stem], **unit,
                                     order=('conv', 'norm', 'neuron', 'pool'),
                                     pool=nn.MaxPool2d(3, stride=2, padding=1) if stem == 'imagenet' else None)
         self.stages = []

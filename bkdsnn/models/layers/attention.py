@@ -50,6 +50,8 @@ class SpikingSelfAttention(nn.Module):
             otherwise both are spikes (Spikformer).
         qkv_bias: Whether the convolutions of query, key and value have a bias.
         project_bias: Whether the one on the result has.
+        batch_leak: Let the last neuron take the samples of a batch for time steps, sample by sample within a step, as
+            published code of QKFormer does: membranes leak from one sample to the next, and the batch decides results.
 
     Raises:
         ValueError: If the channels cannot be split into the heads.
@@ -59,11 +61,11 @@ class SpikingSelfAttention(nn.Module):
     scale = 0.125  # the published models' constant, whatever the head size
 
     def __init__(self, channels: int, num_heads: int, neuron: dict, norm: dict, spike_first: bool,
-                 qkv_bias: bool = False, project_bias: bool = True) -> None:
+                 qkv_bias: bool = False, project_bias: bool = True, batch_leak: bool = False) -> None:
         super().__init__()
         if channels % num_heads:
             raise ValueError(f'{type(self).__name__}: {channels} channels cannot be split into {num_heads} heads.')
-        self.num_heads = num_heads
+        self.num_heads, self.batch_leak = num_heads, batch_leak
         self.input_neuron = MODELS.build(neuron) if spike_first else nn.Identity()
         self.query, self.key, self.value = (
             self.unit(channels, channels, 1, neuron=neuron, norm=norm, bias=qkv_bias) for _ in range(3))
@@ -79,7 +81,15 @@ class SpikingSelfAttention(nn.Module):
                         scale=self.scale)
         spikes = self.query(x), self.key(x), self.value(x)
         out = layer(*spikes) if self.compressor is None else self.compressor(layer, *spikes)
-        return self.project(self.attention_neuron(out))
+        out = self.attention_neuron(out)
+        return self._project_leaking(out) if self.batch_leak else self.project(out)
+
+    def _project_leaking(self, x: Tensor) -> Tensor:
+        """The projection with one sample of T * B time steps, for whose convolution and norm nothing changes."""
+        if getattr(self.project.neuron, '_stored', None) is not None:
+            raise TypeError(f'{type(self).__name__}: with batch_leak=True samples are time steps, so the network does '
+                            'not run step by step. Set model.backbone.batch_leak=False.')
+        return self.project(x.flatten(0, 1).unsqueeze(1)).squeeze(1).unflatten(0, x.shape[:2])
 
     def compress_spikes(self, name: str) -> None:
         """Keep query, key and value for backward as bytes from now on; ``name`` is that of the layer, for errors."""
