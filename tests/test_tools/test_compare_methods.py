@@ -199,7 +199,7 @@ def test_jobs_of_a_cluster_get_what_they_are_given(tmp_path, options, monkeypatc
 
 
 @pytest.mark.parametrize('changes, words', [
-    (dict(methods=('kd', 'kd')), "'kd' is named twice"), (dict(methods=('kdd', )), "Did you mean 'kd'"),
+    (dict(methods=('kd', 'kd')), "'kd' is named twice"), (dict(methods=('mixd', )), "Did you mean 'mixed'"),
     (dict(pair='sew'), 'tools/list_experiments.py'), (dict(pair=str(DEMO / 'plain.py')), 'no model.student'),
     (dict(seeds=0), 'seeds=0 must be at least 1'),
     (dict(options={'optim_wraper.lr': 1}), "Did you mean 'optim_wrapper'"),
