@@ -11,7 +11,6 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from bkdsnn.config.data import without
-from bkdsnn.models.distillers import Distiller
 from bkdsnn.models.teachers.cache import TeacherCache
 from bkdsnn.models.teachers.identity import plain
 
@@ -54,10 +53,10 @@ def open_cache(runner: Runner, processes: Optional[int] = None) -> None:
     """
     hook, loader, processes = seed_hook_of(runner), runner.train_dataloader, processes or get_world_size()
     hook.repeat(runner)
-    epochs, sampler = hook.augmentation_epochs, loader.sampler
-    samples = -(-len(loader.dataset) // processes) if sampler.round_up else len(loader.dataset) // processes
+    samples = -(-len(loader.dataset) // processes)
     steps = samples // loader.batch_size if loader.drop_last else -(-samples // loader.batch_size)
-    cache_of(runner).open(key_of(runner, hook, processes), epochs, processes, steps, loader.batch_size)
+    cache_of(runner).open(key_of(runner, hook, processes), hook.augmentation_epochs, processes, steps,
+                          loader.batch_size)
 
 
 def key_of(runner: Runner, hook: EpochSeedHook, processes: int) -> Dict[str, Any]:

@@ -63,6 +63,7 @@ PLACES = {
     'model': Place(ours.MODELS),
     '*Classifier.train_cfg': Place(default=RandomBatchAugment),
     'model.losses': Place(takes_others=True),
+    'model.teacher_cache': Place(ours.MODELS, Choice(lambda _: ours.MODELS.get('TeacherCache')), needs=('folder', )),
     '**.batch_augments': Place(default=RandomBatchAugment),
     '**.augments': Place(ours.BATCH_AUGMENTS),
     '**.surrogate': Place(ours.SURROGATES, given=('x', )),

@@ -17,7 +17,6 @@ from bkdsnn.utils.shape_errors import misfit
 from ..layers import full_precision, mark_time
 from ..losses.task_loss import TASK_LOSS, split_task_loss
 from ..tasks import Task
-from ..teachers.cache import TeacherCache
 from ..teachers.identity import identity_of
 from ..teachers.lazy import LazyTeacher
 from .recorder import FeatureRecorder, find_module
@@ -80,7 +79,7 @@ class Distiller(BaseModel):
         self.task_loss, losses = split_task_loss(losses or {})
         self.taps = with_default_taps(taps or {})
         self.requests = {name: Request.of(name, cfg, self.taps) for name, cfg in losses.items()}
-        self.teacher_cache = None if teacher_cache is None else TeacherCache(**teacher_cache)
+        self.teacher_cache = teacher_cache and MODELS.build({'type': 'TeacherCache', **teacher_cache})
         # No module, see above.
         self._teacher = self._prepare_teacher(teacher, input_shape)
         self._check_requests()

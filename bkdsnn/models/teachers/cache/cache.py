@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from bkdsnn.config.differences import differences
+from bkdsnn.registry import MODELS
 from bkdsnn.utils.atomic import write_atomically, write_json
 from bkdsnn.utils.disk import reason_of
 
@@ -23,6 +24,7 @@ ACCURACY = 'accuracy.json'
 Features = Dict[str, Tensor]
 
 
+@MODELS.register_module()
 class TeacherCache:
     """Keeps what losses ask of a teacher, so that it runs once for each batch that is drawn anew.
 
