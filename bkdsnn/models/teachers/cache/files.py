@@ -61,9 +61,12 @@ class Claim:
 
     @property
     def record(self) -> np.dtype:
-        """What is known of a batch: whether it is there, a check sum, which batch it was, and the taps' orders."""
-        return np.dtype([('state', '<u4'), ('sum', '<u4'), ('batch', '<u4'), ('samples', '<u4'),
-                         ('orders', '<u4', (len(self.taps), ))])
+        """What is known of a batch: a check sum, which batch it was, the taps' orders, and whether it is there.
+
+        The last of these is written last, so that half a record is none.
+        """
+        return np.dtype([('sum', '<u4'), ('batch', '<u4'), ('samples', '<u4'), ('orders', '<u4', (len(self.taps), )),
+                         ('state', '<u4')])
 
     @classmethod
     def read(cls, folder: Path) -> 'Claim':
