@@ -41,6 +41,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--size', type=int, help="of the images, in pixels, instead of the network's")
     parser.add_argument('--time-steps', type=int, default=4)
     parser.add_argument('--compile', action='store_true', help='time spikingjelly under torch.compile too')
+    parser.add_argument('--cached-teacher', action='store_true', help='time a student whose teacher is cached, too')
     return parser.parse_args()
 
 
@@ -72,8 +73,8 @@ def compare(name: str, model: nn.Module, like: nn.Module, x: Tensor, labels: Ten
     return dict(logits=error, gradients=gradient)
 
 
-def distillers(name: str, student: nn.Module, x: Tensor) -> Dict[str, Distiller]:
-    """The student under a teacher whose features are known, and under one that runs."""
+def distillers(name: str, student: nn.Module, x: Tensor, folder: Optional[str] = None) -> Dict[str, Distiller]:
+    """The student under a teacher whose features are known, one that runs, and one that is cached in a folder."""
     teacher, feature, logits = NETWORKS[name].teacher
     network = timm.create_model(teacher, num_classes=NETWORKS[name].classes)
     cfg = timm.data.resolve_model_data_config(network)
@@ -81,11 +82,34 @@ def distillers(name: str, student: nn.Module, x: Tensor) -> Dict[str, Distiller]
     losses = dict(
         loss_bkd=dict(type='BKDLoss', student=NETWORKS[name].last, teacher=feature, loss_weight=1e-4),
         loss_wsld=dict(type='WSLDLoss', teacher=logits, tau=2.0))
-    sides = {side: Distiller(student, dict(type='FrozenTeacher', model=network, input_size=size), losses)
-             for side in ('distilled', 'distilled_with_teacher')}
+    kept = dict(distilled=None, distilled_with_teacher=None, **({} if folder is None else {CACHED: dict(folder=folder)}))
+    sides = {side: Distiller(student, dict(type='FrozenTeacher', model=network, input_size=size), losses,
+                             input_shape=x.shape[1:], teacher_cache=cache) for side, cache in kept.items()}
     features = sides['distilled'].teach(x)
     sides['distilled'].teach = lambda images: features
     return sides
+
+
+def read_from_cache(distiller: Distiller, x: Tensor, folder: str) -> Callable[[], None]:
+    """Have a distiller replay what its teacher says of a batch, from files; gives what only reads."""
+    number = iter(range(10**9))
+
+    def go_on() -> None:
+        # Another batch each time, so that each is read anew, as far as a processor's caches go.
+        cache.go_to(next(number) % BATCHES, 0, 0, 0)
+
+    teach, cache = distiller.teach, distiller.teacher_cache
+    cache.open(dict(), BATCHES, 1, 1, len(x))
+    for _ in range(BATCHES):
+        go_on()
+        teach(x)
+
+    def read(images: Tensor = x) -> Dict[str, Tensor]:
+        go_on()
+        return teach(images)
+
+    distiller.teach = read
+    return read
 
 
 def distill_step(distiller: Distiller, x: Tensor, labels: Tensor) -> Callable[[], None]:
@@ -127,8 +151,19 @@ def main() -> None:
     forwards['ours_bf16'] = bf16
     steps = {side: step_of(models.get(side, models['spikingjelly']), forward, labels)
              for side, forward in forwards.items()}
-    for side, distiller in distillers(name, ours(name, T, **lean), x).items():
-        steps[side] = distill_step(distiller, x, labels)
+    with tempfile.TemporaryDirectory() as folder:
+        for side, distiller in distillers(name, ours(name, T, **lean), x,
+                                          folder if args.cached_teacher else None).items():
+            if side == CACHED:
+                steps['read'] = read_from_cache(distiller, x, folder)
+            steps[side] = distill_step(distiller, x, labels)
+        times_of_all(args, name, x, steps, forwards)
+
+
+def times_of_all(args: argparse.Namespace, name: str, x: Tensor, steps: Dict[str, Callable],
+                 forwards: Dict[str, Callable]) -> None:
+    """Time all steps, and print a table and a line of figures."""
+    T = args.time_steps
     times = {side: median_and_minimum(seconds) for side, seconds in interleaved(steps, args.repeats).items()}
     kept = {side: saved_bytes(forward) for side, forward in forwards.items()}
 
@@ -146,6 +181,9 @@ def main() -> None:
         distill_overhead=median['distilled'] / median[best] - 1,
         distill_overhead_min=least['distilled'] / least[best] - 1,
         teacher_overhead=median['distilled_with_teacher'] / median[best] - 1)
+    if args.cached_teacher:
+        result['distill_cached_ratio'] = median[CACHED] / median[best]
+        result['cache_read_ratio'] = median[CACHED] / median['read']
     if args.compile:
         result['speedup_compiled'] = median['spikingjelly_compiled'] / median[best]
         result['speedup_compiled_min'] = least['spikingjelly_compiled'] / least[best]
