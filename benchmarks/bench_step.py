@@ -12,12 +12,17 @@ channels-last, and with convolutions that skip zeros), ``speedup_min`` that of t
 spikingjelly under ``torch.compile`` (with ``--compile``, which takes minutes), ``ann_ratio`` our time over that of T
 steps of the ANN in the same layout, ``saved_bytes_ratio`` our bytes over spikingjelly's, ``ann_saved_bytes_ratio``
 over those of T ANN steps, ``distill_overhead`` the time that the losses add to the plain step as a part of it, and
-``teacher_overhead`` that of losses and teacher.
+``teacher_overhead`` that of losses and teacher. With ``--cached-teacher``, ``distill_cached_ratio`` is the time of
+a step whose teacher is replayed from files over that of the plain step, and ``cache_read_ratio`` over that of reading
+alone.
 """
 import argparse
 import copy
 import json
-from typing import Callable, Dict
+import tempfile
+from contextlib import ExitStack
+from itertools import count
+from typing import Callable, Dict, Optional
 
 import timm
 import torch
@@ -31,6 +36,10 @@ from timing import allocations, environment, interleaved, median_and_minimum
 from torch import Tensor, nn
 
 from bkdsnn.models import Distiller
+
+CACHED = 'distilled_cached'
+# In the cache, so that each is long out of the processor's caches when it comes again.
+BATCHES = 16
 
 
 def parse_args() -> argparse.Namespace:
@@ -82,32 +91,27 @@ def distillers(name: str, student: nn.Module, x: Tensor, folder: Optional[str] =
     losses = dict(
         loss_bkd=dict(type='BKDLoss', student=NETWORKS[name].last, teacher=feature, loss_weight=1e-4),
         loss_wsld=dict(type='WSLDLoss', teacher=logits, tau=2.0))
-    kept = dict(distilled=None, distilled_with_teacher=None, **({} if folder is None else {CACHED: dict(folder=folder)}))
+    caches = dict(distilled=None, distilled_with_teacher=None)
+    if folder is not None:
+        caches[CACHED] = dict(folder=folder)
     sides = {side: Distiller(student, dict(type='FrozenTeacher', model=network, input_size=size), losses,
-                             input_shape=x.shape[1:], teacher_cache=cache) for side, cache in kept.items()}
+                             input_shape=tuple(x.shape[1:]), teacher_cache=cache) for side, cache in caches.items()}
     features = sides['distilled'].teach(x)
     sides['distilled'].teach = lambda images: features
     return sides
 
 
-def read_from_cache(distiller: Distiller, x: Tensor, folder: str) -> Callable[[], None]:
+def read_from_cache(distiller: Distiller, x: Tensor) -> Callable[[], None]:
     """Have a distiller replay what its teacher says of a batch, from files; gives what only reads."""
-    number = iter(range(10**9))
-
-    def go_on() -> None:
-        # Another batch each time, so that each is read anew, as far as a processor's caches go.
-        cache.go_to(next(number) % BATCHES, 0, 0, 0)
-
-    teach, cache = distiller.teach, distiller.teacher_cache
+    numbers, teach, cache = count(), distiller.teach, distiller.teacher_cache
     cache.open(dict(), BATCHES, 1, 1, len(x))
-    for _ in range(BATCHES):
-        go_on()
-        teach(x)
 
     def read(images: Tensor = x) -> Dict[str, Tensor]:
-        go_on()
+        cache.go_to(next(numbers) % BATCHES, 0, 0, 0)
         return teach(images)
 
+    for _ in range(BATCHES):
+        read()
     distiller.teach = read
     return read
 
@@ -151,20 +155,14 @@ def main() -> None:
     forwards['ours_bf16'] = bf16
     steps = {side: step_of(models.get(side, models['spikingjelly']), forward, labels)
              for side, forward in forwards.items()}
-    with tempfile.TemporaryDirectory() as folder:
-        for side, distiller in distillers(name, ours(name, T, **lean), x,
-                                          folder if args.cached_teacher else None).items():
-            if side == CACHED:
-                steps['read'] = read_from_cache(distiller, x, folder)
-            steps[side] = distill_step(distiller, x, labels)
-        times_of_all(args, name, x, steps, forwards)
-
-
-def times_of_all(args: argparse.Namespace, name: str, x: Tensor, steps: Dict[str, Callable],
-                 forwards: Dict[str, Callable]) -> None:
-    """Time all steps, and print a table and a line of figures."""
-    T = args.time_steps
+    files = ExitStack()
+    folder = files.enter_context(tempfile.TemporaryDirectory()) if args.cached_teacher else None
+    for side, distiller in distillers(name, ours(name, T, **lean), x, folder).items():
+        if side == CACHED:
+            steps['read'] = read_from_cache(distiller, x)
+        steps[side] = distill_step(distiller, x, labels)
     times = {side: median_and_minimum(seconds) for side, seconds in interleaved(steps, args.repeats).items()}
+    files.close()
     kept = {side: saved_bytes(forward) for side, forward in forwards.items()}
 
     table = Table('side', 'ms (minimum)', 'MiB saved', title=f'{name}, T={T}, {tuple(x.shape)}')
