@@ -179,6 +179,18 @@ def test_a_disk_without_room_is_found_before_and_a_full_one_is_named(tmp_path, m
     assert not cache.done.any()
 
 
+def test_a_disk_that_cannot_be_written_is_named_with_a_way_out(tmp_path, monkeypatch):
+    whole = complete(tmp_path)
+
+    def read_only(self, *_, **__):
+        raise OSError(30, 'Read-only file system', str(self))
+
+    monkeypatch.setattr('pathlib.Path.mkdir', read_only)
+    with pytest.raises(OSError, match='can only be read .errno 30.. Choose another model.teacher_cache.folder'):
+        opened(tmp_path / 'other')
+    assert opened(tmp_path).teacher_cache.is_complete and whole.teacher_cache.is_complete  # which needs no writing
+
+
 # ---- the cache of a distiller ----
 
 def distiller(folder, losses=None, teacher=None, **cache):

@@ -2,7 +2,7 @@
 from typing import Optional
 
 import torch
-from mmengine.dist import is_main_process
+from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -38,7 +38,8 @@ class TeacherCheckHook(Hook):
             return
         loops = [loop for loop in (runner.train_loop, runner.val_loop) if loop is not None]
         model.learn_channel_order([loop.dataloader.dataset for loop in loops])
-        if self._is_known(model):
+        # Of all processes, as they measure together.
+        if all(all_gather_object(self._is_known(model))):
             return
         teacher = model.teacher
         check_teachers_classes(teacher, getattr(loops[0].dataloader.dataset, 'metainfo', None))
