@@ -12,7 +12,7 @@ from bkdsnn.engine.cache_filling import fill, fill_in_processes, prepare, show
 from bkdsnn.engine.teacher_cache import cache_of
 from bkdsnn.models.teachers.cache import cache
 from bkdsnn.registry import MODELS
-from helpers import DEMO, MIXUP, assert_same_checkpoint, demo_config, logged_by, run_in_processes, run_tool
+from helpers import DEMO, MIXUP, assert_same_checkpoint, demo_config, logged_by, run_in_processes, run_tool, save_time
 
 EPOCHS, REPEATED = 3, 2
 
@@ -153,6 +153,7 @@ def test_the_tool_fills_for_events_of_two_views_and_a_spiking_teacher(tmp_path, 
 
 def train_together(rank, number, folder):
     """Without a cache, filling one, and reading it; beside a file that names the teacher's folder."""
+    save_time()
     for name in ('plain', 'filled', 'cached'):
         cfg = config(folder / name, type(folder)((folder / 'teacher').read_text()),
                      None if name == 'plain' else folder / 'caches', **{'train_dataloader.batch_size': 25})
