@@ -12,12 +12,17 @@ channels-last, and with convolutions that skip zeros), ``speedup_min`` that of t
 spikingjelly under ``torch.compile`` (with ``--compile``, which takes minutes), ``ann_ratio`` our time over that of T
 steps of the ANN in the same layout, ``saved_bytes_ratio`` our bytes over spikingjelly's, ``ann_saved_bytes_ratio``
 over those of T ANN steps, ``distill_overhead`` the time that the losses add to the plain step as a part of it, and
-``teacher_overhead`` that of losses and teacher.
+``teacher_overhead`` that of losses and teacher. With ``--cached-teacher``, ``distill_cached_ratio`` is the time of
+a step whose teacher is replayed from files over that of the plain step, and ``cache_read_ratio`` over that of reading
+alone.
 """
 import argparse
 import copy
 import json
-from typing import Callable, Dict
+import tempfile
+from contextlib import ExitStack
+from itertools import count
+from typing import Callable, Dict, Optional
 
 import timm
 import torch
@@ -32,6 +37,10 @@ from torch import Tensor, nn
 
 from bkdsnn.models import Distiller
 
+CACHED = 'distilled_cached'
+# In the cache, so that each is long out of the processor's caches when it comes again.
+BATCHES = 16
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
@@ -41,6 +50,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--size', type=int, help="of the images, in pixels, instead of the network's")
     parser.add_argument('--time-steps', type=int, help="instead of the network's")
     parser.add_argument('--compile', action='store_true', help='time spikingjelly under torch.compile too')
+    parser.add_argument('--cached-teacher', action='store_true', help='time a student whose teacher is cached, too')
     return parser.parse_args()
 
 
@@ -72,8 +82,8 @@ def compare(name: str, model: nn.Module, like: nn.Module, x: Tensor, labels: Ten
     return dict(logits=error, gradients=gradient)
 
 
-def distillers(name: str, student: nn.Module, x: Tensor) -> Dict[str, Distiller]:
-    """The student under a teacher whose features are known, and under one that runs."""
+def distillers(name: str, student: nn.Module, x: Tensor, folder: Optional[str] = None) -> Dict[str, Distiller]:
+    """The student under a teacher whose features are known, one that runs, and one that is cached in a folder."""
     teacher, feature, logits = NETWORKS[name].teacher
     network = timm.create_model(teacher, num_classes=NETWORKS[name].classes)
     cfg = timm.data.resolve_model_data_config(network)
@@ -81,11 +91,29 @@ def distillers(name: str, student: nn.Module, x: Tensor) -> Dict[str, Distiller]
     losses = dict(
         loss_bkd=dict(type='BKDLoss', student=NETWORKS[name].last, teacher=feature, loss_weight=1e-4),
         loss_wsld=dict(type='WSLDLoss', teacher=logits, tau=2.0))
-    sides = {side: Distiller(student, dict(type='FrozenTeacher', model=network, input_size=size), losses)
-             for side in ('distilled', 'distilled_with_teacher')}
+    caches = dict(distilled=None, distilled_with_teacher=None)
+    if folder is not None:
+        caches[CACHED] = dict(folder=folder)
+    sides = {side: Distiller(student, dict(type='FrozenTeacher', model=network, input_size=size), losses,
+                             input_shape=tuple(x.shape[1:]), teacher_cache=cache) for side, cache in caches.items()}
     features = sides['distilled'].teach(x)
     sides['distilled'].teach = lambda images: features
     return sides
+
+
+def read_from_cache(distiller: Distiller, x: Tensor) -> Callable[[], None]:
+    """Have a distiller replay what its teacher says of a batch, from files; gives what only reads."""
+    numbers, teach, cache = count(), distiller.teach, distiller.teacher_cache
+    cache.open(dict(), BATCHES, 1, 1, len(x))
+
+    def read(images: Tensor = x) -> Dict[str, Tensor]:
+        cache.go_to(next(numbers) % BATCHES, 0, 0, 0)
+        return teach(images)
+
+    for _ in range(BATCHES):
+        read()
+    distiller.teach = read
+    return read
 
 
 def distill_step(distiller: Distiller, x: Tensor, labels: Tensor) -> Callable[[], None]:
@@ -128,9 +156,14 @@ def main() -> None:
     forwards['ours_bf16'] = bf16
     steps = {side: step_of(models.get(side, models['spikingjelly']), forward, labels)
              for side, forward in forwards.items()}
-    for side, distiller in distillers(name, ours(name, T, **lean), x).items():
+    files = ExitStack()
+    folder = files.enter_context(tempfile.TemporaryDirectory()) if args.cached_teacher else None
+    for side, distiller in distillers(name, ours(name, T, **lean), x, folder).items():
+        if side == CACHED:
+            steps['read'] = read_from_cache(distiller, x)
         steps[side] = distill_step(distiller, x, labels)
     times = {side: median_and_minimum(seconds) for side, seconds in interleaved(steps, args.repeats).items()}
+    files.close()
     kept = {side: saved_bytes(forward) for side, forward in forwards.items()}
 
     table = Table('side', 'ms (minimum)', 'MiB saved', title=f'{name}, T={T}, {tuple(x.shape)}')
@@ -147,6 +180,9 @@ def main() -> None:
         distill_overhead=median['distilled'] / median[best] - 1,
         distill_overhead_min=least['distilled'] / least[best] - 1,
         teacher_overhead=median['distilled_with_teacher'] / median[best] - 1)
+    if args.cached_teacher:
+        result['distill_cached_ratio'] = median[CACHED] / median[best]
+        result['cache_read_ratio'] = median[CACHED] / median['read']
     if args.compile:
         result['speedup_compiled'] = median['spikingjelly_compiled'] / median[best]
         result['speedup_compiled_min'] = least['spikingjelly_compiled'] / least[best]

@@ -23,7 +23,7 @@ from ..runs.full_disk import stop_where_log_is_lost
 from ..utils.shape_errors import misfit
 
 # What every training needs in order to be right, whatever hooks its config lists.
-ALWAYS = ('SyncBuffersHook', 'ResumeCheckHook', 'CheckpointCheckHook', 'WeightsGuardHook')
+ALWAYS = ('SyncBuffersHook', 'ResumeCheckHook', 'CheckpointCheckHook', 'WeightsGuardHook', 'TeacherCacheHook')
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,15 +9,9 @@ from torch import nn
 
 from bkdsnn.registry import OPTIM_WRAPPERS
 from bkdsnn.utils.log_once import log_once
+from bkdsnn.utils.processor import SLOWER, cpu_computes_in_bfloat16, emulation_refused
 
 HALVES = {'bfloat16': torch.bfloat16, 'float16': torch.float16}
-
-
-def cpu_computes_in_bfloat16() -> bool:
-    """Whether the processor has instructions for bfloat16, as far as PyTorch knows."""
-    # Older ones do not.
-    capabilities = getattr(torch.cpu, 'get_capabilities', dict)()
-    return any(has for name, has in capabilities.items() if 'bf16' in name)
 
 
 def amp_dtype(dtype: Union[str, torch.dtype, None] = None, device: Optional[str] = None) -> torch.dtype:
@@ -59,19 +53,22 @@ class AmpOptimWrapper(MMEngineAmpOptimWrapper):
             CPU that has no instructions for bfloat16, where it is many times slower; the log says what was chosen. A
             half becomes what validation and test take under ``val_cfg=dict(fp16=True)`` too.
         use_fsdp: As in mmengine.
+        emulate: Whether to train in ``dtype='bfloat16'`` on such a CPU all the same.
         **kwargs: As :class:`mmengine.optim.OptimWrapper`.
 
     Raises:
-        ValueError: If the device does not compute in the type, or a scale is given without float16.
+        ValueError: If the device does not compute in the type, or is many times slower in it and that is not asked
+            for; or a scale is given without float16.
     """
 
     def __init__(self,
                  loss_scale: Union[str, float, dict] = 'dynamic',
                  dtype: Union[str, torch.dtype, None] = None,
                  use_fsdp: bool = False,
+                 emulate: bool = False,
                  **kwargs) -> None:
         device = get_device()
-        dtype = self._choose(dtype, device)
+        dtype = self._choose(dtype, device, emulate)
         if dtype is not torch.float16:
             if loss_scale != 'dynamic':
                 raise ValueError(f'AmpOptimWrapper: loss_scale={loss_scale!r} is for float16; bfloat16 has the range '
@@ -88,15 +85,17 @@ class AmpOptimWrapper(MMEngineAmpOptimWrapper):
             torch.set_autocast_dtype(device, dtype)
 
     @staticmethod
-    def _choose(dtype: Union[str, torch.dtype, None], device: str) -> Optional[torch.dtype]:
+    def _choose(dtype: Union[str, torch.dtype, None], device: str, emulate: bool) -> Optional[torch.dtype]:
         """What to compute in; ``None`` is fp32."""
         fast = device != 'cpu' or cpu_computes_in_bfloat16()
         if dtype is None and not fast:
             log_once("Mixed precision: off, in fp32, as this CPU has no instructions for bfloat16; "
-                     "optim_wrapper.dtype='bfloat16' has it emulated, which is many times slower.")
+                     f"optim_wrapper.dtype='bfloat16' with .emulate=True has it emulated, about {SLOWER} times slower.")
             return None
         chosen = amp_dtype(dtype, device)
-        slow = '' if fast else ', which this CPU has no instructions for: training is many times slower than in fp32'
+        if not fast and not emulate:
+            raise emulation_refused("optim_wrapper.dtype='bfloat16' (or --amp)", 'Drop it', 'optim_wrapper.emulate')
+        slow = '' if fast else f', which this CPU has no instructions for: about {SLOWER} times slower than in fp32'
         log_once(f'Mixed precision: {str(chosen).removeprefix("torch.")}{slow}.')
         return chosen
 

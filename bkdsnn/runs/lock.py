@@ -36,16 +36,35 @@ def locked(work_dir: Union[str, Path], launcher: str = 'none') -> Iterator[None]
         yield
         return
     Path(work_dir).mkdir(parents=True, exist_ok=True)
-    lock = FileLock(Path(work_dir) / NAME)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(alone_in(work_dir, PATIENCE))
+        except Timeout:
+            raise ValueError(f'work_dir={str(work_dir)!r} is in use by another run, which would overwrite what this '
+                             'one writes. Wait for it, stop it, or take another folder with --work-dir.') from None
+        yield
+
+
+@contextlib.contextmanager
+def alone_in(folder: Union[str, Path], patience: float = -1) -> Iterator[None]:
+    """Inside, no other process is inside for the same folder, which has to be there.
+
+    Args:
+        folder: The folder.
+        patience: Seconds to wait for another process; forever if negative.
+
+    Raises:
+        filelock.Timeout: If another process is inside for longer.
+    """
+    lock = FileLock(Path(folder) / NAME)
     try:
-        lock.acquire(timeout=PATIENCE)
+        lock.acquire(timeout=patience)
     except Timeout:
-        raise ValueError(f'work_dir={str(work_dir)!r} is in use by another run, which would overwrite what this one '
-                         'writes. Wait for it, stop it, or take another folder with --work-dir.') from None
+        raise
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno not in NO_LOCKS:
             raise
-        print_log(f'{work_dir} is on a file system without locks: see to it that no other run uses this folder.',
+        print_log(f'{folder} is on a file system without locks: see to it that no other run uses this folder.',
                   logger='current', level=logging.WARNING)
     try:
         yield

@@ -2,6 +2,11 @@
 import platform
 from pathlib import Path
 
+import torch
+
+# Of a training step: 15.9 s in emulated bfloat16 against 1.2 s in fp32.
+SLOWER = 13
+
 
 def processor() -> str:
     """What the CPU calls itself."""
@@ -9,3 +14,22 @@ def processor() -> str:
     names = [line.partition(':')[2].strip() for line in info.read_text().splitlines()
              if line.startswith('model name')] if info.is_file() else []
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def cpu_computes_in_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16, as far as PyTorch knows."""
+    # Older ones do not.
+    capabilities = getattr(torch.cpu, 'get_capabilities', dict)()
+    return any(has for name, has in capabilities.items() if 'bf16' in name)
+
+
+def emulation_refused(setting: str, way_out: str, force: str) -> ValueError:
+    """An error for bfloat16 on a CPU that has no instructions for it.
+
+    Args:
+        setting: That asks for it.
+        way_out: What to do instead.
+        force: Setting that has it done all the same.
+    """
+    return ValueError(f'{setting}: this CPU has no instructions for bfloat16, and emulates it about {SLOWER} times '
+                      f'slower than it computes in fp32. {way_out}, or set {force}=True to have it all the same.')

@@ -12,6 +12,8 @@ default_hooks = dict(
     resume_check=dict(type='ResumeCheckHook'),
     checkpoint_check=dict(type='CheckpointCheckHook'),
     weights_guard=dict(type='WeightsGuardHook'),
+    # For model.teacher_cache.
+    teacher_cache=dict(type='TeacherCacheHook'),
     visualization=dict(type='mmpretrain.VisualizationHook', enable=False))
 custom_hooks = [dict(type='EpochSeedHook'), dict(type='LossGuardHook'), dict(type='TeacherCheckHook')]
 

@@ -9,9 +9,10 @@ from mmpretrain.structures import DataSample
 
 from bkdsnn.checkpoints.files import load_file
 from bkdsnn.engine import AmpOptimWrapper
-from bkdsnn.engine.amp import amp_dtype, cpu_computes_in_bfloat16
+from bkdsnn.engine.amp import amp_dtype
 from bkdsnn.models.neurons import BaseNode
 from bkdsnn.registry import MODELS
+from bkdsnn.utils.processor import cpu_computes_in_bfloat16
 from helpers import (
     MIXUP,
     assert_same_checkpoint,
@@ -22,7 +23,9 @@ from helpers import (
     tiny_student,
 )
 
-AMP = {'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.dtype': 'bfloat16'}
+# Emulated where the processor has no bfloat16, so that what is tested does not depend on it.
+BF16 = dict(dtype='bfloat16', emulate=True)
+AMP = {'optim_wrapper.type': 'AmpOptimWrapper', **{f'optim_wrapper.{key}': value for key, value in BF16.items()}}
 
 
 def small_run(folder, teacher, epochs, **options):
@@ -35,7 +38,7 @@ def small_run(folder, teacher, epochs, **options):
 
 def test_two_hundred_steps_in_bfloat16_learn_as_in_fp32_with_finite_gradients():
     curves = []
-    for wrapper in (dict(type='OptimWrapper'), dict(type='AmpOptimWrapper', dtype='bfloat16')):
+    for wrapper in (dict(type='OptimWrapper'), dict(type='AmpOptimWrapper', **BF16)):
         model = small_distiller()
         wrapper = build_optim_wrapper(model, dict(wrapper, optimizer=dict(type='SGD', lr=0.2, momentum=0.9),
                                                   clip_grad=dict(max_norm=5.0)))
@@ -88,7 +91,7 @@ def test_default_on_a_gpu_is_bfloat16_where_it_computes_in_it(monkeypatch, suppo
 
 def test_bfloat16_scales_no_loss_and_its_state_is_that_of_the_optimizer():
     parameter = torch.nn.Parameter(torch.ones(2))
-    wrapper = AmpOptimWrapper(dtype='bfloat16', optimizer=torch.optim.SGD([parameter], lr=1.0), accumulative_counts=2,
+    wrapper = AmpOptimWrapper(**BF16, optimizer=torch.optim.SGD([parameter], lr=1.0), accumulative_counts=2,
                               clip_grad=dict(max_norm=100.0))
     assert not wrapper.loss_scaler.is_enabled() and wrapper.cast_dtype is torch.bfloat16
     for _ in range(2):
@@ -116,13 +119,13 @@ def test_a_recipe_takes_fp32_where_the_processor_has_no_bfloat16_and_says_so(mon
     for has, arguments, dtype, words in (
             (True, {}, torch.bfloat16, 'Mixed precision: bfloat16.'),
             (False, {}, None, 'Mixed precision: off, in fp32'),
-            (False, dict(dtype='bfloat16'), torch.bfloat16, 'Mixed precision: bfloat16, which this CPU has no')):
+            (False, BF16, torch.bfloat16, 'Mixed precision: bfloat16, which this CPU has no')):
         monkeypatch.setattr('bkdsnn.engine.amp.cpu_computes_in_bfloat16', lambda: has)  # noqa: B023
         made, mixed = wrapper(**arguments)
         assert made.cast_dtype is dtype and mixed is (dtype is not None)
         assert said.pop().startswith(words) and not said
         made.load_state_dict(made.state_dict())  # of either, so that a run may go on elsewhere
-        made.load_state_dict(wrapper(dtype='bfloat16')[0].state_dict())
+        made.load_state_dict(wrapper(**BF16)[0].state_dict())
         said.clear()
 
 

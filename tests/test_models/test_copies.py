@@ -142,7 +142,7 @@ def test_a_teacher_that_was_given_in_fp64_stays_so():
 
 
 def test_a_teachers_own_precision_stays_whatever_the_model_is_in():
-    model = build(dtype='bfloat16').double()
+    model = build(dtype='bfloat16', emulate=True).double()
     losses = run(model, torch.float64)
     assert {parameter.dtype for parameter in model.teacher.parameters()} == {torch.bfloat16}
     assert all(loss.dtype == torch.float64 for loss in losses)

@@ -15,6 +15,7 @@ from bkdsnn.engine import TeacherCheckHook
 from bkdsnn.evaluation import MemoryPlanner
 from bkdsnn.models import ClassificationTask, Distiller, FrozenTeacher, Task, TeacherEnsemble
 from bkdsnn.models.data_preprocessor import EventDataPreprocessor, ImageDataPreprocessor
+from bkdsnn.models.teachers.lazy import LazyTeacher
 from bkdsnn.registry import MODELS
 from bkdsnn.report.networks import step_logits
 from bkdsnn.visualization.recording import record
@@ -94,12 +95,12 @@ def test_teacher_of_another_task_is_measured_over_pixels(pixels):
 def test_teacher_that_answers_another_task_is_not_measured(pixels):
     """A classifier may teach features to a student that classifies pixels, and the other way round."""
     model, loader = MODELS.build(pixels.model), Runner.build_dataloader(pixels.val_dataloader)
-    of_pixels = model.teacher
-    model.__dict__['teacher'] = FrozenTeacher(tiny_cnn())
+    of_pixels = model._teacher
+    model._teacher = LazyTeacher(FrozenTeacher(tiny_cnn()), model.data_preprocessor)
     assert TeacherCheckHook.measure(model, loader) is None
     model.task = ClassificationTask()
     assert TeacherCheckHook.measure(model, loader) is not None
-    model.__dict__['teacher'] = of_pixels
+    model._teacher = of_pixels
     assert TeacherCheckHook.measure(model, loader) is None
 
 

@@ -178,7 +178,7 @@ def test_amp_trains_resumes_and_tests_on_a_cpu(run):
     arguments = ('--work-dir', run / 'amp', '--amp')
     for epochs, options in ((1, ()), (2, ('--resume', ))):
         done = run_tool(REPOSITORY / 'tools/train.py', run / 'mixed.py', *arguments, *options, '--cfg-options',
-                        f'train_cfg.max_epochs={epochs}', cwd=run)
+                        f'train_cfg.max_epochs={epochs}', 'optim_wrapper.emulate=True', cwd=run)
         assert done.returncode == 0, done.stderr[-2000:]
     wrapper = Config.fromfile(run / 'amp' / 'mixed.py').optim_wrapper
     assert wrapper.type == 'bkdsnn.AmpOptimWrapper' and wrapper.dtype == 'bfloat16'  # asked for, so on any CPU

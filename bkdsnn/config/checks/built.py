@@ -1,9 +1,6 @@
 """What only the built data sets and networks say: is there a step in an epoch, and does a sample fit the model?"""
-import random
-from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
-import numpy as np
 import torch
 from mmengine.dist import get_world_size
 from mmengine.model import is_model_wrapper
@@ -13,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from bkdsnn.checkpoints.files import some_of
 from bkdsnn.utils.names import suggestion
+from bkdsnn.utils.random_states import same_random_numbers
 
 from .last_batch import check_last_batch
 
@@ -41,7 +39,7 @@ def check_built(runner: Runner, splits: Sequence[str]) -> None:
                 _check_classes(loop.dataloader.dataset, model, key)
             shapes[key] = _check_sample(loop.dataloader, model, key)
             if split == 'train':
-                with _same_random_numbers():
+                with same_random_numbers():
                     check_last_batch(loop.dataloader, model, key)
     _check_views(shapes, runner.cfg.model.get('input_shape'))
     if 'train' in splits:
@@ -90,7 +88,7 @@ def _outputs_of(model: nn.Module) -> Tuple[Optional[int], str]:
 
 def _check_sample(loader: DataLoader, model: nn.Module, key: str) -> Dict[str, Tuple[int, ...]]:
     """Shapes of a sample as the networks see it, by view; of one view, under ``'student'``."""
-    with _same_random_numbers():
+    with same_random_numbers():
         sample = _first(loader.dataset, key)
         if not isinstance(sample, dict) or 'inputs' not in sample or 'data_samples' not in sample:
             given = f'{sorted(sample)}' if isinstance(sample, dict) else type(sample).__name__
@@ -153,13 +151,3 @@ def _described(shapes: Dict[str, Tuple[int, ...]]) -> str:
     if set(shapes) == {'student'}:
         return f'one view {shapes["student"]}'
     return ' and '.join(f'{shape} for the {view}' for view, shape in shapes.items())
-
-
-@contextmanager
-def _same_random_numbers() -> Iterator[None]:
-    """Leave the generators of the main process as they were."""
-    states = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        yield
-    random.setstate(states[0])
-    np.random.set_state(states[1])

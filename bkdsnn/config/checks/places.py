@@ -50,7 +50,7 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 READ = ('model_wrapper_cfg', 'sync_bn', 'find_unused_parameters', 'compile', 'activation_checkpointing',
         'efficient_conv_bn_eval', 'custom_imports', 'image_shape', 'views_shape')
 HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint', 'sync_buffers',
-         'resume_check', 'checkpoint_check', 'weights_guard', 'visualization')
+         'resume_check', 'checkpoint_check', 'weights_guard', 'teacher_cache', 'visualization')
 PARAMWISE = ('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult',
              'dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate')
 LOOP = ('runner', 'dataloader', 'evaluator')
@@ -63,6 +63,7 @@ PLACES = {
     'model': Place(ours.MODELS),
     '*Classifier.train_cfg': Place(default=RandomBatchAugment),
     'model.losses': Place(takes_others=True),
+    'model.teacher_cache': Place(ours.MODELS, Choice(lambda _: ours.MODELS.get('TeacherCache')), needs=('folder', )),
     '**.batch_augments': Place(default=RandomBatchAugment),
     '**.augments': Place(ours.BATCH_AUGMENTS),
     '**.surrogate': Place(ours.SURROGATES, given=('x', )),

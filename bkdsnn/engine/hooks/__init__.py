@@ -7,8 +7,10 @@ from .resume_check_hook import ResumeCheckHook
 from .spike_visualization_hook import SpikeVisualizationHook
 from .sync_buffers_hook import SyncBuffersHook
 from .synops_hook import SynOpsHook
+from .teacher_cache_hook import TeacherCacheHook
 from .teacher_check_hook import TeacherCheckHook
 from .weights_guard_hook import WeightsGuardHook
 
 __all__ = ['CheckpointCheckHook', 'CheckpointHook', 'EpochSeedHook', 'LossGuardHook', 'ResumeCheckHook',
-           'SpikeVisualizationHook', 'SyncBuffersHook', 'SynOpsHook', 'TeacherCheckHook', 'WeightsGuardHook']
+           'SpikeVisualizationHook', 'SyncBuffersHook', 'SynOpsHook', 'TeacherCacheHook', 'TeacherCheckHook',
+           'WeightsGuardHook']

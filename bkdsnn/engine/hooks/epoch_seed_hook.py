@@ -5,10 +5,13 @@ from typing import Any, Dict, List, Optional
 
 import numpy as np
 import torch
+from mmengine.dataset import DefaultSampler
 from mmengine.dist import all_gather_object, get_rank
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
 
+from bkdsnn.datasets.draws import SeededAugment, SeededSamples, check_draws
 from bkdsnn.registry import HOOKS
 
 from .before_use_hook import saves_after_step
@@ -29,13 +32,30 @@ class EpochSeedHook(Hook):
     Where checkpoints are saved by steps, they hold the states of all generators of all processes, with which a run goes
     on inside an epoch.
 
+    Args:
+        augmentation_epochs: After how many epochs the data repeat: the order of samples and the draws of pipelines and
+            batch augmentations in epoch ``e`` are then those of epoch ``e`` modulo this, and follow from the seed, the
+            epoch and the sample alone, whatever worker makes it. What the network draws, such as blur masks, does not
+            repeat. A :class:`bkdsnn.models.teachers.cache.TeacherCache` needs it. ``None`` draws anew in each epoch.
+
     Raises:
-        ValueError: If ``train_dataloader.persistent_workers`` is set, as such workers keep generators of their own, or
+        ValueError: If ``augmentation_epochs`` is below 1, or something in the data does not follow the seed, which is
+            named; if ``train_dataloader.persistent_workers`` is set, as such workers keep generators of their own, or
             if training is not by epoch.
     """
 
     # Of all processes, while a checkpoint of a step is saved or resumed.
     states: Optional[List[Dict[str, Any]]] = None
+    # What makes samples, where their draws repeat, and a digest of some.
+    samples: Optional[SeededSamples] = None
+    digest = ''
+
+    def __init__(self, augmentation_epochs: Optional[int] = None) -> None:
+        if augmentation_epochs is not None and (isinstance(augmentation_epochs, bool)
+                                                or not isinstance(augmentation_epochs, int) or augmentation_epochs < 1):
+            raise ValueError(f'EpochSeedHook: augmentation_epochs={augmentation_epochs!r} must be a whole number of at '
+                             'least 1, or None to draw anew in each epoch (custom_hooks).')
+        self.augmentation_epochs = augmentation_epochs
 
     def before_train(self, runner: Runner) -> None:
         if isinstance(runner.train_loop, IterBasedTrainLoop):
@@ -49,12 +69,47 @@ class EpochSeedHook(Hook):
         if not self._differs_by_rank(runner) and hasattr(loader.sampler, 'seed'):
             # A resumed run has its seed from the checkpoint, after the sampler was built.
             loader.sampler.seed = runner.seed
+        if self.augmentation_epochs is not None:
+            self.repeat(runner)
+
+    def repeat(self, runner: Runner) -> None:
+        """Have the data of a runner repeat; nothing more where they do."""
+        if self.samples is not None:
+            return
+        if self._differs_by_rank(runner):
+            raise ValueError('EpochSeedHook.augmentation_epochs: randomness.diff_rank_seed=True gives processes seeds '
+                             'of their own, so that draws would depend on which one makes a sample. Set it to False.')
+        loader = runner.train_dataloader
+        if type(loader.sampler) is not DefaultSampler:
+            raise ValueError(f'EpochSeedHook.augmentation_epochs: the order of {type(loader.sampler).__name__} is not '
+                             "known to follow from seed and epoch. Set train_dataloader.sampler.type='DefaultSampler'.")
+        self.samples = SeededSamples.of(loader.dataset, runner.seed)
+        self.digest = check_draws(self.samples)
+
+    def begin(self, runner: Runner, epoch: int) -> int:
+        """Have the data be those of an epoch from the next time on that the loader is gone through.
+
+        Returns:
+            The epoch whose draws are repeated.
+        """
+        epoch %= self.augmentation_epochs
+        self.samples.epoch = epoch
+        # After mmengine's hook, which sets the epoch that it is.
+        runner.train_dataloader.sampler.set_epoch(epoch)
+        return epoch
 
     def before_train_epoch(self, runner: Runner) -> None:
         seed = int(np.random.SeedSequence([runner.seed, runner.epoch]).generate_state(1)[0]) // 2
         set_random_seed(seed, diff_rank_seed=self._differs_by_rank(runner))
         if get_rank() > 0:
             _seed_numpy_and_python(seed, get_rank())
+        if self.samples is not None:
+            self.begin(runner, runner.epoch)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
+        if self.samples is not None:
+            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+            SeededAugment.put_into(model.data_preprocessor, runner.seed, (self.samples.epoch, get_rank(), batch_idx))
 
     def after_train_iter(self,
                          runner: Runner,

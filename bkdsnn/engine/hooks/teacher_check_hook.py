@@ -2,6 +2,7 @@
 from typing import Optional
 
 import torch
+from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -17,6 +18,7 @@ from bkdsnn.registry import HOOKS, METRICS
 class TeacherCheckHook(Hook):
     """Measures the teacher's accuracy on the validation data before training; does nothing without a teacher.
 
+    Of a teacher whose cache is complete, it takes what was measured when that was filled.
     Before, it tells the model whether the data are RGB or BGR, where the data preprocessor does not say.
 
     Args:
@@ -32,11 +34,14 @@ class TeacherCheckHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        teacher = getattr(model, 'teacher', None)
-        if teacher is None:
+        if not getattr(model, 'has_teacher', False):
             return
         loops = [loop for loop in (runner.train_loop, runner.val_loop) if loop is not None]
         model.learn_channel_order([loop.dataloader.dataset for loop in loops])
+        # Of all processes, as they measure together.
+        if all(all_gather_object(self._is_known(model))):
+            return
+        teacher = model.teacher
         check_teachers_classes(teacher, getattr(loops[0].dataloader.dataset, 'metainfo', None))
         expected = teacher.expected_accuracy
         if runner.val_loop is None:
@@ -53,12 +58,27 @@ class TeacherCheckHook(Hook):
             print_log('The teacher is not checked: it answers another task, or with other classes, than the '
                       'validation data.', logger='current')
             return
+        if model.teacher_cache is not None and is_main_process():
+            model.teacher_cache.accuracy = accuracy
         print_log(f'Teacher accuracy on the validation data: {accuracy:.2f} %' +
                   ('' if expected is None else f' (expected {expected} %)'), logger='current')
         if expected is not None and accuracy < expected - self.tolerance:
             raise ValueError(f'the teacher reaches {accuracy:.2f} % on the validation data but '
                              f'model.teacher.expected_accuracy is {expected} %. Check model.teacher.checkpoint '
                              f'({teacher.checkpoint!r}), .mean, .std and .input_size, or correct expected_accuracy.')
+
+    def _is_known(self, model: torch.nn.Module) -> bool:
+        """Whether the teacher need not be built for this: its cache is complete, and says how good it was."""
+        cache, expected = model.teacher_cache, model.expected_accuracy
+        if model.teacher_is_built or not cache.is_complete:
+            return False
+        known = cache.accuracy
+        if known is None:
+            return expected is None
+        print_log(f'Teacher accuracy on the validation data, when its cache was filled: {known:.2f} %',
+                  logger='current')
+        # Of one that is worse, the measurement says what to do.
+        return expected is None or known >= expected - self.tolerance
 
     @staticmethod
     def measure(model: torch.nn.Module, dataloader) -> Optional[float]:

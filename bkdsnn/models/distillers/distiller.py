@@ -17,8 +17,10 @@ from bkdsnn.utils.shape_errors import misfit
 from ..layers import full_precision, mark_time
 from ..losses.task_loss import TASK_LOSS, split_task_loss
 from ..tasks import Task
+from ..teachers.identity import identity_of
+from ..teachers.lazy import LazyTeacher
 from .recorder import FeatureRecorder, find_module
-from .requests import Request, apply, with_default_taps
+from .requests import Request, apply, resolve, with_default_taps
 
 Features = Dict[str, Tensor]
 
@@ -47,6 +49,9 @@ class Distiller(BaseModel):
             and ``feature`` (the last map of its ``backbone``), a teacher ``logits`` (``head``), unless it says
             otherwise.
         task: Config of the :class:`bkdsnn.models.tasks.Task` that the student's head is made for.
+        teacher_cache: Arguments of a :class:`bkdsnn.models.teachers.cache.TeacherCache`, which keeps what the losses
+            ask of the teacher; a training then needs ``EpochSeedHook(augmentation_epochs=K)``. Once it is complete, the
+            teacher is built only for what else asks for it.
 
     Raises:
         ValueError: If a tap or path does not exist, features do not fit, the task does not fit the student, a loss
@@ -61,7 +66,8 @@ class Distiller(BaseModel):
                  data_preprocessor: Optional[dict] = None,
                  init_cfg: Optional[dict] = None,
                  taps: Optional[Dict[str, Dict[str, Union[str, List[str]]]]] = None,
-                 task: dict = dict(type='ClassificationTask')) -> None:
+                 task: dict = dict(type='ClassificationTask'),
+                 teacher_cache: Optional[dict] = None) -> None:
         if isinstance(student, dict):
             student = MODELS.build(with_preprocessor(student, data_preprocessor))
         elif data_preprocessor is not None:
@@ -73,8 +79,9 @@ class Distiller(BaseModel):
         self.task_loss, losses = split_task_loss(losses or {})
         self.taps = with_default_taps(taps or {})
         self.requests = {name: Request.of(name, cfg, self.taps) for name, cfg in losses.items()}
-        # Past nn.Module's own registration, see above.
-        self.__dict__['teacher'] = self._build_teacher(teacher)
+        self.teacher_cache = teacher_cache and MODELS.build({'type': 'TeacherCache', **teacher_cache})
+        # No module, see above.
+        self._teacher = self._prepare_teacher(teacher, input_shape)
         self._check_requests()
         features, sample = self._dry_run(input_shape)
         self.losses = nn.ModuleDict({name: request.build(features) for name, request in self.requests.items()})
@@ -82,26 +89,65 @@ class Distiller(BaseModel):
 
     # ---- building: what the features look like, before a batch is seen ----
 
-    def _build_teacher(self, teacher: Union[dict, nn.Module, None]) -> Optional[nn.Module]:
-        asking = [f'model.losses.{name}' for name, request in self.requests.items()
-                  if {'teacher', 'teacher_part'} & set(request.needs)]
+    def _prepare_teacher(self, teacher: Union[dict, nn.Module, None],
+                         input_shape: Union[Tuple[int, ...], Dict[str, Tuple[int, ...]], None]
+                         ) -> Optional[LazyTeacher]:
+        asking = {f'model.losses.{name}': request for name, request in self.requests.items()
+                  if {'teacher', 'teacher_part'} & set(request.needs)}
         if teacher is None:
             if asking:
-                raise ValueError(f'{asking[0]} learns from a teacher, but model.teacher is missing.')
+                raise ValueError(f'{next(iter(asking))} learns from a teacher, but model.teacher is missing.')
+            if self.teacher_cache is not None:
+                raise ValueError('model.teacher_cache keeps what a teacher says, but model.teacher is missing.')
             return None
         if not asking:
             print_log('No loss asks for model.teacher, so it is not built and not run.', logger='current',
                       level=logging.WARNING)
+            self.teacher_cache = None
             return None
-        teacher = MODELS.build(teacher) if isinstance(teacher, dict) else teacher
-        teacher.adapt_to(self.data_preprocessor)
-        return teacher
+        prepared, cache = LazyTeacher(teacher, self.data_preprocessor), self.teacher_cache
+        if cache is None:
+            prepared.build()
+        elif input_shape is None:
+            raise ValueError('model.teacher_cache has files of fixed sizes, which follow from model.input_shape; set '
+                             'it to (C, H, W), or to (T, P, H, W) of events.')
+        elif not cache.stands_in(dict(identity_of(teacher), input_shape=list(views_of(input_shape)['teacher'])),
+                                 self._paths('teacher'), self._logits()):
+            prepared.build()
+            cache.note_random_state()
+        return prepared
+
+    def _logits(self) -> List[str]:
+        """Paths of the teacher's logits."""
+        paths: List[str] = []
+        apply(resolve('logits', self.taps['teacher'], 'model.taps.teacher.logits'), paths.append)
+        return paths
+
+    @property
+    def teacher(self) -> Optional[nn.Module]:
+        """The teacher; where a cache has stood in for it so far, it is built now."""
+        return None if self._teacher is None else self._teacher.get()
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether some loss learns from a teacher."""
+        return self._teacher is not None
+
+    @property
+    def expected_accuracy(self) -> Optional[float]:
+        """What the teacher must reach on the validation data, in percent, as its config says."""
+        return self._teacher.expected_accuracy
+
+    @property
+    def teacher_is_built(self) -> bool:
+        """Whether there is a teacher, and a cache does not stand in for it."""
+        return self._teacher is not None and self._teacher.is_built
 
     def _check_requests(self) -> None:
         soft = self.task.why_targets_are_soft(self.student)
         for name, request in self.requests.items():
             request.check_paths('student', self.student, self.taps['student'])
-            if self.teacher is not None:
+            if self.teacher_is_built or request.teacher_part is not None:
                 request.check_paths('teacher', self.teacher.network, self.taps['teacher'])
             if soft and getattr(MODELS.get(request.cfg['type']), 'needs_labels', False):
                 raise ValueError(f'model.losses.{name} ({request.cfg["type"]}) needs labels, but {soft} makes soft '
@@ -129,7 +175,8 @@ class Distiller(BaseModel):
                 with self.student_recorder as recorder:
                     output = self.student(torch.zeros(1, *shapes['student']))
                 self.task.check_output(output)
-                features = dict(student=recorder.features, teacher=self.teach(torch.zeros(1, *shapes['teacher'])))
+                features = dict(student=recorder.features,
+                                teacher=self._teachers_shapes(torch.zeros(1, *shapes['teacher'])))
         except RuntimeError as error:
             problem = misfit(error)
             if problem is None:
@@ -140,6 +187,15 @@ class Distiller(BaseModel):
         for side, recorded in features.items():
             check_batch_axis(recorded, self._label(side))
         return features, self.task.example(output)
+
+    def _teachers_shapes(self, sample: Tensor) -> Features:
+        """What the teacher says of a sample; as far as a cache stands in for it, zeros of the same shapes."""
+        if self._teacher is not None and not self.teacher_is_built:
+            return self.teacher_cache.examples()
+        features = self.teach(sample)
+        if self.teacher_cache is not None:
+            self.teacher_cache.learn_shapes(features)
+        return features
 
     def _label(self, side: str) -> str:
         return f'the {side} ({", ".join(f"model.losses.{name}.{side}" for name in self.requests)})'
@@ -165,8 +221,8 @@ class Distiller(BaseModel):
     def learn_channel_order(self, dataset: Any, scope: Optional[str] = None) -> None:
         """Tell the teacher the order of colours that a data set gives, see :func:`bkdsnn.utils.colours`."""
         learn_channel_order(self.data_preprocessor, dataset, scope)
-        if self.teacher is not None:
-            self.teacher.adapt_to(self.data_preprocessor)
+        if self._teacher is not None:
+            self._teacher.adapt_to(self.data_preprocessor)
 
     def _paths(self, side: str) -> List[str]:
         return [path for request in self.requests.values() for path in request.paths(side)]
@@ -183,15 +239,20 @@ class Distiller(BaseModel):
 
     def teach(self, inputs: Tensor) -> Features:
         """What the losses ask of the teacher for its view of a batch, by path; in fp32 at least."""
-        if self.teacher is None or not self._paths('teacher'):
+        if self._teacher is None or not self._paths('teacher'):
             return {}
+        if self.teacher_cache is not None and self.teacher_cache.is_at_batch:
+            return self.teacher_cache.replay(inputs, self._ask_teacher)
+        return self._ask_teacher(inputs)
+
+    def _ask_teacher(self, inputs: Tensor) -> Features:
         with self.teacher_recorder as recorder:
             self.teacher(inputs)
         return as_target(recorder.features)
 
     def _apply(self, fn, recurse: bool = True) -> 'Distiller':
-        if self.teacher is not None:
-            self.teacher._apply(fn, recurse)
+        if self._teacher is not None:
+            self._teacher._apply(fn, recurse)
         return super()._apply(fn, recurse)
 
     def forward(self,

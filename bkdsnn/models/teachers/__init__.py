@@ -1,5 +1,6 @@
 """Frozen teachers."""
+from .cache import TeacherCache
 from .ensemble import TeacherEnsemble
 from .frozen_teacher import FrozenTeacher
 
-__all__ = ['FrozenTeacher', 'TeacherEnsemble']
+__all__ = ['FrozenTeacher', 'TeacherCache', 'TeacherEnsemble']

@@ -2,11 +2,13 @@
 from typing import Callable, Optional, Sequence, Union
 
 import torch
+from mmengine.device import get_device
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bkdsnn.registry import MODELS
 from bkdsnn.utils.colours import gives_rgb
+from bkdsnn.utils.processor import cpu_computes_in_bfloat16, emulation_refused
 
 from ..layers import channels_last as to_channels_last
 from ..layers import full_precision, has_time_axis, time_mean
@@ -49,6 +51,8 @@ class FrozenTeacher(nn.Module):
         compile: Whether to compile the network with ``torch.compile``, or a dict of its arguments.
         has_time: Whether time is the first axis of the network's features. By default, as
             :func:`bkdsnn.models.layers.has_time_axis` finds: of spiking networks of this package.
+        emulate: Whether to take ``dtype='bfloat16'`` on a CPU that has no instructions for it all the same, where it is
+            many times slower than fp32.
 
     Raises:
         ValueError: If the teacher would have random weights, or an argument does not fit.
@@ -67,7 +71,8 @@ class FrozenTeacher(nn.Module):
                  dtype: Optional[str] = None,
                  channels_last: bool = False,
                  compile: Union[bool, dict] = False,
-                 has_time: Optional[bool] = None) -> None:
+                 has_time: Optional[bool] = None,
+                 emulate: bool = False) -> None:
         super().__init__()
         if expected_accuracy is not None and not 1 < expected_accuracy <= 100:
             raise ValueError(f'FrozenTeacher: expected_accuracy={expected_accuracy} must be in percent, above 1 and at '
@@ -79,6 +84,8 @@ class FrozenTeacher(nn.Module):
             raise ValueError(f'FrozenTeacher: mean={list(mean)} and std={list(std)} must have one length.')
         if dtype not in (None, *DTYPES):
             raise ValueError(f'FrozenTeacher: dtype={dtype!r} is unknown; choose one of {DTYPES}.')
+        if dtype == 'bfloat16' and not emulate and get_device() == 'cpu' and not cpu_computes_in_bfloat16():
+            raise emulation_refused("model.teacher.dtype='bfloat16'", 'Set it to None', 'model.teacher.emulate')
         for name, value in (('channels_last', channels_last), ('compile', compile)):
             if not isinstance(value, bool) and not (name == 'compile' and isinstance(value, dict)):
                 raise ValueError(f'FrozenTeacher: {name}={value!r} must be True or False (model.teacher.{name}).')

@@ -99,10 +99,10 @@ def _from_config(cfg: Config) -> TeacherSource:
         if part.get('pretrained'):
             # The checkpoint has all weights, so there is nothing to download.
             part['pretrained'] = False
-    return TeacherSource(MODELS.build(model), **_preprocessing(cfg))
+    return TeacherSource(MODELS.build(model), **preprocessing_of(cfg))
 
 
-def _preprocessing(cfg: Config) -> dict:
+def preprocessing_of(cfg: Config) -> dict:
     """What a config says of the network's input: its data preprocessor, and the resizing of its test pipeline."""
     preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
     dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}
@@ -154,7 +154,7 @@ def _from_mmpretrain(name: str, pretrained: bool) -> TeacherSource:
     with names_way_out(f'model={name!r} of mmpretrain', pretrained):
         network = mmpretrain.get_model(name, pretrained=pretrained)
     network._has_library_weights = pretrained
-    return TeacherSource(network, **_preprocessing(network._config))
+    return TeacherSource(network, **preprocessing_of(network._config))
 
 
 def _from_timm(name: str, pretrained: bool) -> TeacherSource:
