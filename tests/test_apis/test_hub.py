@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from hub_server import Hub
 
 from bkdsnn import SpikingInferencer, get_model, init_model, list_models
 from bkdsnn.checkpoints import hub as names
 from bkdsnn.checkpoints.files import load_file, save_file
 from bkdsnn.checkpoints.published import sha256
 from helpers import REPOSITORY
+from hub_server import Hub
 
 library = pytest.importorskip('huggingface_hub')
 PLAIN, MIXED = (next((REPOSITORY / 'configs/demo/weights').glob(f'{name}-*.pth')) for name in ('plain', 'mixed'))
