@@ -75,7 +75,7 @@ def get_model(name: str,
         if pretrained not in (True, False):
             raise ValueError(f'{name} brings its weights, so pretrained={str(pretrained)!r} has no place; leave it '
                              'out, or give a config and these weights to init_model().')
-        return init_model(None, hub.download(name), device, fuse_conv_bn)
+        return init_model(None, hub.download(name), device, fuse_conv_bn, spike_driven)
     files = _model_files()
     if name not in files:
         near = get_close_matches(name, files, n=3, cutoff=0.3) or list(files)[:3]
@@ -184,7 +184,7 @@ def build_model(model: Union[str, Path, Config, nn.Module], pretrained: Union[bo
         return _for_inference((model if device is None else model.to(device)).eval(), fuse_conv_bn, spike_driven)
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     if isinstance(model, str) and model.startswith(hub.PREFIX):
-        return get_model(model, pretrained or False, device, fuse_conv_bn)
+        return get_model(model, pretrained or False, device, fuse_conv_bn, spike_driven)
     suffix = '.py' if isinstance(model, Config) else Path(model).suffix
     if suffix == '.py' and pretrained is True:
         raise ValueError('a config has no published weights; give a file, a URL or a work directory as pretrained.')
