@@ -26,7 +26,8 @@ DECAY := optim_wrapper.optimizer.weight_decay
 BKD := model.losses.loss_bkd.loss_weight
 TAU := model.losses.loss_wsld.tau
 
-.PHONY: demo demo-all demo-spikingformer demo-events demo-weights tune tune-spikingformer tune-events test test-fast test-any-cpu lint docs bench install clean
+.PHONY: demo demo-all demo-spikingformer demo-events demo-weights tune tune-spikingformer tune-events test test-fast \
+    test-long test-any-cpu lint docs bench install clean
 .DEFAULT_GOAL := help
 
 help:
@@ -36,7 +37,8 @@ help:
 	@echo 'make demo-events  a student that sees 4 frames of simulated events, distilled from a teacher that sees 16'
 	@echo 'make demo-weights  publish what demo and demo-events have trained as the weights of the package'
 	@echo 'make tune      the search for the learning rates in configs/demo'
-	@echo 'make test      lint and tests; make test-fast leaves out the slow ones, make test-any-cpu imitates other processors'
+	@echo 'make test      lint and tests; make test-fast leaves out whole runs, make test-long runs what takes longest,'
+	@echo '               make test-any-cpu imitates other processors'
 	@echo 'make bench     all benchmarks, for a quiet machine; writes docs/benchmarks_measured.md'
 	@echo 'make docs      the site, in docs/_build/html'
 
@@ -117,12 +119,16 @@ tune-spikingformer: $(STAMP)
 lint: $(TESTS_STAMP)
 	$(PY) -m ruff check .
 
+# All but what takes longest, which test-long runs.
 test: lint
-	$(PYTEST)
+	$(PYTEST) -m 'not long'
+
+test-long: $(TESTS_STAMP)
+	$(PYTEST) -m long
 
 # Without whole runs, tools, exports and what has to be compiled.
 test-fast: lint
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) -m 'not slow and not long'
 
 # What an instruction set or the order of a sum could change, as on a processor without AVX-512, and with four threads.
 test-any-cpu: $(TESTS_STAMP)

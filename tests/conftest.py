@@ -16,6 +16,7 @@ from bkdsnn.models.neurons import nodes
 from bkdsnn.registry import DATASETS, METRICS, MODELS, SURROGATES, TRANSFORMS
 from generated_runs import train_comparison
 from helpers import NEVER, REPOSITORY, demo_config, save_time
+from long_tests import LONG
 
 # Below tests/: whole runs, tools and exports, and what has to be compiled.
 SLOW = ('test_apis/test_demos.py', 'test_apis/test_package.py', 'test_benchmarks.py', 'test_docs.py', 'test_engine/',
@@ -33,6 +34,8 @@ def pytest_collection_modifyitems(items):
         for marker, places in ((pytest.mark.slow, SLOW), (pytest.mark.any_cpu, ANY_CPU)):
             if path.startswith(places):
                 item.add_marker(marker)
+        if any(name in item.name for name in LONG.get(path, ())):
+            item.add_marker(pytest.mark.long)
 
 
 def pytest_collection_finish():

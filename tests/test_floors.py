@@ -7,6 +7,7 @@ import pytest
 
 from bkdsnn import moved
 from helpers import REPOSITORY
+from long_tests import LONG
 
 # From the ground up; what stands together may import each other.
 FLOORS = [('registry', 'version', 'moved', 'utils', 'config', 'checkpoints', 'runs'), ('models', 'datasets'),
@@ -88,3 +89,10 @@ def test_a_name_that_never_was_is_missing():
     with pytest.warns(FutureWarning), pytest.raises(ModuleNotFoundError, match='bkdsnn.report.never'):
         sys.modules.pop('bkdsnn.visualization.report', None)
         importlib.import_module('bkdsnn.visualization.report.never')
+
+
+def test_tests_that_are_left_to_a_run_of_their_own_exist():
+    for path, names in LONG.items():
+        text = (REPOSITORY / 'tests' / path).read_text(encoding='utf-8')
+        for name in (name.partition('[')[0] for name in names if name.startswith('test_')):
+            assert f'def {name}' in text, f'{path} has no {name}'
