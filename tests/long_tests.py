@@ -1,6 +1,7 @@
-"""Tests that ``make test-long`` runs."""
-# Below tests/, with parts of the names of tests: of many of a kind, those that take longest, and campaigns of damage. They
-# run by themselves, so that the others are done in ten minutes.
+"""Tests that ``make test-long`` runs by themselves, so that the others are done in ten minutes.
+
+Campaigns of damage, and of many of a kind those that take longest; below tests/, with parts of their names.
+"""
 LONG = {
     'test_benchmarks.py': [''],
     'test_checkpoints/test_damaged_files.py': ['test_a_damaged_file'],
