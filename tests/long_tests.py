@@ -3,22 +3,35 @@
 Campaigns of damage, and of many of a kind those that take longest; below tests/, with parts of their names.
 """
 LONG = {
+    'test_apis/test_package.py': ['test_wheel_carries'],
     'test_benchmarks.py': [''],
     'test_checkpoints/test_damaged_files.py': ['test_a_damaged_file'],
     'test_config/test_changed_configs.py': ['test_a_changed_config'],
+    'test_configs.py': ['test_experiments_have_the_losses'],
     'test_datasets/test_damaged_data.py': [''],
-    'test_docs.py': [f'test_python_of_the_page_runs[docs/{page}.md]' for page in ('export', 'extend', 'another_task')],
+    'test_docs.py': [
+        'test_python_of_the_page_runs[docs/export.md]', 'test_python_of_the_page_runs[docs/extend.md]',
+        'test_python_of_the_page_runs[docs/another_task.md]'],
     'test_engine/test_amp.py': ['test_two_hundred_steps'],
     'test_engine/test_kills.py': ['test_killed_runs_end_as_if_nothing_had_happened[2]'],
     'test_engine/test_methods_train.py': ['spikingformer-', 'digits-dvs'],
-    'test_engine/test_resumed_settings.py': [f'test_a_run_goes_on_inside_an_epoch_to_the_bit[{i}]' for i in (0, 2)],
+    'test_engine/test_resumed_settings.py': [
+        'test_a_run_goes_on_inside_an_epoch_to_the_bit[0]',
+        'test_a_run_goes_on_inside_an_epoch_to_the_bit[2]'],
+    'test_engine/test_teacher_cache.py': ['test_the_tool_fills_for_events'],
     'test_evaluation/test_memory.py': ['test_prediction_of_compiled_neurons', 'test_tool_answers_what_fits'],
     'test_export/test_nir.py': ['test_sew_dvs_net_comes_back', 'test_sew_resnet18_comes_back'],
-    'test_export/test_program_and_onnx.py': ['test_sew_resnet18_in_onnx', *(
-        f'test_every_backbone_runs_as_a_program_and_in_onnx[{name}]'
-        for name in ('MetaSpikeFormer', 'QKFormer', 'SEWDVSNet', 'Spikformer'))],
-    'test_models/test_compiled_neurons.py': ['test_a_parameter_for_each_channel', 'test_every_layout',
-                                             'test_many_steps', 'test_traced_graphs'],
+    'test_export/test_program_and_onnx.py': [
+        'test_number_of_samples_may_vary', 'test_sew_resnet18_in_onnx',
+        'test_every_backbone_runs_as_a_program_and_in_onnx[MetaSpikeFormer]',
+        'test_every_backbone_runs_as_a_program_and_in_onnx[QKFormer]',
+        'test_every_backbone_runs_as_a_program_and_in_onnx[SEWDVSNet]',
+        'test_every_backbone_runs_as_a_program_and_in_onnx[Spikformer]'],
+    'test_models/test_compiled_neurons.py': [
+        'test_a_parameter_for_each_channel', 'test_every_layout', 'test_many_steps', 'test_traced_graphs'],
+    'test_models/test_golden.py': ['test_sew_dvs_net_equals_the_recorded_one'],
+    'test_models/test_integer_and_parallel_neurons.py': ['-5]'],
+    'test_models/test_spike_driven.py': ['exported'],
     'test_play/test_playground.py': ['test_answers_on_the_test_data'],
     'test_report/test_report_in_browser.py': [''],
     'test_tools/test_convert_official.py': ['test_every_network_converts'],
