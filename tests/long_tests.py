@@ -29,7 +29,8 @@ LONG = {
         'test_every_backbone_runs_as_a_program_and_in_onnx[Spikformer]'],
     'test_models/test_compiled_neurons.py': [
         'test_a_parameter_for_each_channel', 'test_all_pieces_run_the_same_code', 'test_every_layout',
-        'test_half_precision', 'test_many_steps', 'test_traced_graphs', *(f'test_compiled_equals_eager[LIFNode-{surrogate}]' for surrogate in (
+        'test_half_precision', 'test_many_steps', 'test_traced_graphs',
+        *(f'test_compiled_equals_eager[LIFNode-{surrogate}]' for surrogate in (
             'ATan', 'PiecewiseQuadratic', 'Rectangular', 'SoftSign', 'Triangular'))],
     'test_models/test_fused_norm_and_compression.py': [
         'test_the_norm_in_the_neurons_pass[BN-True-layout1]', 'test_the_norm_in_the_neurons_pass[BN-False-layout1]',
