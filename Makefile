@@ -126,7 +126,7 @@ test: lint
 	$(PYTEST) -m 'not long'
 
 test-long: $(TESTS_STAMP)
-	$(PYTEST) -m long
+	BKDSNN_KILLS=20 $(PYTEST) -m long
 
 # Without whole runs, tools, exports and what has to be compiled.
 test-fast: lint

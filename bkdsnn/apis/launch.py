@@ -4,9 +4,10 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List
+from typing import Any, Callable, Dict, Iterator, List
 
 from mmengine.config import Config
 from rich.console import Console
@@ -83,6 +84,44 @@ class Training:
         return int(found[-1]) if found else 0
 
 
+def take_ended(running: Dict[subprocess.Popen, Any], failure: Callable[[Any], str]) -> List[Any]:
+    """Take processes that have ended out of those that run.
+
+    Args:
+        running: Processes with what they do.
+        failure: Says of such a thing that it has failed.
+
+    Returns:
+        What is done.
+
+    Raises:
+        ChildProcessError: If a process has failed.
+    """
+    ended = {process: work for process, work in running.items() if process.poll() is not None}
+    for process, work in ended.items():
+        del running[process]
+        if process.returncode:
+            raise ChildProcessError(failure(work))
+    return list(ended.values())
+
+
+@contextmanager
+def stopped_in_the_end(running: Dict[subprocess.Popen, Any]) -> Iterator[None]:
+    """Stop the processes that still run when the block is left."""
+    try:
+        yield
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
+
+
+def end_of(log: Path) -> str:
+    """The last line of what a process has written, and where all of it is."""
+    return f'{" ".join(log.read_text(errors="replace").strip().splitlines()[-1:])} (all of it: {log})'
+
+
 def run_all(trainings: List[Training], jobs: int, what: str) -> None:
     """Run all trainings, ``jobs`` at a time; those finished before with the same config are kept.
 
@@ -107,35 +146,24 @@ def run_all(trainings: List[Training], jobs: int, what: str) -> None:
     console = Console(force_interactive=sys.stdout.isatty())
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TextColumn('epochs'),
                TimeElapsedColumn(), TextColumn('ETA'), TimeRemainingColumn(elapsed_when_finished=False))
-    try:
-        with Progress(*columns, console=console, speed_estimate_period=600, refresh_per_second=2,
-                      disable=not console.is_interactive) as progress:
-            task = progress.add_task(what, total=sum(epochs.values()))
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    training = waiting.pop(0)
-                    running[training.start(threads)] = training
-                time.sleep(0.2)
-                for process, training in list(running.items()):
-                    if process.poll() is None:
-                        continue
-                    del running[process]
-                    if process.returncode:
-                        raise ChildProcessError(_failure(training))
-                    finished += 1
-                    finished_epochs += epochs[training.work_dir]
-                    if not console.is_interactive:
-                        print(f'{what}: {training.work_dir} finished ({finished} of {len(epochs)})', flush=True)
-                done = finished_epochs + sum(training.epochs_done() for training in running.values())
-                progress.update(task, completed=done, description=f'{what} ({finished}/{len(epochs)} runs)')
-    finally:
-        for process in running:
-            process.terminate()
-        for process in running:
-            process.wait()
+    with stopped_in_the_end(running), Progress(
+            *columns, console=console, speed_estimate_period=600, refresh_per_second=2,
+            disable=not console.is_interactive) as progress:
+        task = progress.add_task(what, total=sum(epochs.values()))
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                training = waiting.pop(0)
+                running[training.start(threads)] = training
+            time.sleep(0.2)
+            for training in take_ended(running, _failure):
+                finished += 1
+                finished_epochs += epochs[training.work_dir]
+                if not console.is_interactive:
+                    print(f'{what}: {training.work_dir} finished ({finished} of {len(epochs)})', flush=True)
+            done = finished_epochs + sum(training.epochs_done() for training in running.values())
+            progress.update(task, completed=done, description=f'{what} ({finished}/{len(epochs)} runs)')
 
 
 def _failure(training: Training) -> str:
-    log = Path(training.work_dir) / 'output.log'
-    tail = ' '.join(log.read_text(errors='replace').strip().splitlines()[-1:])
-    return f'training {training.config} in {training.work_dir} failed: {tail} (all of it: {log})'
+    return (f'training {training.config} in {training.work_dir} failed: '
+            f'{end_of(Path(training.work_dir) / "output.log")}')

@@ -121,6 +121,11 @@ class Plan:
                 'val_dataloader.dataset.indices=-5000, or take the settings of the configs with --points 0.')
 
 
+def name_of(method: str, neuron: Optional[str]) -> str:
+    """Of a method with a neuron, as ``'plif-mixed'``; with the pair's own, ``'mixed'``."""
+    return method if neuron is None else f'{neuron}-{method}'
+
+
 @dataclass
 class Entry:
     """A method in a comparison, with one of the neurons.
@@ -140,8 +145,8 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """Of the method, after that of the neuron: ``'mixed'``, ``'plif-mixed'``."""
-        return self.method if self.neuron is None else f'{self.neuron}-{self.method}'
+        """Of the method with the neuron."""
+        return name_of(self.method, self.neuron)
 
     @classmethod
     def of(cls, pair: Config, method: str, neuron: Optional[str] = None) -> 'Entry':

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from ..report.over_seeds import Gain, spread
 from ..utils.atomic import write_atomically, write_json
-from .plan import PLAIN, text_of
+from .plan import PLAIN, name_of, text_of
 from .table import Standing, Standings, tied
 
 COLUMNS = ('', 'method', 'test accuracy %', 'gain over plain', '95 % interval', 'seeds', 'after each step %',
@@ -69,7 +69,7 @@ def footnotes(standings: Standings) -> List[str]:
     notes += [f'{row.name}: {remark}' for row in standings.rows if not row.lines for remark in row.remarks]
     if plan.neurons:
         notes.append('Names begin with the neuron of the student. Gains are over plain with the same neuron, times '
-                     f'over {Path(plan.neurons[0]).stem}-{PLAIN}.')
+                     f'over {name_of(PLAIN, Path(plan.neurons[0]).stem)}.')
     if not any(row.method == PLAIN for row in standings.rows):
         notes.append('Without plain there are no gains; name it among the methods.')
     machines = sorted({f'{line["machine"]["device"]}, {line["machine"]["threads"]} threads' for line in runs})

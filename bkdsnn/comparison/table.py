@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Dict, List, Optional
 
 from ..report.over_seeds import Gain, spread
-from .plan import LEARNING_RATE, PLAIN, Entry, Plan
+from .plan import LEARNING_RATE, PLAIN, Entry, Plan, name_of
 from .tuning import Choice
 from .work import Progress
 
@@ -38,8 +38,8 @@ class Standing:
 
     @property
     def name(self) -> str:
-        """As :attr:`bkdsnn.comparison.plan.Entry.name`."""
-        return self.method if self.neuron is None else f'{self.neuron}-{self.method}'
+        """Of the method with the neuron."""
+        return name_of(self.method, self.neuron)
 
     @property
     def accuracy(self) -> Dict[int, float]:
@@ -128,9 +128,8 @@ class Standings:
     @property
     def plain(self) -> Optional[Standing]:
         """The student alone, where it has finished runs; of several neurons, with the first."""
-        neuron = next(iter(self.plan.neurons), None)
-        return next((row for row in self.rows if row.method == PLAIN and row.lines
-                     and row.neuron == (neuron and Path(neuron).stem)), None)
+        first = Path(self.plan.neurons[0]).stem if self.plan.neurons else None
+        return next((row for row in self.rows if row.name == name_of(PLAIN, first) and row.lines), None)
 
     def summary(self) -> dict:
         """All figures, for JSON; ``tools/analysis_tools/report.py`` reads it."""

@@ -3,7 +3,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from .plan import text_of
+from .plan import name_of, text_of
 from .work import Progress
 
 
@@ -44,8 +44,7 @@ class View:
 
 def describe(line: dict) -> str:
     """A result in a line of text."""
-    neuron = f'{line["neuron"]}-' if line.get('neuron') else ''
-    what = f'{neuron}{line["method"]} {text_of(line["point"])} seed {line["seed"]}'
+    what = f'{name_of(line["method"], line.get("neuron"))} {text_of(line["point"])} seed {line["seed"]}'
     if line['status'] == 'failed':
         return f'{what}: FAILED, {line["reason"]}'
     return f'{what}: {line["accuracy"]:.2f} % of the {line["split"]} split'

@@ -4,18 +4,17 @@ from typing import Dict
 
 from mmengine.config import Config
 
-from .files import read_config_file
-from .roots import base_configs, named_config
+from .fragments import fragments, read_fragment, take_imports
 
 
 def pairs() -> Dict[str, Path]:
     """Names of the pairs that come along, with their files: student, teacher, data and schedule, without losses."""
-    return base_configs('pairs')
+    return fragments('pairs')
 
 
 def methods() -> Dict[str, Path]:
     """Names of the methods that come along, with their files: losses, and what of them is tuned."""
-    return base_configs('methods')
+    return fragments('methods')
 
 
 def find_pair(name: str) -> str:
@@ -33,10 +32,7 @@ def apply_method(cfg: Config, method: str) -> None:
     Raises:
         ValueError: If there is no such method, the file names no losses, or the config has no student.
     """
-    path = named_config('--method', method, methods(), 'losses = dict(...)')
-    fragment = read_config_file(path)
-    if not fragment.get('losses'):
-        raise ValueError(f'--method {method}: {path} has no losses = dict(...).')
+    fragment = read_fragment('--method', method, methods(), 'losses')
     if 'student' not in cfg.model:
         raise ValueError(f'--method {method} needs a pair of student and teacher, but {cfg.filename} has no '
                          'model.student. tools/list_experiments.py lists the pairs.')
@@ -44,7 +40,4 @@ def apply_method(cfg: Config, method: str) -> None:
     cfg.pop('search', None)
     if 'search' in fragment:  # what tools/compare_methods.py tunes of it
         cfg.search = fragment.search
-    if 'custom_imports' in fragment:  # so that the run's own config finds its parts too
-        imports = [*cfg.get('custom_imports', {}).get('imports', []), *fragment.custom_imports['imports']]
-        cfg.custom_imports = dict(imports=imports, allow_failed_imports=False)
-
+    take_imports(cfg, fragment)

@@ -6,8 +6,7 @@ from mmengine.config import Config
 
 from .checks.places import LOADERS
 from .data import datasets_in
-from .files import read_config_file
-from .roots import base_configs, named_config
+from .fragments import fragments, read_fragment, take_imports
 
 # Transforms whose frames the student sees.
 FRAMES = ('EventsToFrames', 'bkdsnn.EventsToFrames')
@@ -15,11 +14,11 @@ FRAMES = ('EventsToFrames', 'bkdsnn.EventsToFrames')
 
 def neurons() -> Dict[str, Path]:
     """Names of the neurons that come along, with their files: a neuron, and its time steps where it has some."""
-    return base_configs('neurons')
+    return fragments('neurons')
 
 
 def apply_neuron(cfg: Config, name: str) -> None:
-    """Give the student of a pair another neuron, with the time steps that its file asks for.
+    """Give the student of a pair another neuron, in the head too where that has one, and its file's time steps.
 
     Args:
         cfg: Of a pair; its teacher stays as it is.
@@ -29,25 +28,27 @@ def apply_neuron(cfg: Config, name: str) -> None:
     Raises:
         ValueError: If there is no such neuron, or the file has none.
     """
-    path = named_config('--neurons', name, neurons(), 'neuron = dict(...)')
-    fragment = read_config_file(path)
-    if not fragment.get('neuron'):
-        raise ValueError(f'--neurons {name}: {path} has no neuron = dict(...).')
-    backbone, neuron = cfg.model.student.backbone, fragment.neuron
+    fragment = read_fragment('--neurons', name, neurons(), 'neuron')
+    student, neuron = cfg.model.student, fragment.neuron
     shape = cfg.model.get('input_shape')
     shape = shape['student'] if isinstance(shape, dict) else shape
     sees_events = shape is not None and len(shape) == 4
     if 'time_steps' in fragment:
         set_time_steps(cfg, fragment.time_steps, sees_events)
     if 'T' in neuron:
-        neuron.T = fragment.get('time_steps', shape[0] if sees_events else backbone.T)
-        backbone.T = neuron.T  # which has no say where frames are seen, and must not contradict the neuron
-    backbone.neuron = neuron
+        neuron.T = fragment.get('time_steps', shape[0] if sees_events else student.backbone.T)
+        if 'T' in student.backbone:  # which has no say where frames are seen, and must not contradict the neuron
+            student.backbone.T = neuron.T
+    for part in (student.backbone, student.head):
+        if part.get('neuron') is not None:
+            part.neuron = neuron
+    take_imports(cfg, fragment)
 
 
 def set_time_steps(cfg: Config, time_steps: int, sees_events: bool) -> None:
     """Let the student of a pair run for another number of time steps, on as many frames where it sees events."""
-    cfg.model.student.backbone.T = time_steps
+    if 'T' in cfg.model.student.backbone:
+        cfg.model.student.backbone.T = time_steps
     if not sees_events:
         return
     for frames in _frames_of_student(cfg):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Iterable, Iterator, List
+from typing import Dict, Iterable, Iterator, List
 
 import torch
 from mmengine.config import Config
@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch.utils.data import BatchSampler, DataLoader
 
 from bkdsnn.apis.cli import build_runner
+from bkdsnn.apis.launch import end_of, stopped_in_the_end, take_ended
 from bkdsnn.datasets.draws import SeededAugment
 from bkdsnn.models.distillers.distiller import views_of
 from bkdsnn.models.teachers.cache.files import CacheFiles
@@ -109,8 +110,8 @@ def fill_in_processes(command: List[str], processes: int, folder: Path) -> Itera
         ChildProcessError: If one fails; the others are stopped, and the message holds the end of its output.
     """
     logs = [folder / f'part{part}.log' for part in range(processes)]
-    running = {}
-    try:
+    running: Dict[subprocess.Popen, Path] = {}
+    with stopped_in_the_end(running):
         for part, log in enumerate(logs):
             threads = max(1, (os.cpu_count() or 1) // processes)
             environment = dict(os.environ, OMP_NUM_THREADS=str(threads), BKDSNN_DEBUG='')
@@ -121,19 +122,8 @@ def fill_in_processes(command: List[str], processes: int, folder: Path) -> Itera
                                          stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment)] = log
         while running:
             time.sleep(0.2)
-            for process, log in list(running.items()):
-                if process.poll() is None:
-                    continue
-                del running[process]
-                if process.returncode:
-                    last = ' '.join(log.read_text(errors='replace').strip().splitlines()[-1:])
-                    raise ChildProcessError(f'filling the teacher cache failed: {last} (all of it: {log})')
+            take_ended(running, lambda log: f'filling the teacher cache failed: {end_of(log)}')
             yield
-    finally:
-        for process in running:
-            process.terminate()
-        for process in running:
-            process.wait()
 
 
 def show(files: CacheFiles, steps: Iterable) -> None:

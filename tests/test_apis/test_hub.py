@@ -57,6 +57,8 @@ def test_pushed_network_is_listed_and_comes_back_with_its_classes_and_a_card(hub
     assert commit == hub.branches['me/digits']['main'] and set(hub.files('me/digits')[1]) == {
         'model.safetensors', 'config.json', 'README.md'}
     assert list_models('hf://me/*') == ['hf://me/digits'] and list_models('hf://*/other') == []
+    with pytest.raises(ValueError, match='no neurons that emit integers'):  # what is asked for is passed on
+        get_model('hf://me/digits', spike_driven=True)
     model = get_model('hf://me/digits')
     assert same(model, PLAIN) and not model.training
     assert model.dataset_meta['classes'] == tuple('0123456789')

@@ -116,10 +116,25 @@ def test_each_method_is_compared_with_each_neuron(pair, steps):
             MODELS.build(cfg.model.student.backbone)
 
 
-def test_neuron_of_ones_own_and_errors(tmp_path):
+@pytest.mark.parametrize('pair, neuron', [
+    ('maxformer-4-384-t4_vit-small_1xb64-410e_cifar10', 'ilif'),
+    ('maxformer-4-384-t4_vit-small_1xb64-410e_cifar10', 'psn'),
+    ('sew-dvs-net-t4_sew-dvs-net-t16_1xb16-64e_cifar10-dvs', 'glif')])
+def test_heads_have_the_neuron_too_and_backbones_without_T_get_none(pair, neuron):
+    (found, ) = Plan(pair, ('plain', ), 'unused', points=0, neurons=(neuron, )).entries()
+    model = found.config.model
+    nodes = [module for module in MODELS.build(model).modules() if isinstance(module, SpikingNode)]
+    assert {type(node) for node in nodes} == {MODELS.get(model.backbone.neuron.type)}
+    assert ('T' in model.backbone) == pair.startswith('maxformer')
+
+
+def test_neuron_of_ones_own_and_errors(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'my_parts.py').write_text('')
     (tmp_path / 'mine.py').write_text("neuron = dict(type='PSNNode', T=None, surrogate=dict(type='ATan', alpha=3.0))\n"
-                                      'time_steps = 3')
+                                      'time_steps = 3\ncustom_imports = dict(imports=["my_parts"])')
     (found, ) = Plan(PAIR, ('plain', ), 'unused', neurons=(str(tmp_path / 'mine.py'), )).entries()
+    assert found.config.custom_imports.imports == ['my_parts']
     assert found.name == 'mine-plain' and found.config.model.backbone.T == found.config.model.backbone.neuron.T == 3
     (tmp_path / 'none.py').write_text('T = 3')
     for name, words in (('clf', "--neurons clf: Did you mean 'clif'?"), (tmp_path / 'none.py', 'has no neuron = dict')):

@@ -151,7 +151,7 @@ def test_damaged_files_that_tonic_reads(tmp_path, name, write, pattern):
 
 
 def test_damaged_hdf5(tmp_path, monkeypatch):
-    """In some copies the library does not end, in others it ends the process. Of a third, since each is forked."""
+    """In some copies the library does not end, in others it ends the process, so that each is read in one of its own."""
     write_shd(tmp_path, number=2)
     monkeypatch.setattr(hdf5_files, 'PATIENCE', 0.4)
 
@@ -159,8 +159,8 @@ def test_damaged_hdf5(tmp_path, monkeypatch):
         dataset = TonicDataset('SHD', str(tmp_path), 'train', partial=True)
         return [dataset.prepare_data(i)['events'] for i in range(len(dataset))]
 
-    results = [read for _, read in outcomes(tmp_path / 'SHD' / 'shd_train.h5', read, seconds=120, every=3)]
-    assert sum(map(is_error, results)) > TIMES / 12
+    results = [read for _, read in outcomes(tmp_path / 'SHD' / 'shd_train.h5', read, seconds=240)]
+    assert sum(map(is_error, results)) > TIMES / 4
     assert all((events['x'] < 700).all() and (np.diff(events['t']) >= 0).all()
                for result in results if not is_error(result) for events in result)
 

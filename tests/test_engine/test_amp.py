@@ -10,6 +10,7 @@ from mmpretrain.structures import DataSample
 from bkdsnn.checkpoints.files import load_file
 from bkdsnn.engine import AmpOptimWrapper
 from bkdsnn.engine.amp import amp_dtype
+from bkdsnn.models import FrozenTeacher
 from bkdsnn.models.neurons import BaseNode
 from bkdsnn.registry import MODELS
 from bkdsnn.utils.processor import cpu_computes_in_bfloat16
@@ -20,6 +21,7 @@ from helpers import (
     digits_batch,
     small_distiller,
     small_network,
+    tiny_cnn,
     tiny_student,
 )
 
@@ -34,6 +36,18 @@ def small_run(folder, teacher, epochs, **options):
         'model.student.backbone.arch.widths': (8, 8, 16), 'model.student.head.in_channels': 16,
         'optim_wrapper.optimizer.lr': 0.05, **options})
     return Runner.from_cfg(cfg)
+
+
+def test_bfloat16_that_would_be_emulated_is_refused_unless_it_is_asked_for(monkeypatch):
+    for module in ('engine.amp', 'models.teachers.frozen_teacher'):
+        monkeypatch.setattr(f'bkdsnn.{module}.cpu_computes_in_bfloat16', lambda: False)
+        monkeypatch.setattr(f'bkdsnn.{module}.get_device', lambda: 'cpu')
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    for build, key in ((lambda **kwargs: AmpOptimWrapper(optimizer=optimizer, **kwargs), 'optim_wrapper'),
+                       (lambda **kwargs: FrozenTeacher(tiny_cnn(), **kwargs), 'model.teacher')):
+        with pytest.raises(ValueError, match=f'no instructions for bfloat16.* set {key}.emulate=True'):
+            build(dtype='bfloat16')
+        build(**BF16)
 
 
 def test_two_hundred_steps_in_bfloat16_learn_as_in_fp32_with_finite_gradients():

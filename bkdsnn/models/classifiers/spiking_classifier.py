@@ -28,7 +28,7 @@ class SpikingClassifier(ImageClassifier):
         train_cfg: Batch augmentations, as in mmpretrain.
         data_preprocessor: As in mmpretrain; its type defaults to :class:`bkdsnn.models.ImageDataPreprocessor`.
         with_cp: Drop what the blocks of the backbone hold and compute it again in the backward pass, which is exact:
-            far less memory for about a third more time; see :class:`bkdsnn.models.layers.Block`.
+            less memory for one more forward pass of the blocks; see :class:`bkdsnn.models.layers.Block`.
         compress_spikes: Keep the spikes that backward needs as bytes, which is exact: less memory for little time.
         channels_last: Keep maps with their channels innermost in memory, which convolutions like better. Shapes stay
             the same; sums run in another order, so that in fp32 a membrane next to the threshold may spike or not.

@@ -1,9 +1,3 @@
 # Parametric leaky integrate-and-fire: one leak for each layer, learned.
-neuron = dict(
-    type='ParametricLIFNode',
-    tau=2.0,
-    decay_input=True,
-    v_threshold=1.0,
-    v_reset=0.0,
-    detach_reset=True,
-    surrogate=dict(type='ATan', alpha=2.0))
+_base_ = ['./lif.py']
+neuron = dict(type='ParametricLIFNode')

@@ -1,7 +1,6 @@
-optim_wrapper = dict(
-    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4), clip_grad=dict(max_norm=5.0))
-param_scheduler = dict(type='CosineAnnealingLR', by_epoch=True, T_max=6, eta_min=0, convert_to_iter_based=True)
-train_cfg = dict(by_epoch=True, max_epochs=6, val_interval=1)
-val_cfg = dict()
-test_cfg = dict()
+# As for digits, for fewer epochs of more images.
+_base_ = ['./digits_80e.py']
+optim_wrapper = dict(optimizer=dict(lr=0.1))
+param_scheduler = dict(T_max=6)
+train_cfg = dict(max_epochs=6, val_interval=1)
 auto_scale_lr = dict(base_batch_size=128)
