@@ -12,8 +12,8 @@ class Block(nn.Module):
     """A block whose inner activations ``with_cp`` drops in the forward pass and computes again in the backward pass.
 
     Losses, gradients, random draws and running statistics are those of a single pass, see
-    :func:`bkdsnn.models.layers.learns_once`. Subclasses give :meth:`run`. Unlike a module whose ``forward`` is replaced,
-    as mmengine's ``activation_checkpointing`` does, a copy runs its own layers.
+    :func:`bkdsnn.models.layers.learns_once`. Subclasses give :meth:`run`. Unlike a module whose ``forward`` is
+    replaced, as mmengine's ``activation_checkpointing`` does, a copy runs its own layers.
 
     Attributes:
         with_cp: Whether the block is checkpointed (Chen et al., arXiv 1604.06174); see :func:`checkpoint_blocks_in`.
