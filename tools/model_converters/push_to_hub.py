@@ -79,7 +79,7 @@ from bkdsnn import get_model
 model = get_model('{hub.PREFIX}{repository}')
 ```
 
-It needs `pip install bkdsnn huggingface_hub`. The config is inside the weights; only components that `bkdsnn` has
+It needs bkdsnn and `pip install huggingface_hub`. The config is inside the weights; only components that `bkdsnn` has
 registered are built from it, and nothing in the files is executed.
 
 {notes}'''.rstrip() + '\n'
