@@ -120,6 +120,7 @@ def compare(kind: str, nodes: Dict[str, nn.Module], x: Tensor, grad: Tensor) -> 
 
 def bench(kind: str, surrogate: str, x: Tensor, grad: Tensor, repeats: int) -> Dict[str, dict]:
     """Milliseconds of all sides."""
+    torch.compiler.reset()  # spikingjelly's surrogates do not compile for several neurons in one process
     copied = torch.empty_like(x)
     eager = ours(kind, surrogate, 'eager')
     compiled = ours(kind, surrogate, 'compile')

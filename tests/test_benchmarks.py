@@ -11,6 +11,7 @@ import torch
 
 from bkdsnn.datasets.transforms import CentralSquare
 from bkdsnn.models.layers import sparse_conv
+from bkdsnn.utils.processor import cpu_computes_in_bfloat16
 
 BENCHMARKS = Path(__file__).parent.parent / 'benchmarks'
 
@@ -94,13 +95,22 @@ def test_sparse_conv_compares_before(run, monkeypatch):
         run('bench_sparse_conv.py', '--layers', 'SEW-ResNet-18, layer1', '--maps', 1, '--repeats', 1)
 
 
+STEP = {'ours', 'ours_compressed', 'ours_channels_last', 'ours_sparse', 'ann', 'ann_channels_last', 'spikingjelly',
+        'distilled', 'distilled_with_teacher', *(['ours_bf16'] if cpu_computes_in_bfloat16() else [])}
+STEP_RATIOS = {'speedup', 'speedup_min', 'ann_ratio', 'saved_bytes_ratio', 'ann_saved_bytes_ratio', 'distill_overhead'}
+NEURON_RATIOS = {'speedup', 'speedup_min', 'speedup_compiled', 'bound_ratio'}
+OTHERS = ('ILIF', 'SFA', 'CLIF', 'GLIF', 'PSN', 'MaskedPSN', 'SlidingPSN')
+
+
 @pytest.mark.parametrize('arguments, sides, ratios', [
-    (('bench_neuron.py', '--repeats', 1, '--shape', 2, 3, 50), {'IF', 'LIF', 'PLIF'},
-     {'speedup', 'speedup_min', 'speedup_compiled', 'bound_ratio'}),
-    (('bench_step.py', '--repeats', 1, '--batch-size', 2, '--size', 32, '--time-steps', 2),
-     {'ours', 'ours_compressed', 'ours_channels_last', 'ours_sparse', 'ours_bf16', 'ann', 'ann_channels_last',
-      'spikingjelly', 'distilled', 'distilled_with_teacher'},
-     {'speedup', 'speedup_min', 'ann_ratio', 'saved_bytes_ratio', 'ann_saved_bytes_ratio', 'distill_overhead'}),
+    (('bench_neuron.py', '--repeats', 1, '--shape', 2, 3, 50), {'IF', 'LIF', 'PLIF'}, NEURON_RATIOS),
+    (('bench_neuron.py', '--repeats', 1, '--shape', 4, 4, 3, 5, 5, '--neurons', *OTHERS), {*OTHERS}, NEURON_RATIOS),
+    (('bench_step.py', '--network', 'maxformer-4-384', '--repeats', 1, '--batch-size', 2, '--time-steps', 2), STEP,
+     STEP_RATIOS),
+    (('bench_step.py', '--network', 'e-spikeformer-s', '--repeats', 1, '--batch-size', 2, '--size', 32), STEP,
+     STEP_RATIOS),
+    (('bench_step.py', '--repeats', 1, '--batch-size', 2, '--size', 32, '--time-steps', 2, '--cached-teacher'),
+     {*STEP, 'distilled_cached', 'read'}, {*STEP_RATIOS, 'distill_cached_ratio', 'cache_read_ratio'}),
     (('bench_memory.py', '--configs', 'demo/plain', '--batch-size', 4, '--size', 32),
      {'ours', 'ours_channels_last', 'spikingjelly'}, {'plan_error', 'saved_bytes_ratio', 'peak_ratio'}),
 ])
