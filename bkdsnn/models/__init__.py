@@ -12,4 +12,5 @@ from .neurons import *  # noqa: F401,F403
 from .streaming import Stream  # noqa: F401
 from .tasks import *  # noqa: F401,F403
 from .teachers import *  # noqa: F401,F403
+from .time_chunks import TimeChunks  # noqa: F401
 from .unfolding import set_spike_driven, spike_driven  # noqa: F401

@@ -5,7 +5,25 @@ import torch
 from torch import Tensor, nn
 
 from .neurons import SpikingNode
-from .neurons.base import State, keep_samples, states_of
+from .neurons.base import State, going_on, keep_samples, states_of
+
+
+def streaming_nodes(network: nn.Module, way_out: str) -> Dict[str, SpikingNode]:
+    """All neurons by path.
+
+    Args:
+        network: Whatever has them.
+        way_out: What to do instead, for errors.
+
+    Raises:
+        TypeError: If one does not run step by step.
+    """
+    nodes = {path: module for path, module in network.named_modules() if isinstance(module, SpikingNode)}
+    for path, node in nodes.items():
+        if not node.streams:
+            raise TypeError(f'{path} ({type(node).__name__}) does not run step by step: {node.why_no_stream()}. '
+                            f'{way_out}')
+    return nodes
 
 
 class Stream:
@@ -27,13 +45,9 @@ class Stream:
         if model.training:
             raise ValueError('a network runs step by step in eval mode only; call model.eval() first.')
         self.model = model
-        self.nodes = {path: module for path, module in model.named_modules() if isinstance(module, SpikingNode)}
+        self.nodes = streaming_nodes(model, 'Run the network with all time steps at once.')
         if not self.nodes:
             raise ValueError(f'{type(model).__name__} has no spiking neuron, so there are no time steps to run it by.')
-        for path, node in self.nodes.items():
-            if not node.streams:
-                raise TypeError(f'{path} ({type(node).__name__}) does not run step by step: {node.why_no_stream()}. '
-                                'Run the network with all time steps at once.')
         self._states: Dict[SpikingNode, State] = {}
 
     @property
@@ -52,13 +66,8 @@ class Stream:
         Returns:
             Logits of this step, (B, K).
         """
-        try:
-            for node in self.nodes.values():
-                node._stored = self._states
+        with going_on(self.nodes.values(), self._states):
             return self.model(frame.unsqueeze(1))[0]
-        finally:
-            for node in self.nodes.values():
-                del node._stored
 
     def keep(self, chosen: Tensor) -> None:
         """Go on with some samples only; ``chosen`` are indices into the batch, or a mask (B, )."""

@@ -19,6 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from bkdsnn.models.neurons import BaseNode, IFNode, compiled, kernels, nodes
+from bkdsnn.models.neurons.base import going_on
 from bkdsnn.models.neurons.compiled import merge_axes
 from bkdsnn.models.neurons.kernels import trace
 from bkdsnn.registry import MODELS, SURROGATES
@@ -126,6 +127,18 @@ def test_many_steps_are_run_in_pieces(monkeypatch, cfg, time_steps):
     x, grad = inputs(time_steps, 2, 3, 4, 5)
     for current in (x, x.transpose(2, 3).contiguous().transpose(2, 3)):
         assert_equal(run(build(cfg, 'compile'), current, grad), run(build(cfg, 'eager'), current, grad), rtol=1e-5)
+
+
+def test_steps_that_go_on_from_a_state(monkeypatch):
+    """Their kernels are those of pieces."""
+    monkeypatch.setattr(compiled, 'MAX_STEPS_AT_ONCE', 3)
+    x, grad = inputs(5, 2, 3, 4, 5)
+    node = build(dict(PLIF, v_reset=None), 'compile')
+    chunked = x.clone().requires_grad_()
+    with going_on([node], {}):
+        spikes = torch.cat([node(part) for part in chunked.split(3)])
+    got = [spikes.detach(), *torch.autograd.grad(spikes, [chunked, node.w], grad)]
+    assert_equal(got, run(build(dict(PLIF, v_reset=None), 'eager'), x, grad), rtol=1e-5)
 
 
 def test_all_pieces_run_the_same_code():

@@ -10,6 +10,7 @@ from bkdsnn.registry import MODELS
 from ..layers import channels_last as to_channels_last
 from ..layers import checkpoint_blocks_in, skip_zeros_in
 from ..layers.compress import compress_spikes_in
+from ..time_chunks import TimeChunks
 from ..unfolding import set_spike_driven, unfoldings_of
 
 
@@ -29,6 +30,9 @@ class SpikingClassifier(ImageClassifier):
         data_preprocessor: As in mmpretrain; its type defaults to :class:`bkdsnn.models.ImageDataPreprocessor`.
         with_cp: Drop what the blocks of the backbone hold and compute it again in the backward pass, which is exact:
             less memory for one more forward pass of the blocks; see :class:`bkdsnn.models.layers.Block`.
+        time_chunk: Train the backbone on so many time steps after the other, which divide T: memory of these alone, and
+            the gradient through all, for one more forward pass; batch norms take statistics of a chunk. See
+            :class:`bkdsnn.models.TimeChunks`.
         compress_spikes: Keep the spikes that backward needs as bytes, which is exact: less memory for little time.
         channels_last: Keep maps with their channels innermost in memory, which convolutions like better. Shapes stay
             the same; sums run in another order, so that in fp32 a membrane next to the threshold may spike or not.
@@ -57,6 +61,7 @@ class SpikingClassifier(ImageClassifier):
                  train_cfg: Optional[dict] = None,
                  data_preprocessor: Optional[dict] = None,
                  with_cp: bool = False,
+                 time_chunk: Optional[int] = None,
                  compress_spikes: bool = False,
                  channels_last: bool = False,
                  sparse_convs: bool = False,
@@ -86,12 +91,16 @@ class SpikingClassifier(ImageClassifier):
         if spike_driven:
             unfoldings_of(self)  # or the error that says why not
         self.spike_driven = spike_driven
+        self.time_chunks = None if time_chunk is None else TimeChunks(self.backbone, time_chunk)
         self.random_T, self._T = random_T, getattr(self.backbone, 'T', None)
         if random_T is not None:
             self._check_random_T()
 
     def _check_random_T(self) -> None:
         what = f'random_T={self.random_T}'
+        if self.time_chunks is not None:
+            raise ValueError(f'{what}, but time_chunk={self.time_chunks.steps} must divide the number of time steps; '
+                             'set one of the two to None.')
         if not (len(self.random_T) == 2 and all(isinstance(T, int) for T in self.random_T)
                 and 1 <= self.random_T[0] <= self.random_T[1]):
             raise ValueError(f'{what} must be the lowest and the highest number of time steps, as in (1, 4).')
@@ -128,7 +137,14 @@ class SpikingClassifier(ImageClassifier):
         inputs = inputs.transpose(0, 1) if inputs.dim() == 5 else inputs
         if self.training and self.random_T is not None:
             inputs = self._draw_time_steps(inputs)
-        return super().extract_feat(to_channels_last(inputs) if self.channels_last else inputs, stage)
+        inputs = to_channels_last(inputs) if self.channels_last else inputs
+        if self.time_chunks is None or not (self.training and torch.is_grad_enabled()):
+            return super().extract_feat(inputs, stage)
+        x = self.time_chunks(inputs)
+        if stage == 'backbone':
+            return x
+        x = self.neck(x) if self.with_neck else x
+        return x if stage == 'neck' else self.head.pre_logits(x)
 
     def _draw_time_steps(self, inputs: Tensor) -> Tensor:
         """Images (B, C, H, W) that will be shown a random number of times, or as many frames of (T, B, P, H, W).

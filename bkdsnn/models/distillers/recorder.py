@@ -1,13 +1,15 @@
 """Recording what named modules put out during a forward pass."""
 import difflib
 from functools import partial
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from itertools import groupby
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 import torch
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from ..layers import has_time_axis, mark_time
+from ..time_chunks import current_chunk
 
 SUFFIXES = ('input', 'last', 'calls')
 
@@ -36,7 +38,7 @@ class FeatureRecorder:
         self._places = {path: Place.of(path, owner) for path in paths}
         self.paths: List[str] = list(self._places)
         self._modules()
-        self._calls: Dict[str, List[Tuple[Tensor, Optional[int]]]] = {}
+        self._calls: Dict[str, List[Call]] = {}
         self._handles: list = []
 
     def _modules(self) -> Dict[str, nn.Module]:
@@ -61,7 +63,7 @@ class FeatureRecorder:
             raise TypeError(f'the module at {path!r} gives a {type(value).__name__}, not a tensor; record another one.')
         # Inside torch.compile there are no versions; the distiller's dry run, which is not compiled, has compared them.
         version = None if torch.compiler.is_compiling() else value._version
-        self._calls.setdefault(path, []).append((value, version))
+        self._calls.setdefault(path, []).append(Call(value, version, current_chunk()))
 
     def __enter__(self) -> 'FeatureRecorder':
         self._calls, self._enabled_grad = {}, torch.is_grad_enabled()
@@ -90,7 +92,12 @@ class FeatureRecorder:
         said = [module.has_time for module in map(unwrapped, around) if hasattr(module, 'has_time')]
         return said[0] if said else has_time_axis(unwrapped(self.model))
 
-    def _feature(self, path: str, calls: List[Tuple[Tensor, Optional[int]]], has_time: bool) -> Tensor:
+    def _feature(self, path: str, calls: List['Call'], has_time: bool) -> Tensor:
+        """What a module gave, over all chunks of time steps."""
+        chunks = [self._of_chunk(path, list(part), has_time) for _, part in groupby(calls, lambda call: call.chunk)]
+        return chunks[0] if len(chunks) == 1 else mark_time(torch.cat(chunks), has_time)
+
+    def _of_chunk(self, path: str, calls: List['Call'], has_time: bool) -> Tensor:
         which = self._places[path].calls
         if len(calls) > 1 and which is None:
             raise ValueError(
@@ -99,16 +106,30 @@ class FeatureRecorder:
                 'new first axis, which is time in a network that is a loop over time steps.')
         if which == 'last':
             calls = calls[-1:]
-        if any(version is not None and value._version != version for value, version in calls):
+        if any(call.version is not None and call.value._version != call.version for call in calls):
             raise RuntimeError(f'what the module at {path!r} put out was changed in place by the module after it '
                                '(an inplace ReLU?). Record that one instead.')
         if which == 'calls':
-            return mark_time(torch.stack([value for value, _ in calls]), True)
-        return mark_time(calls[0][0], has_time)
+            return mark_time(torch.stack([call.value for call in calls]), True)
+        return mark_time(calls[0].value, has_time)
 
     def clear(self) -> None:
         """Drop what was recorded."""
         self._calls = {}
+
+
+class Call(NamedTuple):
+    """One call of a module.
+
+    Attributes:
+        value: What it gave or was given.
+        version: How often that had been changed in place.
+        chunk: The chunk of time steps that ran, see :class:`bkdsnn.models.TimeChunks`.
+    """
+
+    value: Tensor
+    version: Optional[int]
+    chunk: Optional[int]
 
 
 class Place(NamedTuple):

@@ -1,10 +1,12 @@
 """Blocks of backbones, which can be run once more in the backward pass instead of being kept."""
 from functools import partial
-from typing import Optional
+from typing import Dict, Optional, Tuple
 
 from torch import Tensor, is_grad_enabled, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..neurons import SpikingNode
+from ..neurons.base import State, going_on
 from .compress import SpikeCompressor
 
 
@@ -30,8 +32,19 @@ class Block(nn.Module):
         """(T, B, C, H, W) to (T, B, C', H', W')."""
         if not self.with_cp or not is_grad_enabled():
             return self.run(x)
-        again = partial(checkpoint, self.run, use_reentrant=False)
-        return again(x) if self._compressor is None else self._compressor(again, x)
+        stored = {module: module._stored for module in self.modules() if getattr(module, '_stored', None) is not None}
+        before = {node: states.get(node) for node, states in stored.items()}
+        again = partial(checkpoint, partial(self._run_from, before), use_reentrant=False)
+        y, after = again(x) if self._compressor is None else self._compressor(again, x)
+        for node, states in stored.items():
+            states[node] = after[node]
+        return y
+
+    def _run_from(self, before: Dict[SpikingNode, State], x: Tensor) -> Tuple[Tensor, Dict[SpikingNode, State]]:
+        """The output, and the states of neurons that go on from some, which backward must find again."""
+        states = dict(before)
+        with going_on(before, states):
+            return self.run(x), states
 
     def compress_spikes(self, name: str) -> None:
         """Keep a checkpointed block's input as bytes, where it is of spikes; see :class:`SpikeCompressor`."""

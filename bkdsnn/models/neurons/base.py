@@ -1,5 +1,6 @@
 """What every neuron is, and what a neuron can do."""
-from typing import Dict, Optional, Tuple, Union
+from contextlib import contextmanager
+from typing import Dict, Iterable, Optional, Tuple, Union
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ class SpikingNode(nn.Module):
     emits_integers = False
     time_steps: Optional[int] = None
     backend = 'auto'
-    # Where a bkdsnn.models.Stream keeps the state while it runs a step; a class attribute, so never in a copy.
+    # Where the state is while it goes on from one, see going_on; a class attribute, so never in a copy.
     _stored: Optional[Dict['SpikingNode', State]] = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,6 +67,21 @@ class SpikingNode(nn.Module):
             raise ValueError(f'{type(self).__name__} has weights for T={self.time_steps} time steps and got '
                              f'{x.shape[0]}, shape {tuple(x.shape)}. Give it the T of the backbone or of the frames '
                              '(model.backbone.neuron.T) and train it with that.')
+
+
+@contextmanager
+def going_on(nodes: Iterable[SpikingNode], states: Dict[SpikingNode, State]):
+    """Inside the block neurons go on from their states, at rest where they have none, and leave there those after."""
+    before = {node: node._stored for node in nodes}
+    try:
+        for node in before:
+            node._stored = states
+        yield
+    finally:
+        for node, stored in before.items():
+            del node._stored
+            if stored is not None:
+                node._stored = stored
 
 
 def keep_samples(v: State, chosen: Tensor) -> State:

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .base import states_of
+from .base import State, states_of
 from .kernels import NotTraceableError, kernel_of, tensors_of
 
 # Steps are unrolled, and compiling takes the longer, the more they are; see docs/benchmarks.md.
 MAX_STEPS_AT_ONCE = 4
 
 
-def run_compiled(node: nn.Module, x: Tensor, may_fall_back: bool, norm: Optional[nn.modules.batchnorm._BatchNorm] = None
-                 ) -> Tensor:
-    """Spikes of a node for all time steps.
+def run_compiled(node: nn.Module, x: Tensor, may_fall_back: bool,
+                 norm: Optional[nn.modules.batchnorm._BatchNorm] = None, v: State = None) -> Tuple[Tensor, State]:
+    """Spikes of a node for all time steps, and the state after them if it goes on from one.
 
     Args:
         node: The neuron; its ``forward`` with ``backend='eager'`` is the definition.
@@ -27,9 +27,11 @@ def run_compiled(node: nn.Module, x: Tensor, may_fall_back: bool, norm: Optional
         may_fall_back: Whether a failing compiler is a line in the log, and not an error.
         norm: Batch norm over (T, B, H, W) to run first, on an ``x`` of (T, B, C, H, W). Its running statistics are
             updated as by its own ``forward``.
+        v: State before the first step, in fp32 at least, where there is no ``norm``; ``None`` is rest.
 
     Returns:
-        Spikes, (T, B, ...), with the axes in memory in the order of ``x``.
+        Spikes, (T, B, ...), with the axes in memory in the order of ``x``; and the state after them, or ``None``
+        without a ``v``.
 
     Raises:
         NotTraceableError: If the node has an attribute that is no constant, a step depends on values or on other
@@ -37,27 +39,34 @@ def run_compiled(node: nn.Module, x: Tensor, may_fall_back: bool, norm: Optional
         RuntimeError: If compiling fails and ``may_fall_back`` is not set.
     """
     with torch.autocast(x.device.type, enabled=False):
-        if norm is None:
-            return _Run.apply(node, may_fall_back, x, *tensors_of(node).values())
-        return _RunNormed.apply(node, may_fall_back, norm, x, norm.weight, norm.bias, *tensors_of(node).values())
+        tensors = tensors_of(node).values()
+        if norm is not None:
+            return _RunNormed.apply(node, may_fall_back, norm, x, norm.weight, norm.bias, *tensors), None
+        spikes, *after = _Run.apply(node, may_fall_back, len(states_of(v)), x, *states_of(v), *tensors)
+        return spikes, tuple(after) if isinstance(v, tuple) else after[0] if after else None
 
 
 class _Run(torch.autograd.Function):
 
     @staticmethod
-    def forward(ctx, node: nn.Module, may_fall_back: bool, x: Tensor, *tensors: Tensor) -> Tensor:
-        ctx.node, ctx.may_fall_back = node, may_fall_back
-        spikes, starts = _Pass(node, may_fall_back, [x], tensors).forward()
-        ctx.save_for_backward(x, *tensors, *starts)
+    def forward(ctx, node: nn.Module, may_fall_back: bool, number: int, x: Tensor, *tensors: Tensor
+                ) -> Tuple[Tensor, ...]:
+        ctx.node, ctx.may_fall_back, ctx.goes_on = node, may_fall_back, number > 0
+        before, tensors = tensors[:number], tensors[number:]
+        spikes, starts, after = _Pass(node, may_fall_back, [x], tensors, starts=before, goes_on=ctx.goes_on).forward()
+        ctx.save_for_backward(x, *tensors, *before, *starts)
         ctx.number = len(tensors)
-        return spikes
+        return (spikes, *after)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor):
+    def backward(ctx, grad: Tensor, *grads_after: Tensor):
         x, *tensors = ctx.saved_tensors
         tensors, starts = tensors[:ctx.number], tensors[ctx.number:]
-        return None, None, *_Pass(ctx.node, ctx.may_fall_back, [x, grad], tensors, starts=starts).backward()
+        back = _Pass(ctx.node, ctx.may_fall_back, [x, grad], tensors, starts=starts, goes_on=ctx.goes_on,
+                     grads_after=grads_after)
+        grad_x, grads_before, grads = back.backward()
+        return None, None, None, grad_x, *grads_before, *grads
 
 
 class _RunNormed(torch.autograd.Function):
@@ -80,7 +89,7 @@ class _RunNormed(torch.autograd.Function):
         inverse_std = torch.rsqrt(var.to(dtype) + norm.eps)
         scale = weight * inverse_std
         shift = torch.addcmul(bias.to(dtype), mean.to(dtype), scale, value=-1)
-        spikes, starts = _Pass(node, may_fall_back, [x], tensors, _spread(x, scale, shift)).forward()
+        spikes, starts, _ = _Pass(node, may_fall_back, [x], tensors, _spread(x, scale, shift)).forward()
         # Small tensors are kept rather than computed again: a GPU waits for the host to launch as many small kernels.
         ctx.save_for_backward(x, weight, mean, var, inverse_std, scale, shift, *tensors, *starts)
         ctx.number = len(tensors)
@@ -92,7 +101,7 @@ class _RunNormed(torch.autograd.Function):
         x, weight, mean, var, inverse_std, scale, shift, *tensors = ctx.saved_tensors
         tensors, starts = tensors[:ctx.number], tensors[ctx.number:]
         affine = _spread(x, scale, shift)
-        grad_y, *grads = _Pass(ctx.node, ctx.may_fall_back, [x, grad], tensors, affine, starts).backward()
+        grad_y, _, grads = _Pass(ctx.node, ctx.may_fall_back, [x, grad], tensors, affine, starts).backward()
         grad_x, *grad_norm = torch.ops.aten.native_batch_norm_backward(
             grad_y.flatten(0, 1), x.flatten(0, 1), weight, mean, var, mean, inverse_std, ctx.is_training, ctx.eps,
             ctx.needs_input_grad[3:6])
@@ -113,11 +122,15 @@ class _Pass:
         inputs: Input current (T, B, ...) and, for the gradient, that of the spikes.
         tensors: Parameters and buffers of the node.
         affine: Views of the shape of the input: the current is ``x * scale + shift``.
-        starts: For the gradient, the states (B, ...) before the second and later pieces.
+        starts: The states (B, ...) before the first piece if it ``goes_on`` from some, and for the gradient those
+            before the second and later pieces.
+        goes_on: Whether there are states before the first step, and those after the last are asked for.
+        grads_after: For the gradient, if it ``goes_on``, that of the states after the last step.
     """
 
     def __init__(self, node: nn.Module, may_fall_back: bool, inputs: Sequence[Tensor], tensors: Sequence[Tensor],
-                 affine: Sequence[Tensor] = (), starts: Sequence[Tensor] = ()) -> None:
+                 affine: Sequence[Tensor] = (), starts: Sequence[Tensor] = (), goes_on: bool = False,
+                 grads_after: Sequence[Tensor] = ()) -> None:
         self.node, self.may_fall_back, self.tensors = node, may_fall_back, tensors
         shape = inputs[0].shape
         spread = [t for t in tensors if t.numel() != 1]
@@ -125,14 +138,15 @@ class _Pass:
             shapes = [tuple(t.shape) for t in spread]
             raise NotTraceableError(f'{type(node).__name__} has tensors of the shapes {shapes}, which do not broadcast '
                                     f'to an input of {tuple(shape[1:])} a step')
-        views, self.restore = merge_axes(*inputs, *affine, *(t.expand(shape) for t in (*starts, *spread)))
+        views, self.restore = merge_axes(
+            *inputs, *affine, *(t.expand(shape) for t in (*starts, *grads_after, *spread)))
         views = iter(views)
         self.inputs, self.affine = [next(views) for _ in inputs], [next(views) for _ in affine]
-        self.starts = [next(views)[0] for _ in starts]
+        self.starts, self.grads_after = ([next(views)[0] for _ in states] for states in (starts, grads_after))
         self.merged = [t if t.numel() == 1 else next(views)[0] for t in tensors]
         pieces = -(-shape[0] // MAX_STEPS_AT_ONCE)
         self.lengths = [shape[0] // pieces + (i < shape[0] % pieces) for i in range(pieces)]
-        self.carries = node.num_states if pieces > 1 else 0
+        self.goes_on, self.carries = goes_on, node.num_states if pieces > 1 or goes_on else 0
 
     def kernels(self, is_backward: bool) -> list:
         """The kernel of each piece."""
@@ -140,26 +154,28 @@ class _Pass:
         return [kernel_of(self.node, is_backward, self.may_fall_back, *inputs, affine_dtype=dtype, carries=self.carries)
                 for inputs in self._pieces(*self.inputs)]
 
-    def forward(self) -> Tuple[Tensor, List[Tensor]]:
-        """Spikes (T, B, ...), and the states (B, ...) before the second and later pieces."""
-        spikes, starts = torch.empty_like(self.inputs[0]), []
-        v = self._rest()
+    def forward(self) -> Tuple[Tensor, List[Tensor], List[Tensor]]:
+        """Spikes (T, B, ...); the states (B, ...) before the second and later pieces, and, if asked for, at the end."""
+        spikes, states = torch.empty_like(self.inputs[0]), []
+        v = self._first_states()
         for kernel, piece, outs in self._runs(False, spikes):
             v = kernel(*piece, *outs, *v, *self.merged)
-            starts += map(self._restore_step, v)
-        return self.restore(spikes), starts[:len(starts) - self.carries]
+            states += map(self._restore_step, v)
+        between = len(states) - self.carries
+        return self.restore(spikes), states[:between], states[between:] if self.goes_on else []
 
-    def backward(self) -> List[Optional[Tensor]]:
-        """Gradients of the current (T, B, ...), and of each tensor of the node."""
+    def backward(self) -> Tuple[Tensor, List[Tensor], List[Optional[Tensor]]]:
+        """Gradients of the current (T, B, ...), of the states before it if it goes on, and of each of the tensors."""
         grad_x, grads = torch.empty_like(self.inputs[0]), [None] * len(self.tensors)
-        starts, n = [*self._rest(), *self.starts], self.carries
+        starts, n = [*(() if self.goes_on else self._first_states()), *self.starts], self.carries
         starts = [starts[i * n:(i + 1) * n] for i in range(len(self.lengths))]
-        carried = [torch.zeros_like(v) for v in starts[0]]
+        carried = self.grads_after or [torch.zeros_like(v) for v in starts[0]]
         for (kernel, piece, outs), v in reversed(list(zip(self._runs(True, grad_x), starts))):
             results = kernel(*piece, *outs, *v, *carried, *self.merged)
             carried, more = results[:len(carried)], results[len(carried):]
             grads = [b if a is None else a + b for a, b in zip(grads, more)]
-        return [self.restore(grad_x), *(self._of_tensor(t, grad) for t, grad in zip(self.tensors, grads))]
+        before = [self._restore_step(grad) for grad in carried] if self.goes_on else []
+        return self.restore(grad_x), before, [self._of_tensor(t, grad) for t, grad in zip(self.tensors, grads)]
 
     def _pieces(self, *views: Tensor) -> List[Tuple[Tensor, ...]]:
         return list(zip(*(view.split(self.lengths) for view in views)))
@@ -174,10 +190,10 @@ class _Pass:
             return grad
         return self._restore_step(grad).sum_to_size(tensor.shape)
 
-    def _rest(self) -> List[Tensor]:
+    def _first_states(self) -> List[Tensor]:
         """The states that the first piece is given."""
-        if not self.carries:
-            return []
+        if self.goes_on or not self.carries:
+            return self.starts
         x = self.inputs[0]
         return [*states_of(self.node.rest(x[0].to(torch.result_type(x, self.affine[0])) if self.affine else x[0]))]
 

@@ -102,7 +102,7 @@ class StepNode(SpikingNode):
         return spikes, v
 
     def forward(self, x: Tensor, backend: Optional[str] = None, norm: Optional[nn.Module] = None) -> Tensor:
-        """Run all time steps, from rest unless a :class:`bkdsnn.models.Stream` goes on with them.
+        """Run all time steps, from rest unless a stream or :class:`bkdsnn.models.TimeChunks` goes on with them.
 
         Args:
             x: Input current, shape (T, B, ...).
@@ -119,21 +119,28 @@ class StepNode(SpikingNode):
             RuntimeError: If ``backend='compile'`` fails to compile.
         """
         self.check_input(x)
-        backend = backend or self.backend
-        stored = self._stored
-        if stored is None and choose_backend(backend, x) == 'compile':
+        if self._stored is None:
+            return self._run(x, backend or self.backend, norm)[0]
+        if norm is not None:
+            x = norm(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        v = self._stored.get(self)
+        spikes, self._stored[self] = self._run(x, backend or self.backend, v=self.rest(x[0]) if v is None else v)
+        return spikes
+
+    def _run(self, x: Tensor, backend: str, norm: Optional[nn.Module] = None, v: State = None) -> Tuple[Tensor, State]:
+        """Spikes, and the state after the last step where one is given for the first."""
+        is_streaming = v is not None and not torch.is_grad_enabled()  # single steps are not worth a kernel
+        if not is_streaming and choose_backend(backend, x) == 'compile':
             try:
-                return run_compiled(self, x, backend == 'auto', norm)
+                return run_compiled(self, x, backend == 'auto', norm, v)
             except NotTraceableError as error:
                 if backend == 'compile':
                     raise
                 log_once(f"Neurons: {error}; backend='auto' goes on with 'eager'.")
         if norm is not None:
             x = norm(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-        spikes, v = self.run_steps(x, None if stored is None else stored.get(self))
-        if stored is not None:
-            stored[self] = v
-        return torch.stack(spikes)
+        spikes, v = self.run_steps(x, v)
+        return torch.stack(spikes), v
 
     def extra_repr(self) -> str:
         return f'backend={self.backend}'
