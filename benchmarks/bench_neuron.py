@@ -53,10 +53,7 @@ def ours(kind: str, surrogate: str, backend: str) -> nn.Module:
     cfg = dict(NEURONS[kind])
     if kind not in ('ILIF', 'SFA'):
         cfg.setdefault('surrogate', dict(type=surrogate, alpha=ALPHAS[surrogate]))
-    try:
-        return MODELS.build(dict(cfg, backend=backend))
-    except ValueError:  # it has nothing to compile
-        return MODELS.build(cfg)
+    return MODELS.build(dict(cfg, backend=backend))
 
 
 def spikingjellys(kind: str, surrogate: str, like: nn.Module) -> nn.Module:

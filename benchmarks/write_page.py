@@ -22,9 +22,14 @@ MALLOC = dict(MALLOC_MMAP_MAX_='0', MALLOC_TRIM_THRESHOLD_='100000000000', MALLO
 COMMANDS: Dict[str, List[str]] = {
     'neuron-sigmoid': ['bench_neuron.py'],
     'neuron-atan': ['bench_neuron.py', '--surrogate', 'ATan'],
-    'step-sew-resnet18': ['bench_step.py', '--compile'],
-    'step-spikformer-4-384': ['bench_step.py', '--network', 'spikformer-4-384', '--repeats', '6', '--compile'],
+    'neuron-others': ['bench_neuron.py', '--repeats', '10', '--neurons',
+                      'ILIF', 'SFA', 'CLIF', 'GLIF', 'PSN', 'MaskedPSN', 'SlidingPSN'],
+    'step-sew-resnet18': ['bench_step.py', '--compile', '--cached-teacher'],
+    'step-spikformer-4-384': [
+        'bench_step.py', '--network', 'spikformer-4-384', '--repeats', '6', '--compile', '--cached-teacher'],
     'step-spikingformer-4-384': ['bench_step.py', '--network', 'spikingformer-4-384', '--repeats', '6', '--compile'],
+    'step-maxformer-4-384': ['bench_step.py', '--network', 'maxformer-4-384', '--repeats', '6'],
+    'step-e-spikeformer-s': ['bench_step.py', '--network', 'e-spikeformer-s', '--batch-size', '2', '--repeats', '6'],
     'sparse-conv': ['bench_sparse_conv.py', '--plot', 'docs/_static/sparse_conv.svg'],
     'memory': ['bench_memory.py'],
     'growth': ['bench_growth.py', '--plot', 'docs/_static/growth.svg'],

@@ -3,10 +3,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._dynamo.utils import counters
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import golden
 from bkdsnn.models import Stream
-from bkdsnn.models.neurons import compiled
+from bkdsnn.models.neurons import compiled, kernels, nodes
 from bkdsnn.models.neurons.integer import to_integers, unfold_spikes
 from bkdsnn.registry import MODELS
 from helpers import tiny_student
@@ -44,6 +46,54 @@ def test_compiled_equals_eager_in_one_piece_and_in_several(monkeypatch, cfg, tim
     assert torch.equal(fast[0], eager[0]) and eager[0].any()
     for a, b in zip(fast[1:], eager[1:]):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+def assert_compiled_equals_eager(cfg, x):
+    eager, fast = (MODELS.build(dict(cfg, backend=backend)).double() for backend in ('eager', 'compile'))
+    fast.load_state_dict(eager.state_dict())
+    grad = torch.randn_like(x)
+    got, want = run(fast, x, grad), run(eager, x, grad)
+    assert torch.equal(got[0], want[0]) and want[0].any()
+    assert got[0].stride() == x.stride() == got[1].stride()
+    for a, b in zip(got[1:], want[1:]):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize('channels_last', [False, True])
+@pytest.mark.parametrize('cfg', [GLIF, dict(GLIF, T=4, hard_gates=True), PSN, dict(PSN, T=2), MASKED, SLIDING,
+                                 dict(SLIDING, k=4)], ids=kind)
+def test_graphs_of_neurons_whose_steps_share_numbers(monkeypatch, cfg, channels_last):
+    """They are run as traced; two are compiled below."""
+    monkeypatch.setattr(kernels.Kernel, '__call__', lambda kernel, *tensors: kernel.graph(*tensors))
+    x = torch.randn(cfg.get('T', 3), 2, 5, 4, 3, dtype=torch.float64) * 3
+    assert_compiled_equals_eager(cfg, x.transpose(2, 4) if channels_last else x)
+
+
+def test_a_neuron_whose_steps_share_numbers_is_compiled(monkeypatch):
+    graphs = counters['stats']['unique_graphs']
+    assert_compiled_equals_eager(dict(PSN, surrogate=RECTANGLE), torch.randn(3, 2, 5, 7, dtype=torch.float64) * 3)
+    assert_compiled_equals_eager(dict(PSN, surrogate=RECTANGLE), torch.randn(3, 9, 4, dtype=torch.float64) * 3)
+    assert counters['stats']['unique_graphs'] == graphs + 2
+    assert_compiled_equals_eager(dict(GLIF, T=4), torch.randn(4, 3, 7, dtype=torch.float64) * 3)
+    monkeypatch.setattr(nodes, 'MIN_NUMBERS_TO_COMPILE', 0)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        fake = mode.from_tensor(torch.randn(3, 4)).requires_grad_()
+        node = MODELS.build(PSN)
+        spikes = node(fake)
+        grads = torch.autograd.grad(spikes.sum(), (fake, node.weight, node.bias))
+    assert [spikes.shape, *(grad.shape for grad in grads)] == [fake.shape, fake.shape, (3, 3), (3, 1)]
+
+
+@pytest.mark.parametrize('cfg, message', [
+    (dict(PSN, T=9), "PSNNode: backend='compile' takes up to 8 time steps, .* and got T=9"),
+    (dict(GLIF, T=5), "GLIFNode: backend='compile' takes up to 4 time steps, .* and got T=5"),
+    (dict(GLIF, channels=2), 'GLIFNode: weights for each channel are not compiled')], ids=['psn', 'glif', 'channels'])
+def test_what_is_not_compiled_is_an_error_where_it_must_be(cfg, message):
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(dict(cfg, backend='compile'))
+    MODELS.build(dict(cfg, backend='auto'))
+    with pytest.raises(ValueError, match='SlidingPSNNode: .* got T=9'):
+        MODELS.build(dict(SLIDING, backend='compile'))(torch.zeros(9, 2))
 
 
 @settings(max_examples=40, deadline=None)
@@ -140,7 +190,7 @@ def test_glif_for_each_channel_wants_its_channels():
 @pytest.mark.parametrize('cfg, wrong', [
     (ILIF, dict(D=0)), (ILIF, dict(D=2.5)), (ILIF, dict(decay=1.5)), (SFA, dict(norm=0)), (CLIF, dict(tau=0.5)),
     (CLIF, dict(v_threshold=0)), (GLIF, dict(T=0)), (GLIF, dict(gates=(0.5, 2, 0.5))), (GLIF, dict(leak=0.0)),
-    (GLIF, dict(channels=0)), (GLIF, dict(backend='compile')), (PSN, dict(T=0)), (PSN, dict(backend='compile')),
+    (GLIF, dict(channels=0)), (PSN, dict(T=0)),
     (MASKED, dict(k=4)), (MASKED, dict(mask=1.1)), (SLIDING, dict(k=0))])
 def test_arguments_out_of_range_are_named(cfg, wrong):
     with pytest.raises(ValueError, match=f"{cfg['type']}: {next(iter(wrong))}="):

@@ -1,6 +1,6 @@
 """Step-wise neurons with more state than a membrane: a complementary one, and gates."""
 import math
-from typing import Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from bkdsnn.registry import MODELS
 
 from .base import SpikingNode, State, rest_like
+from .compiled import MAX_STEPS_AT_ONCE
+from .compiled_numbers import check_compiled_steps, compiles, run_with_numbers
 from .functional import fire
-from .nodes import StepNode, in_full_precision
+from .nodes import StepNode, check_backend, in_full_precision
 from .surrogate import Surrogate
 
 
@@ -77,8 +79,6 @@ class GLIFNode(SpikingNode):
     - (1 - gamma) * reset * s``, with the spikes ``s`` of the step before; then ``s = u > threshold``, strictly. All
     nine are learned as logits. Nothing is detached.
 
-    It is run by PyTorch step by step, as its weights for each step have no compiled path.
-
     Args:
         T: Time steps; ``conduct`` has a weight for each.
         surrogate: As :class:`bkdsnn.models.neurons.nodes.BaseNode`, even; the authors use
@@ -91,21 +91,22 @@ class GLIFNode(SpikingNode):
         threshold: the firing threshold and what a soft reset subtracts,
         leak: the linear leak,
         conduct: and the weight of the input.
-        backend: ``'auto'`` or ``'eager'``.
+        backend: As :class:`bkdsnn.models.neurons.nodes.StepNode`; weights for each channel, and more than four steps,
+            are run by PyTorch.
 
     Raises:
         ValueError: If an argument is out of range.
     """
 
     streams = False
+    max_compiled_steps = MAX_STEPS_AT_ONCE
 
     def __init__(self, *, T: int, surrogate: dict, channels: Optional[int] = None, hard_gates: bool = False,
                  gates: Sequence[float] = (0.6, 0.8, 0.6), tau: float = 0.25, threshold: float = 0.5,
                  leak: float = 1 / 16, conduct: float = 0.5, backend: str = 'auto') -> None:
         super().__init__()
         name = type(self).__name__
-        if backend not in ('auto', 'eager'):
-            raise ValueError(f"{name}: backend={backend!r} is not there; set 'eager' or 'auto'.")
+        check_backend(backend)
         if not isinstance(T, int) or T < 1:
             raise ValueError(f'{name}: T={T} must be an integer of at least 1, the T of the backbone.')
         if channels is not None and channels < 1:
@@ -118,6 +119,10 @@ class GLIFNode(SpikingNode):
                 raise ValueError(f'{name}: {key}={value} must be between 0 and 1, as it is learned as a logit.')
         self.time_steps, self.channels, self.hard_gates = T, channels, hard_gates
         self.surrogate, self.backend = Surrogate(**surrogate), backend
+        if channels is not None and backend == 'compile':
+            raise ValueError(f"{name}: weights for each channel are not compiled; set backend='eager' or 'auto', or "
+                             'channels=None.')
+        check_compiled_steps(self, T)
         starts.update(zip(('alpha', 'beta', 'gamma'), ((gate + 0.5) / 2 for gate in gates)))
         shape = () if channels is None else (channels, 1, 1)
         for key, value in starts.items():
@@ -136,17 +141,28 @@ class GLIFNode(SpikingNode):
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
         with in_full_precision(x):
-            u = spike = rest_like(x[0])
-            alpha, beta, gamma = (self._gate(gate).to(u.dtype) for gate in (self.alpha, self.beta, self.gamma))
-            tau, threshold, leak, reset, conduct = (value.sigmoid().to(u.dtype) for value in (
-                self.tau, self.threshold, self.leak, self.reset, self.conduct))
-            spikes = []
-            for x_t, conduct_t in zip(x, conduct):
-                kept = (1 - alpha * (1 - tau)) * u * (1 - gamma * spike) - (1 - alpha) * leak
-                u = kept + x_t.to(u.dtype) * (1 - beta * (1 - conduct_t)) - (1 - gamma) * reset * spike
-                spike = fire(u, threshold, self.surrogate, strict=True)
-                spikes.append(spike)
-        return torch.stack(spikes).to(x.dtype)
+            dtype = torch.promote_types(x.dtype, torch.float32)
+            gates = [self._gate(gate) for gate in (self.alpha, self.beta, self.gamma)]
+            numbers = [*gates, *(value.sigmoid() for value in (self.tau, self.threshold, self.leak, self.reset)),
+                       *self.conduct.sigmoid()]
+            numbers = [number.to(dtype) for number in numbers]
+            if self.channels is None and compiles(self, x):
+                numbers = torch.stack([number.reshape(()) for number in numbers])
+                return run_with_numbers(self, x, numbers, self.backend == 'auto')
+            return torch.stack(self.steps_with(x.unbind(), numbers)).to(x.dtype)
+
+    def steps_with(self, x: Sequence[Tensor], numbers: Sequence[Tensor]) -> List[Tensor]:
+        """Spikes of each step (B, ...) of the currents of all, with alpha, beta, gamma, tau, threshold, leak, reset and
+        the weights of the inputs; this is what is compiled."""
+        alpha, beta, gamma, tau, threshold, leak, reset, *conduct = numbers
+        u = spike = rest_like(x[0])
+        spikes = []
+        for x_t, conduct_t in zip(x, conduct):
+            kept = (1 - alpha * (1 - tau)) * u * (1 - gamma * spike) - (1 - alpha) * leak
+            u = kept + x_t.to(u.dtype) * (1 - beta * (1 - conduct_t)) - (1 - gamma) * reset * spike
+            spike = fire(u, threshold, self.surrogate, strict=True)
+            spikes.append(spike)
+        return spikes
 
     def _gate(self, logit: Tensor) -> Tensor:
         gate = logit.sigmoid()

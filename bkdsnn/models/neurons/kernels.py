@@ -141,7 +141,7 @@ def kernel_of(node: nn.Module, is_backward: bool, may_fall_back: bool, x: Tensor
     if only_allocates(x):
         return partial(_allocate, len(tensors_of(node)), is_backward, carries)
     kinds = tuple((t.dtype, t.numel() == 1 and t.shape) for t in tensors_of(node).values())
-    key = (type(node), _constants_of(node), kinds, is_backward, may_fall_back, x.device, x.dtype, x.shape[0], x.dim(),
+    key = (type(node), constants_of(node), kinds, is_backward, may_fall_back, x.device, x.dtype, x.shape[0], x.dim(),
            grad is not None and grad.dtype, affine_dtype, carries)
     if key not in _kernels:
         what = (f'{type(node).__name__}{" with its norm" if affine_dtype else ""} '
@@ -165,7 +165,7 @@ def _allocate(number: int, is_backward: bool, carries: int, *tensors: Tensor) ->
     return [torch.empty_like(t) if t.is_floating_point() else None for t in returned]
 
 
-def _constants_of(node: nn.Module) -> tuple:
+def constants_of(node: nn.Module) -> tuple:
     """Attributes that are part of a node's code."""
     constants = {name: value for name, value in vars(node).items()
                  if not name.startswith('_') and name not in ('training', 'backend')}

@@ -4,7 +4,7 @@ Fang et al., NeurIPS 2023, arXiv 2304.12760: ``H = W X + b``, spikes where ``H >
 minus the threshold.
 """
 import math
-from typing import Optional, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from bkdsnn.registry import MODELS
 
 from .base import SpikingNode
-from .nodes import in_full_precision
+from .compiled_numbers import check_compiled_steps, compiles, run_with_numbers
+from .nodes import check_backend, in_full_precision
 from .surrogate import Surrogate
 
 
@@ -21,20 +22,21 @@ class ParallelNode(SpikingNode):
 
     Args:
         surrogate: As :class:`bkdsnn.models.neurons.nodes.BaseNode`; the authors use ``dict(type='ATan', alpha=2.0)``.
-        backend: ``'auto'`` or ``'eager'``: a product with a matrix has nothing to compile.
+        backend: ``'eager'``, one product with the matrix; ``'compile'``, one pass over memory each way
+            (:mod:`bkdsnn.models.neurons.compiled_numbers`), for up to eight time steps; or ``'auto'``, which compiles
+            where it pays and can be done.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or the backend is unknown or cannot run.
     """
 
     streams = False
     has_membrane = False
+    max_compiled_steps = 8
 
     def __init__(self, *, surrogate: dict, backend: str = 'auto') -> None:
         super().__init__()
-        if backend not in ('auto', 'eager'):
-            raise ValueError(f"{type(self).__name__}: backend={backend!r} is not there, as it is one product with a "
-                             "matrix; set 'eager' or 'auto'.")
+        check_backend(backend)
         self.surrogate, self.backend = Surrogate(**surrogate), backend
 
     def why_no_stream(self) -> str:
@@ -44,10 +46,24 @@ class ParallelNode(SpikingNode):
         """Weights of all steps (in columns) for each step (in rows), (T, T)."""
         raise NotImplementedError
 
+    def numbers(self, time_steps: int) -> Tensor:
+        """What :meth:`steps_with` takes: the weights row by row, and the biases."""
+        return torch.cat([self.matrix(time_steps).flatten(), self.bias.flatten()])
+
+    def steps_with(self, x: Sequence[Tensor], numbers: Sequence[Tensor]) -> List[Tensor]:
+        """Spikes of each step (B, ...) of the currents of all steps; this is what is compiled."""
+        rows = [numbers[t * len(x):(t + 1) * len(x)] for t in range(len(x) + 1)]
+        return [self._spike(x, row, bias) for row, bias in zip(rows, rows[-1])]
+
+    def _spike(self, x: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor) -> Tensor:
+        return self.surrogate(sum((weight * x_t.to(weight.dtype) for weight, x_t in zip(weights, x)), bias))
+
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
         with in_full_precision(x):
             dtype = torch.promote_types(x.dtype, torch.float32)
+            if compiles(self, x):
+                return run_with_numbers(self, x, self.numbers(len(x)).to(dtype), self.backend == 'auto')
             weight, bias = self.matrix(len(x)).to(dtype), self.bias.to(dtype)
             # Rows of the bias, or one for all, under the products with the steps.
             h = torch.addmm(bias.reshape(-1, 1), weight, x.to(dtype).flatten(1))
@@ -74,6 +90,7 @@ class PSNNode(ParallelNode):
         if not isinstance(T, int) or T < 1:
             raise ValueError(f'{type(self).__name__}: T={T} must be an integer of at least 1, the T of the backbone.')
         self.time_steps = T
+        check_compiled_steps(self, T)
         self.weight = nn.Parameter(torch.empty(T, T))
         self.bias = nn.Parameter(torch.full((T, 1), -1.0))
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
@@ -160,6 +177,14 @@ class SlidingPSNNode(ParallelNode):
         index = steps - steps.view(-1, 1) + self.k - 1
         inside = (index >= 0) & (index < self.k)
         return self.weight[index.clamp(0, self.k - 1)] * inside
+
+    def numbers(self, time_steps: int) -> Tensor:
+        return torch.cat([self.weight, self.bias.view(1)])
+
+    def steps_with(self, x: Sequence[Tensor], numbers: Sequence[Tensor]) -> List[Tensor]:
+        weights, bias = numbers[:-1], numbers[-1]
+        windows = [x[max(t - self.k, 0):t] for t in range(1, len(x) + 1)]
+        return [self._spike(window, weights[self.k - len(window):], bias) for window in windows]
 
     def forward(self, x: Tensor) -> Tensor:
         if self._stored is None:
