@@ -12,7 +12,10 @@ channels-last, and with convolutions that skip zeros), ``speedup_min`` that of t
 spikingjelly under ``torch.compile`` (with ``--compile``, which takes minutes), ``ann_ratio`` our time over that of T
 steps of the ANN in the same layout, ``saved_bytes_ratio`` our bytes over spikingjelly's, ``ann_saved_bytes_ratio``
 over those of T ANN steps, ``distill_overhead`` the time that the losses add to the plain step as a part of it, and
-``teacher_overhead`` that of losses and teacher. With ``--cached-teacher``, ``distill_cached_ratio`` is the time of
+``teacher_overhead`` that of losses and teacher. ``checkpointed`` is ours with ``with_cp`` too:
+``checkpointed_time_ratio`` is its time over that of ``ours_sparse``, ``peak_bytes_ratio`` the bytes at the peak of a
+step, beside weights and images, over spikingjelly's, and ``checkpointed_peak_bytes_ratio`` its own. With
+``--cached-teacher``, ``distill_cached_ratio`` is the time of
 a step whose teacher is replayed from files over that of the plain step, and ``cache_read_ratio`` over that of reading
 alone.
 """
@@ -21,7 +24,7 @@ import copy
 import json
 import tempfile
 from contextlib import ExitStack
-from itertools import count
+from itertools import accumulate, count
 from typing import Callable, Dict, Optional
 
 import timm
@@ -76,6 +79,12 @@ def in_bfloat16(forward: Callable[[], Tensor]) -> Callable[[], Tensor]:
 def saved_bytes(forward: Callable[[], Tensor]) -> int:
     """Bytes that a forward pass allocates and leaves alive."""
     return sum(allocations(forward))
+
+
+def peak_bytes(model: nn.Module, step: Callable[[], object]) -> int:
+    """Bytes at the peak of a step beside what is there before it."""
+    model.zero_grad(set_to_none=True)
+    return max(accumulate(allocations(step)))
 
 
 def compare(name: str, model: nn.Module, like: nn.Module, x: Tensor, labels: Tensor, time_steps: int
@@ -147,10 +156,11 @@ def main() -> None:
     models: Dict[str, nn.Module] = dict(
         ours=ours(name, T), ours_compressed=ours(name, T, compress_spikes=True),
         ours_channels_last=ours(name, T, compress_spikes=True, channels_last=True), ours_sparse=ours(name, T, **lean),
+        checkpointed=ours(name, T, with_cp=True, **lean),
         ann=ours(name, 1, dict(type='ReLU')),
         ann_channels_last=ours(name, 1, dict(type='ReLU'), channels_last=True))
     models['spikingjelly'] = peer_of(name, models['ours'])
-    for side in ('ours', 'ours_compressed', 'ours_channels_last', 'ours_sparse'):
+    for side in ('ours', 'ours_compressed', 'ours_channels_last', 'ours_sparse', 'checkpointed'):
         compare(side, models[side], models['spikingjelly'], x, labels, T)
 
     forwards = {side: forward_of(model, x, T) for side, model in models.items()}
@@ -170,17 +180,21 @@ def main() -> None:
     times = {side: median_and_minimum(seconds) for side, seconds in interleaved(steps, args.repeats).items()}
     files.close()
     kept = {side: saved_bytes(forward) for side, forward in forwards.items()}
+    peaks = {side: peak_bytes(models[side], steps[side]) for side in ('spikingjelly', 'ours_sparse', 'checkpointed')}
 
-    table = Table('side', 'ms (minimum)', 'MiB saved', title=f'{name}, T={T}, {tuple(x.shape)}')
+    table = Table('side', 'ms (minimum)', 'MiB saved', 'MiB at the peak', title=f'{name}, T={T}, {tuple(x.shape)}')
     for side, row in times.items():
-        saved = f'{kept[side] / 2**20:.0f}' if side in kept else ''
-        table.add_row(side, f'{row["median_ms"]:.0f} ({row["minimum_ms"]:.0f})', saved)
+        saved, peak = (f'{found[side] / 2**20:.0f}' if side in found else '' for found in (kept, peaks))
+        table.add_row(side, f'{row["median_ms"]:.0f} ({row["minimum_ms"]:.0f})', saved, peak)
     Console(width=100).print(table)
     best, ann = 'ours_sparse', 'ann_channels_last'
     median, least = ({side: row[key] for side, row in times.items()} for key in ('median_ms', 'minimum_ms'))
     result = dict(
         speedup=median['spikingjelly'] / median[best], speedup_min=least['spikingjelly'] / least[best],
         ann_ratio=median[best] / (T * median[ann]), ann_ratio_min=least[best] / (T * least[ann]),
+        checkpointed_time_ratio=median['checkpointed'] / median[best],
+        peak_bytes_ratio=peaks[best] / peaks['spikingjelly'],
+        checkpointed_peak_bytes_ratio=peaks['checkpointed'] / peaks['spikingjelly'],
         saved_bytes_ratio=kept[best] / kept['spikingjelly'], ann_saved_bytes_ratio=kept[best] / (T * kept[ann]),
         distill_overhead=median['distilled'] / median[best] - 1,
         distill_overhead_min=least['distilled'] / least[best] - 1,
@@ -191,7 +205,7 @@ def main() -> None:
     if args.compile:
         result['speedup_compiled'] = median['spikingjelly_compiled'] / median[best]
         result['speedup_compiled_min'] = least['spikingjelly_compiled'] / least[best]
-    print(json.dumps(dict(**result, network=name, times=times, saved_bytes=kept,
+    print(json.dumps(dict(**result, network=name, times=times, saved_bytes=kept, peak_bytes=peaks,
                           **environment('spikingjelly', 'numpy', 'timm'))))
 
 

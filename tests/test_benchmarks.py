@@ -95,9 +95,10 @@ def test_sparse_conv_compares_before(run, monkeypatch):
         run('bench_sparse_conv.py', '--layers', 'SEW-ResNet-18, layer1', '--maps', 1, '--repeats', 1)
 
 
-STEP = {'ours', 'ours_compressed', 'ours_channels_last', 'ours_sparse', 'ann', 'ann_channels_last', 'spikingjelly',
-        'distilled', 'distilled_with_teacher', *(['ours_bf16'] if cpu_computes_in_bfloat16() else [])}
-STEP_RATIOS = {'speedup', 'speedup_min', 'ann_ratio', 'saved_bytes_ratio', 'ann_saved_bytes_ratio', 'distill_overhead'}
+STEP = {'ours', 'ours_compressed', 'ours_channels_last', 'ours_sparse', 'checkpointed', 'ann', 'ann_channels_last',
+        'spikingjelly', 'distilled', 'distilled_with_teacher', *(['ours_bf16'] if cpu_computes_in_bfloat16() else [])}
+STEP_RATIOS = {'speedup', 'speedup_min', 'ann_ratio', 'saved_bytes_ratio', 'ann_saved_bytes_ratio', 'distill_overhead',
+               'checkpointed_time_ratio', 'peak_bytes_ratio', 'checkpointed_peak_bytes_ratio'}
 NEURON_RATIOS = {'speedup', 'speedup_min', 'speedup_compiled', 'bound_ratio'}
 OTHERS = ('ILIF', 'SFA', 'CLIF', 'GLIF', 'PSN', 'MaskedPSN', 'SlidingPSN')
 
