@@ -18,6 +18,7 @@ LONG = {
     'test_engine/test_resumed_settings.py': [
         'test_a_run_goes_on_inside_an_epoch_to_the_bit[0]',
         'test_a_run_goes_on_inside_an_epoch_to_the_bit[2]'],
+    'test_engine/test_sharded_training.py': ['test_a_shared_optimizer'],
     'test_engine/test_teacher_cache.py': ['test_the_tool_fills_for_events'],
     'test_evaluation/test_memory.py': ['test_prediction_of_compiled_neurons', 'test_tool_answers_what_fits'],
     'test_export/test_nir.py': ['test_sew_dvs_net_comes_back', 'test_sew_resnet18_comes_back'],
@@ -29,7 +30,7 @@ LONG = {
         'test_every_backbone_runs_as_a_program_and_in_onnx[Spikformer]'],
     'test_models/test_compiled_neurons.py': [
         'test_a_parameter_for_each_channel', 'test_all_pieces_run_the_same_code', 'test_every_layout',
-        'test_half_precision', 'test_many_steps', 'test_traced_graphs',
+        'test_half_precision', 'test_many_steps', 'test_steps_that_go_on', 'test_traced_graphs',
         *(f'test_compiled_equals_eager[LIFNode-{surrogate}]' for surrogate in (
             'ATan', 'PiecewiseQuadratic', 'Rectangular', 'SoftSign', 'Triangular'))],
     'test_models/test_fused_norm_and_compression.py': [
@@ -37,7 +38,7 @@ LONG = {
         'test_the_norm_in_passes_of_a_few_steps'],
     'test_models/test_golden.py': ['test_sew_dvs_net_equals_the_recorded_one'],
     'test_models/test_integer_and_parallel_neurons.py': [
-        '-5]', '[CLIFNode--3]', '-half_up-3]', '[SFANode-norm-3]', '[NILIFNode--3]'],
+        'is_compiled', '-5]', '[CLIFNode--3]', '-half_up-3]', '[SFANode-norm-3]', '[NILIFNode--3]'],
     'test_models/test_sparse_conv.py': ['test_equals_dense_convolution', 'test_narrow_vectors'],
     'test_models/test_spike_driven.py': ['exported'],
     'test_play/test_playground.py': ['test_answers_on_the_test_data'],

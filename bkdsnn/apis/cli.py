@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from ..config.checks import check_config, check_disk, merge_options
 from ..config.files import read_config_file
 from ..config.methods import apply_method, find_pair
+from ..config.sharded_optimizer import check_processes
 from ..registry import HOOKS
 from ..runs.folders import default_work_dir
 from ..runs.full_disk import stop_where_log_is_lost
@@ -100,6 +101,7 @@ def build_runner(cfg: Config, splits: Sequence[str] = ('train', 'val')) -> Runne
 
 def build_checked_runner(cfg: Config) -> Runner:
     """Build the runner of a config that is checked."""
+    check_processes(cfg)
     if cfg.get('launcher') == 'pytorch' and not torch.cuda.is_available():
         # mmengine would select a CUDA device.
         torch.distributed.init_process_group('gloo')

@@ -3,6 +3,7 @@
 mmengine and PyTorch take it as it comes: a schedule without its numbers is a schedule that starts again.
 """
 import math
+from contextlib import nullcontext
 from numbers import Number
 from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple
 
@@ -58,7 +59,9 @@ def check_fits_run(checkpoint: dict, wrapper: OptimWrapper, schedulers: Optional
     Raises:
         ValueError: If it is another optimizer's, or of other schedules; the message names the key.
     """
-    own, given = wrapper.state_dict(), checkpoint['optimizer']
+    # A state that processes share out is nowhere whole now.
+    with getattr(getattr(wrapper, 'optimizer', None), 'own_part', nullcontext)():
+        own, given = wrapper.state_dict(), checkpoint['optimizer']
     if 'param_groups' not in own or isinstance(schedulers, dict):  # several optimizers
         return []
     problem = (_parts_misfit(own, given) or _groups_misfit(own['param_groups'], given['param_groups'])

@@ -4,5 +4,6 @@ from .atomic_backend import AtomicLocalBackend
 from .hooks import *  # noqa: F401,F403
 from .loops import ExactEpochLoop
 from .schedules import WarmupCosineLR
+from .zero_optimizer import ZeroRedundancyOptimizer
 
-__all__ = ['AmpOptimWrapper', 'AtomicLocalBackend', 'ExactEpochLoop', 'WarmupCosineLR']
+__all__ = ['AmpOptimWrapper', 'AtomicLocalBackend', 'ExactEpochLoop', 'WarmupCosineLR', 'ZeroRedundancyOptimizer']

@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bkdsnn.config.data import pipeline_in
 from bkdsnn.config.networks import model_config
+from bkdsnn.config.sharded_optimizer import unsharded
 from bkdsnn.models.layers.norm import CPUSyncBatchNorm2d
 from bkdsnn.models.teachers.sources import find_network
 from bkdsnn.registry import MODELS
@@ -55,11 +56,11 @@ def is_mixed(optim_wrapper: dict) -> bool:
 
 
 def build_wrapper(model: nn.Module, cfg: dict) -> OptimWrapper:
-    """The optimizer of a config in a plain wrapper, since this machine may lack the half precision that it asks for."""
+    """The optimizer of a config in one process, and in a plain wrapper: this machine may lack the half precision."""
     if is_mixed(cfg):
         cfg = {key: value for key, value in cfg.items() if key not in ('loss_scale', 'dtype', 'use_fsdp')}
         cfg['type'] = 'OptimWrapper'
-    return build_optim_wrapper(model, cfg)
+    return build_optim_wrapper(model, dict(cfg, optimizer=unsharded(cfg['optimizer'])))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from bkdsnn import registry as ours
+from bkdsnn.config.sharded_optimizer import unsharded
 
 from .parts import LIBRARIES, Part, matches, without_numbers
 from .places import CLIPPING, LOADERS
@@ -64,7 +65,7 @@ def _try_optimizer(wrapper: dict) -> Optimizer:
         _try('optim_wrapper.clip_grad', wrapper.clip_grad,
              lambda node: CLIPPING[node.pop('type', 'norm')]([parameter], **node))
     return _try('optim_wrapper.optimizer', wrapper.optimizer,
-                lambda node: ours.OPTIMIZERS.build(dict(node, params=[parameter])))
+                lambda node: ours.OPTIMIZERS.build(dict(unsharded(node), params=[parameter])))
 
 
 def _try_schedules(cfg: Config, optimizer: Optimizer) -> None:

@@ -13,6 +13,8 @@ from bkdsnn.checkpoints.progress import NAME, Progress
 from bkdsnn.registry import HOOKS
 from bkdsnn.utils.atomic import remove_partial, write_atomically
 
+from ..zero_optimizer import collect_state
+
 RECORD = 'last_checkpoint'  # mmengine's
 
 
@@ -28,6 +30,7 @@ class CheckpointHook(MMEngineCheckpointHook):
     - ``progress.json`` says which validation was the last to end and, where a run begins anew in a folder, which
       checkpoints there are not its own, so that it is not resumed from those.
     - Checkpoints that were half written when a run was killed are removed.
+    - The state of an optimizer that processes share out is collected first.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -119,6 +122,7 @@ class CheckpointHook(MMEngineCheckpointHook):
             self.best_ckpt_path_dict = dict(paths)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: Dict[str, float]) -> None:
+        collect_state(runner.optim_wrapper)
         before = self._best
         self._best = dict.fromkeys(before)  # which mmengine would remove first
         super()._save_best_checkpoint(runner, metrics)
@@ -128,6 +132,7 @@ class CheckpointHook(MMEngineCheckpointHook):
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         """As mmengine's, in another order."""
+        collect_state(runner.optim_wrapper)
         outdated: List[int] = []
         if self.max_keep_ckpts > 0 and step not in list(self.keep_ckpt_ids)[-1:]:
             kept = [*self.keep_ckpt_ids, step]

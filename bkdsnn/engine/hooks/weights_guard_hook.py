@@ -53,8 +53,9 @@ def tensors_of(runner: Runner) -> Dict[str, Any]:
     for average in averages_of(runner):
         tensors.update({name + AVERAGED: value for name, value in average.module.state_dict().items()})
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    state = getattr(getattr(runner.optim_wrapper, 'optimizer', None), 'state', {})
-    for parameter, values in state.items():
+    optimizer = getattr(runner.optim_wrapper, 'optimizer', None)
+    own = getattr(optimizer, 'optim', optimizer)  # that of this process, where processes share the state out
+    for parameter, values in getattr(own, 'state', {}).items():
         tensors.update({f'{key} of {names.get(id(parameter), "a parameter")}': value for key, value in values.items()})
     return tensors
 
