@@ -100,14 +100,15 @@ def compare(name: str, model: nn.Module, like: nn.Module, x: Tensor, labels: Ten
     return dict(logits=error, gradients=gradient)
 
 
-def distillers(name: str, student: nn.Module, x: Tensor, folder: Optional[str] = None) -> Dict[str, Distiller]:
+def distillers(name: str, student: nn.Module, x: Tensor, folder: Optional[str] = None, alpha: float = 1e-4
+               ) -> Dict[str, Distiller]:
     """The student under a teacher whose features are known, one that runs, and one that is cached in a folder."""
     teacher, feature, logits = NETWORKS[name].teacher
     network = timm.create_model(teacher, num_classes=NETWORKS[name].classes)
     cfg = timm.data.resolve_model_data_config(network)
     size = cfg['input_size'][-1] if 'vit' in teacher else x.shape[-1]
     losses = dict(
-        loss_bkd=dict(type='BKDLoss', student=NETWORKS[name].last, teacher=feature, loss_weight=1e-4),
+        loss_bkd=dict(type='BKDLoss', student=NETWORKS[name].last, teacher=feature, loss_weight=alpha),
         loss_wsld=dict(type='WSLDLoss', teacher=logits, tau=2.0))
     caches = dict(distilled=None, distilled_with_teacher=None)
     if folder is not None:

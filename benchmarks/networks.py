@@ -44,7 +44,7 @@ def spikingjelly():
     """The package's ``activation_based``, or an error with the command that installs it."""
     try:
         from spikingjelly import activation_based
-        from spikingjelly.activation_based import functional, neuron, surrogate  # noqa: F401
+        from spikingjelly.activation_based import functional, layer, neuron, surrogate  # noqa: F401
     except ImportError as error:
         raise SystemExit(f'This benchmark needs spikingjelly ({error}): '
                          'pip install --no-deps spikingjelly==2.0.0 loguru') from error

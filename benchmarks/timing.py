@@ -18,6 +18,13 @@ def wall_seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def processor_seconds(function: Callable[[], object]) -> float:
+    """Seconds that all threads of the process compute in a call, which other processes hardly change."""
+    start = time.process_time()
+    function()
+    return time.process_time() - start
+
+
 def card_seconds(function: Callable[[], object], before: Callable[[], object] = lambda: None) -> float:
     """Seconds that the GPU is busy with a call, or waits in it for the host.
 

@@ -1,6 +1,7 @@
 """The scripts in benchmarks/ run and end in JSON; no time is asserted."""
 import importlib.util
 import json
+import os
 import runpy
 import sys
 import time
@@ -123,6 +124,48 @@ def test_against_spikingjelly(run, arguments, sides, ratios):
         return
     result = run(*arguments)
     assert ratios | {'versions', 'machine'} <= set(result) and set(result.get('times') or result['sides']) == sides
+
+
+@pytest.mark.parametrize('recipe, arguments', [
+    ('spikingformer', ('--batch-size', 2)), ('sew-resnet', ('--batch-size', 2, '--size', 32, '--time-steps', 2))])
+def test_against_the_authors(run, recipe, arguments):
+    """Where ``BKDSNN_AUTHORS`` is a checkout of their repository."""
+    repo = os.environ.get('BKDSNN_AUTHORS')
+    if not repo or importlib.util.find_spec('spikingjelly') is None:
+        pytest.skip('needs spikingjelly and BKDSNN_AUTHORS=PATH')
+    result = run('bench_authors.py', '--repo', repo, '--recipe', recipe, '--repeats', 1, *arguments)
+    sides = {'authors', 'authors_distilled', 'ours', 'ours_distilled', 'ours_cached'}
+    assert set(result['times']) == set(result['peak_bytes']) == set(result['images_per_second']) == sides
+    keys = {'speedup_plain', 'speedup_distilled', 'speedup_cached', 'memory_ratio', 'versions', 'machine'}
+    assert keys <= set(result)
+    assert set(result['errors']) == {'loss_cls', 'loss_bkd', 'loss_wsld', 'gradients'}
+
+
+AUTHORS_FILES = ('Spikingformer-CML/cifar10/model.py', 'Spikingformer-CML/cifar100/loss.py')
+
+
+def test_a_folder_without_the_authors_code_is_named(run, tmp_path):
+    with pytest.raises(SystemExit, match=f"--repo {tmp_path} is no checkout of the authors' repository, as it has no "
+                                         f'{AUTHORS_FILES[0]}: git clone https://github.com/'):
+        run('bench_authors.py', '--repo', tmp_path)
+
+
+@pytest.mark.parametrize('model, message', [
+    ('', "model.py is not as the authors .* AttributeError: .* 'Spikingformer'"),
+    ('import no_such_package', "model.py is not as the authors .* ModuleNotFoundError: .* 'no_such_package'"),
+    ('from spikingjelly.clock_driven.neuron import MultiStepLIFNode as Spikingformer',
+     "loss.py is not as the authors .* AttributeError: .* 'BRDLoss'")])
+def test_other_code_than_the_authors_is_named(run, tmp_path, model, message):
+    """Without spikingjelly, the command that installs it is named."""
+    for file, text in zip(AUTHORS_FILES, (model, '')):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text(text)
+    before = set(sys.modules)
+    if importlib.util.find_spec('spikingjelly') is None:
+        message = 'pip install --no-deps spikingjelly==2.0.0 loguru'
+    with pytest.raises(SystemExit, match=message):
+        run('bench_authors.py', '--repo', tmp_path)
+    assert not any('clock_driven' in name or 'authors_' in name for name in set(sys.modules) - before)
 
 
 def test_the_page_is_written_from_the_results(monkeypatch, tmp_path):
