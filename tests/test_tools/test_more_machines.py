@@ -27,6 +27,8 @@ if sys.argv[2:] == [os.environ['RANK']] and os.environ['TORCHELASTIC_RESTART_COU
 total = tensor(dist.get_rank() + 1)
 dist.all_reduce(total)
 open(f'{sys.argv[1]}-{dist.get_rank()}', 'w').write(f"{total} {os.environ['MASTER_PORT']}")
+dist.barrier()
+dist.destroy_process_group()
 '''
 # Starts as many tasks as it is told, with their names, and waits for them.
 SRUN = f'''#!{sys.executable}
@@ -103,7 +105,7 @@ def test_two_runs_at_once_meet_at_ports_of_their_own(tmp_path):
 
 def assert_ended(process):
     _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors[-3000:]
+    assert process.returncode == 0, errors[-8000:]
 
 
 # ---- two machines ----
