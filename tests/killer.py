@@ -1,4 +1,7 @@
-"""A hook with which runs end themselves; what and when is in the environment, as ``KILL='kind when rank'``."""
+"""A hook with which runs end themselves; what and when is in the environment, as ``KILL='kind when rank'``.
+
+Of several, with semicolons between them, the next is for processes that torchrun has started again.
+"""
 import json
 import os
 import signal
@@ -28,7 +31,8 @@ class Killer(Hook):
     priority = 'LOWEST'
 
     def before_run(self, runner):
-        self.kind, when, rank = os.environ.get('KILL', 'none 0 0').split()
+        kills = dict(enumerate(os.environ.get('KILL', 'none 0 0').split(';')))
+        self.kind, when, rank = kills.get(int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)), 'none 0 0').split()
         self.when, self.is_meant = float(when), get_rank() == int(rank)
         self.counts, self.folder, self.start = dict(files=0, half=0, validation=0), runner.work_dir, time.process_time()
         if self.kind == 'time' and self.is_meant:

@@ -13,7 +13,8 @@ LONG = {
         'test_python_of_the_page_runs[docs/export.md]', 'test_python_of_the_page_runs[docs/extend.md]',
         'test_python_of_the_page_runs[docs/another_task.md]'],
     'test_engine/test_amp.py': ['test_two_hundred_steps'],
-    'test_engine/test_kills.py': ['test_killed_runs_end_as_if_nothing_had_happened[2]'],
+    'test_engine/test_kills.py': [
+        'test_killed_runs_end_as_if_nothing_had_happened[2]', 'test_killed_processes_are_started_again'],
     'test_engine/test_methods_train.py': ['spikingformer-', 'digits-dvs'],
     'test_engine/test_resumed_settings.py': [
         'test_a_run_goes_on_inside_an_epoch_to_the_bit[0]',
@@ -46,5 +47,6 @@ LONG = {
     'test_tools/test_convert_official.py': ['test_every_network_converts'],
     'test_tools/test_dist_train.py': ['test_two_processes_give_the_losses'],
     'test_tools/test_export_tools.py': ['test_student_of_events_is_written_to_onnx'],
+    'test_tools/test_more_machines.py': ['test_two_machines', 'test_tasks_of_slurm', 'test_two_runs_at_once'],
     'test_tools/test_tools.py': ['test_tuning_searches'],
 }

@@ -3,4 +3,12 @@
 # On a machine without a GPU, GPUS processes run on the CPU (gloo).
 set -euo pipefail
 HERE=$(dirname "$0")
+case "${MAX_RESTARTS:-0} ${*:3} " in
+    '0 '* | *' --resume ' | *' --resume --'*) ;;
+    *)
+        echo "Error: MAX_RESTARTS=$MAX_RESTARTS needs --resume without a file, so that processes that are started again" \
+            "go on from the newest checkpoint." >&2
+        exit 1
+        ;;
+esac
 "$HERE/dist_run.sh" "$2" "$HERE/train.py" "$1" --launcher pytorch "${@:3}"

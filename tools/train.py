@@ -46,11 +46,13 @@ def main() -> None:
     check_all(cfg)
     with explained(cfg.work_dir), locked(cfg.work_dir, cfg.launcher):
         if resumed:
-            cfg.resume = True
-            # None: there is nothing yet, and the run starts from the beginning.
-            cfg.load_from = latest_checkpoint(cfg.work_dir) if resumed == 'auto' else resolve(resumed)
-            if cfg.load_from is not None:
-                check_resumable(cfg.load_from)
+            found = latest_checkpoint(cfg.work_dir) if resumed == 'auto' else resolve(resumed)
+            if found is not None:
+                check_resumable(found)
+                cfg.resume, cfg.load_from = True, found
+            elif not cfg.get('load_from'):
+                # There is nothing yet; mmengine would look again, and take what an earlier run has left.
+                cfg.resume = False
         runner = build_checked_runner(cfg)
         check_built(runner, ['train', 'val'])
         runner.train()

@@ -4,6 +4,7 @@ import logging
 import os
 import os.path as osp
 import re
+import subprocess
 import sys
 import traceback
 from contextlib import contextmanager
@@ -102,13 +103,16 @@ def build_runner(cfg: Config, splits: Sequence[str] = ('train', 'val')) -> Runne
 def build_checked_runner(cfg: Config) -> Runner:
     """Build the runner of a config that is checked."""
     check_processes(cfg)
-    if cfg.get('launcher') == 'pytorch' and not torch.cuda.is_available():
-        # mmengine would select a CUDA device.
-        torch.distributed.init_process_group('gloo')
-        cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
-    if cfg.get('launcher') == 'slurm' and 'SLURM_JOB_ID' in os.environ:
+    launcher = cfg.get('launcher')
+    if launcher == 'slurm' and 'SLURM_JOB_ID' in os.environ:
         # mmengine's is the same for all jobs on a machine.
         os.environ.setdefault('MASTER_PORT', str(20000 + int(os.environ['SLURM_JOB_ID']) % 10000))
+    if launcher in ('pytorch', 'slurm') and not torch.cuda.is_available():
+        # mmengine would select a CUDA device.
+        if launcher == 'slurm':
+            _take_names_of_slurm()
+        torch.distributed.init_process_group('gloo')
+        cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
     runner = Runner.from_cfg(cfg)
     loop = runner._train_loop
     if isinstance(loop, dict) and loop.get('by_epoch'):
@@ -120,6 +124,17 @@ def build_checked_runner(cfg: Config) -> Runner:
         if not any(isinstance(hook, kind) for hook in runner.hooks):
             runner.register_hook(kind())
     return runner
+
+
+def _take_names_of_slurm() -> None:
+    """Tell PyTorch what Slurm says of this process, as mmengine does where there are GPUs."""
+    names = dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID')
+    if missing := [name for name in (*names.values(), 'SLURM_NODELIST') if name not in os.environ]:
+        raise ValueError(f'--launcher=slurm needs {", ".join(missing)}, which srun sets; see tools/slurm_train.sh.')
+    os.environ.update({name: os.environ[slurm] for name, slurm in names.items()})
+    if 'MASTER_ADDR' not in os.environ:
+        hosts = ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']]
+        os.environ['MASTER_ADDR'] = subprocess.run(hosts, check=True, capture_output=True, text=True).stdout.split()[0]
 
 
 # What bad input raises; assertions are those of other libraries. Others keep their trace, since they are ours to mend.

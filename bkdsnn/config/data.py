@@ -32,6 +32,12 @@ def without(dataset: Any, *keys: str) -> Any:
             if key not in keys}
 
 
+def steps_in_epoch(samples: int, processes: int, batch_size: int, drop_last: bool = False) -> int:
+    """Batches of a process in an epoch, of a sampler that gives all as many samples (``DefaultSampler``)."""
+    each = -(-samples // processes)
+    return each // batch_size if drop_last else -(-each // batch_size)
+
+
 def inner_sample(dataset: Any, idx: int) -> Tuple[Any, int]:
     """The data set inside wrappers that sample ``idx`` comes from, and its index there.
 

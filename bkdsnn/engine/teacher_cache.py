@@ -10,7 +10,7 @@ from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
-from bkdsnn.config.data import without
+from bkdsnn.config.data import steps_in_epoch, without
 from bkdsnn.models.teachers.cache import TeacherCache
 from bkdsnn.models.teachers.identity import plain
 
@@ -53,8 +53,7 @@ def open_cache(runner: Runner, processes: Optional[int] = None) -> None:
     """
     hook, loader, processes = seed_hook_of(runner), runner.train_dataloader, processes or get_world_size()
     hook.repeat(runner)
-    samples = -(-len(loader.dataset) // processes)
-    steps = samples // loader.batch_size if loader.drop_last else -(-samples // loader.batch_size)
+    steps = steps_in_epoch(len(loader.dataset), processes, loader.batch_size, loader.drop_last)
     cache_of(runner).open(key_of(runner, hook, processes), hook.augmentation_epochs, processes, steps,
                           loader.batch_size)
 

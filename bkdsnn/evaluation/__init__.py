@@ -16,11 +16,13 @@ from .over_time import (
     stack_steps,
 )
 from .over_time_metric import AccuracyOverTime
+from .scaling import Scale, plan_scales, repeated_epochs
 from .synops import measure_synops
 
 __all__ = [
     'AccuracyOverTime', 'Complexity', 'EarlyExit', 'FeatureSimilarity', 'GradientShare', 'LayerCost', 'MemoryPlan',
-    'MemoryPlanner', 'NetworkCost', 'NeuronActivity', 'OverTime', 'accuracy_over_time', 'calibrate_early_exit',
+    'MemoryPlanner', 'NetworkCost', 'NeuronActivity', 'OverTime', 'Scale', 'accuracy_over_time', 'calibrate_early_exit',
     'early_exit', 'exit_steps', 'gradient_shares', 'input_shape_of', 'largest_batch', 'linear_cka',
-    'measure_complexity', 'measure_synops', 'running_scores', 'scores_at', 'stack_steps'
+    'measure_complexity', 'measure_synops', 'plan_scales', 'repeated_epochs', 'running_scores', 'scores_at',
+    'stack_steps'
 ]

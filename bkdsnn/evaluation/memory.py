@@ -62,7 +62,7 @@ class MemoryPlanner:
         gpus: Number of processes. Several have DDP's buckets, and norms over all of them are not fused with neurons.
 
     Attributes:
-        amp: Whether forward runs in half precision; may be changed between plans.
+        amp: Whether forward runs in half precision; may be changed between plans, as ``gpus``.
         can_compress: Whether :meth:`compress_spikes` would change anything.
 
     Raises:

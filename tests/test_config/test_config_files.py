@@ -95,6 +95,7 @@ def test_quotes_in_the_path_are_read(quoted, monkeypatch):
 @pytest.mark.parametrize('tool, arguments', [
     ('train.py', []), ('test.py', ['x.pth']), ('tune.py', ['--grid', 'a=1']), ('analysis_tools/get_flops.py', []),
     ('visualization/browse_dataset.py', []), ('analysis_tools/plan_memory.py', []),
+    ('analysis_tools/plan_scaling.py', []),
     ('export_nir.py', ['x', '--out', 'y.nir'])])
 def test_tools_say_what_breaks_a_config_in_one_line(tool, arguments, tmp_path):
     (tmp_path / 'mine.py').write_text('a = 1\nb = dict(c=2\nd = 3\n')

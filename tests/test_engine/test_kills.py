@@ -7,6 +7,7 @@ of checkpoints, in the midst of writing one and during validations, with one and
 import json
 import os
 import random
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from mmengine.config import Config
 from bkdsnn.checkpoints.files import latest_checkpoint, load_file
 from bkdsnn.runs.folders import Run
 from bkdsnn.runs.logs import val_lines
-from helpers import assert_same_checkpoint, demo_config, run_tool, run_tool_in_processes
+from helpers import REPOSITORY, assert_same_checkpoint, demo_config, run_tool, run_tool_in_processes, tool_environment
 
 NUMBER, SEED = int(os.environ.get('BKDSNN_KILLS', 2)), int(os.environ.get('BKDSNN_KILLS_SEED', 0))
 TESTS = Path(__file__).parents[1]
@@ -96,3 +97,18 @@ def test_killed_runs_end_as_if_nothing_had_happened(configs, tmp_path, processes
         assert found[3] == names, (config, kills)
         run, killed = run + 1, killed + kills
     print(f'{len(killed)} kills in {run} runs: {killed}')
+
+
+def test_killed_processes_are_started_again_and_go_on(configs, tmp_path):
+    """By torchrun: the second process dies after the first checkpoint, then the first one, which has the lock."""
+    config = configs[0]
+    train(config, tmp_path / 'whole', 2)
+    command = [REPOSITORY / 'tools/dist_train.sh', config, '2', '--work-dir', tmp_path / 'run', '--resume']
+    done = subprocess.run(command, cwd=config.parent, capture_output=True, text=True, timeout=300, check=False,
+                          env=tool_environment(PYTHONPATH=f'{TESTS}{os.pathsep}{REPOSITORY}', MAX_RESTARTS='2',
+                                               KILL='validation 3 1;half 1 0'))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(list((tmp_path / 'run').glob('*/vis_data'))) == 3
+    whole, found = outcome(tmp_path / 'whole'), outcome(tmp_path / 'run')
+    assert found[0] == whole[0] and found[3] == whole[3]
+    assert_same_checkpoint(found[1], whole[1])

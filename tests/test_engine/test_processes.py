@@ -1,15 +1,17 @@
 """Two processes whose batch norms count their own samples: they validate, save and resume one network."""
 import json
+import os
 import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from mmengine.runner import Runner
 
 from bkdsnn.apis.cli import build_runner
 from bkdsnn.checkpoints.files import load_file
-from bkdsnn.engine.hooks import ResumeCheckHook, SyncBuffersHook, TeacherCheckHook
-from helpers import assert_same_checkpoint, demo_config, run_tool, run_tool_in_processes
+from bkdsnn.engine.hooks import ResumeCheckHook, SyncBuffersHook, TeacherCheckHook, resume_check_hook
+from helpers import assert_same_checkpoint, demo_config, run_in_processes, run_tool, run_tool_in_processes
 
 SAMPLES = 21  # which two processes cannot share evenly
 WITNESS = '''
@@ -155,6 +157,27 @@ def test_one_process_with_twice_the_batch_goes_on_under_the_same_schedule(run, t
         assert ours['meta'][key] == theirs['meta'][key]
     for group, other in zip(ours['optimizer']['param_groups'], theirs['optimizer']['param_groups']):
         assert group['lr'] == other['lr']
+
+
+def find_checkpoint(rank, number, folder):
+    """The first process has found a checkpoint, then one that is in a folder of its own."""
+    resume_check_hook.PATIENCE = 0.1
+    own = folder / str(rank)
+    own.mkdir()
+    os.chdir(own)
+    (folder / 'epoch_1.pth').touch()
+    (own / 'epoch_2.pth').touch() if rank == 0 else None
+    hook, found = ResumeCheckHook(), str(folder / 'epoch_1.pth')
+    runner = SimpleNamespace(_resume=rank == 0, _load_from=found if rank == 0 else None)
+    hook.before_run(runner)
+    assert runner._resume and runner._load_from == found
+    runner = SimpleNamespace(_resume=True, _load_from='epoch_2.pth')
+    with pytest.raises(ValueError, match=r"goes on from 'epoch_2.pth', which processes \[1\] of 2 do not find"):
+        hook.before_run(runner)
+
+
+def test_all_processes_go_on_from_what_the_first_has_found(tmp_path):
+    run_in_processes(2, find_checkpoint, tmp_path)
 
 
 def test_configs_that_list_no_hooks_get_both(tmp_path):

@@ -20,7 +20,7 @@ from bkdsnn.runs import lock
 from bkdsnn.runs.folders import Run
 from bkdsnn.runs.lock import locked
 from bkdsnn.runs.logs import val_lines
-from helpers import TOOLS, demo_config, logged_by
+from helpers import TOOLS, assert_same_checkpoint, demo_config, logged_by, run_tool
 
 
 def config(folder, epochs=2, **options):
@@ -146,6 +146,19 @@ def test_a_run_is_not_resumed_from_one_that_was_in_its_folder_before(run, monkey
     assert latest_checkpoint(run) == str(run / 'epoch_2.pth') and Run(run, cfg).finished
     # The one that it has not replaced is still not its own.
     assert Progress.of(run).others == ['best_accuracy_top1_epoch_2.pth']
+
+
+def test_resuming_without_a_checkpoint_begins_as_without(run, tmp_path):
+    """With the weights that the config starts from, and not with what another run has left in the folder."""
+    (tmp_path / 'weights').mkdir()
+    shutil.copy(run / 'epoch_1.pth', tmp_path / 'weights')
+    Progress(others=names(run)).save(run)
+    cfg = config(run, load_from=str(tmp_path / 'weights' / 'epoch_1.pth'))
+    cfg.dump(str(tmp_path / 'config_of_test.py'))
+    for folder, arguments in ((run, ['--resume']), (tmp_path / 'other', [])):
+        done = run_tool('tools/train.py', tmp_path / 'config_of_test.py', '--work-dir', folder, *arguments)
+        assert done.returncode == 0, done.stderr[-2000:]
+    assert_same_checkpoint(*(load_file(str(folder / 'epoch_2.pth')) for folder in (run, tmp_path / 'other')))
 
 
 # ---- validation ----

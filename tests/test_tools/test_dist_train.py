@@ -68,6 +68,7 @@ def test_jobs_of_slurm_that_share_a_machine_meet_at_ports_of_their_own(tmp_path,
         raise Built
 
     monkeypatch.setattr(Runner, 'from_cfg', build)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)  # then mmengine connects them
     monkeypatch.setenv('MASTER_PORT', 'before')  # is what it is again afterwards
     cfg = demo_config('plain', tmp_path, launcher='slurm')
     for job, given, expected in (('412345', None, '22345'), ('412346', None, '22346'), ('412346', '5000', '5000')):

@@ -1,5 +1,9 @@
 """Does a resumed run go on as it began?"""
-from mmengine.dist import get_world_size
+import time
+from pathlib import Path
+from typing import Optional
+
+from mmengine.dist import all_gather_object, broadcast_object_list, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -20,6 +24,8 @@ from ..resumed_settings import (
 from .epoch_seed_hook import STATES
 
 KEY = 'samples_per_update'
+# Seconds in which a file has to show up on the other machines; NFS lets them know of new ones late.
+PATIENCE = 60.0
 WAY_OUT = ('Resume with as many processes and the same settings, or with batches that are as large in all processes '
            'together; to start a new run from the weights alone, set load_from and do not resume.')
 
@@ -34,6 +40,7 @@ class ResumeCheckHook(Hook):
     - Refused is another number of steps in an epoch, or of samples in an update of the weights. Schedules that change
       by steps, and what a checkpoint holds of them, count on the former, the learning rate on the latter. Both stay if
       as many processes go on, or fewer with larger batches.
+    - All processes take the checkpoint that the first one has found; refused is one that other machines do not see.
     - A checkpoint from inside an epoch needs :class:`bkdsnn.engine.ExactEpochLoop` and what ``EpochSeedHook`` has put
       into it.
 
@@ -47,6 +54,20 @@ class ResumeCheckHook(Hook):
     replays = False
     # Whether the checkpoint has what is needed to go on inside an epoch.
     has_states = False
+
+    def before_run(self, runner: Runner) -> None:
+        if get_world_size() == 1:
+            return
+        chosen = [runner._resume, runner._load_from]
+        broadcast_object_list(chosen)
+        runner._resume, runner._load_from = chosen
+        if not runner._resume:
+            return
+        lost = all_gather_object(None if _shows_up(runner._load_from) else get_rank())
+        if lost := [rank for rank in lost if rank is not None]:
+            raise ValueError(f'the run goes on from {runner._load_from!r}, which processes {lost} of '
+                             f'{get_world_size()} do not find. All machines have to see one work_dir, under the same '
+                             'path and from the same working directory.')
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if not runner._resume or not isinstance(checkpoint.get('meta'), dict):
@@ -97,6 +118,14 @@ class ResumeCheckHook(Hook):
                              f'), so its learning rate would be off. {WAY_OUT}')
         # Goes into every checkpoint, and comes back from it before this is called.
         runner.message_hub.update_info(KEY, samples)
+
+
+def _shows_up(path: Optional[str]) -> bool:
+    """Whether there is a checkpoint, or none is looked for."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := path is None or '://' in path or Path(path).is_file()) and time.monotonic() < deadline:
+        time.sleep(1)
+    return found
 
 
 def _batch_size(runner: Runner) -> int:
