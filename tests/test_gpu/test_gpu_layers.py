@@ -22,9 +22,9 @@ def joined(monkeypatch):
     """The norms that ran in a neuron's pass, ``None`` for a neuron without."""
     calls, run_compiled = [], nodes.run_compiled
 
-    def counted(node, x, may_fall_back, norm=None):
+    def counted(node, x, may_fall_back, norm=None, v=None):
         calls.append(norm)
-        return run_compiled(node, x, may_fall_back, norm)
+        return run_compiled(node, x, may_fall_back, norm, v)
     monkeypatch.setattr(nodes, 'run_compiled', counted)
     return calls
 

@@ -52,9 +52,9 @@ def joined(monkeypatch):
     calls = []
     run_compiled = nodes.run_compiled
 
-    def counted(node, x, may_fall_back, norm=None):
+    def counted(node, x, may_fall_back, norm=None, v=None):
         calls.append(norm)
-        return run_compiled(node, x, may_fall_back, norm)
+        return run_compiled(node, x, may_fall_back, norm, v)
     monkeypatch.setattr(nodes, 'run_compiled', counted)
     return calls
 
