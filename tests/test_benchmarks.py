@@ -179,7 +179,7 @@ def test_the_page_is_written_from_the_results(monkeypatch, tmp_path):
     (tmp_path / 'step-sew-resnet18.json').write_text(json.dumps(result))
     write_page.write_page()
     page = (tmp_path / 'page.md').read_text()
-    assert '`python benchmarks/bench_step.py --compile`' in page and '| `speedup` | 1.23 |' in page
+    assert '`python benchmarks/bench_step.py --compile --cached-teacher`' in page and '| `speedup` | 1.23 |' in page
     assert '| ours | 12 (11) | 3 |' in page and '(m; torch 2; 2026-01-02.)' in page
     assert page.endswith('### GPU\n\n`python benchmarks/bench_gpu.py`\n\nNot run.\n')
 
