@@ -25,8 +25,7 @@ COMMANDS: Dict[str, List[str]] = {
     'neuron-others': ['bench_neuron.py', '--repeats', '10', '--neurons',
                       'ILIF', 'SFA', 'CLIF', 'GLIF', 'PSN', 'MaskedPSN', 'SlidingPSN'],
     'step-sew-resnet18': ['bench_step.py', '--compile', '--cached-teacher'],
-    'step-spikformer-4-384': [
-        'bench_step.py', '--network', 'spikformer-4-384', '--repeats', '6', '--compile', '--cached-teacher'],
+    'step-spikformer-4-384': ['bench_step.py', '--network', 'spikformer-4-384', '--repeats', '6', '--compile'],
     'step-spikingformer-4-384': ['bench_step.py', '--network', 'spikingformer-4-384', '--repeats', '6', '--compile'],
     'step-maxformer-4-384': ['bench_step.py', '--network', 'maxformer-4-384', '--repeats', '6'],
     'step-e-spikeformer-s': ['bench_step.py', '--network', 'e-spikeformer-s', '--batch-size', '2', '--repeats', '6'],
