@@ -1,6 +1,6 @@
 """PyTorch's optimizer with its state shared out among the processes, saved and resumed by mmengine's runner."""
 from contextlib import contextmanager
-from typing import Iterable
+from typing import Iterable, Optional
 
 import torch
 from mmengine.optim import BaseOptimWrapper, OptimWrapperDict
@@ -50,9 +50,13 @@ class ZeroRedundancyOptimizer(TorchZeroRedundancyOptimizer):
             self._shows_own_part = False
 
 
-def collect_state(wrapper: BaseOptimWrapper) -> None:
-    """Give the first process all of the state, for a checkpoint; all processes call this."""
+def collect_state(wrapper: Optional[BaseOptimWrapper]) -> None:
+    """Give the first process all of the state, for a checkpoint; all processes call this.
+
+    Args:
+        wrapper: The run's; ``None`` where it only validates.
+    """
     wrappers = wrapper.optim_wrappers.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
-    for optimizer in (one.optimizer for one in wrappers):
+    for optimizer in (getattr(one, 'optimizer', None) for one in wrappers):
         if isinstance(optimizer, ZeroRedundancyOptimizer):
             optimizer.consolidate_state_dict()

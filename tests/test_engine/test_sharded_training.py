@@ -41,6 +41,14 @@ def test_a_shared_optimizer_state_resumes(sharded, small_teacher):
     assert_same_checkpoint(got, want)
 
 
+def test_what_shares_nothing_is_left_alone(tmp_path):
+    """A runner that only validates has no optimizer, though its hook may look for the best checkpoint."""
+    cfg = demo_config('plain', tmp_path)
+    cfg.train_cfg = cfg.train_dataloader = cfg.optim_wrapper = None
+    cfg.param_scheduler = None
+    assert 'accuracy/top1' in build_checked_runner(cfg).val()
+
+
 def test_one_process_has_none_to_share_with(tmp_path):
     cfg = demo_config('plain', tmp_path)
     whole = MemoryPlanner(cfg).plan(4).parts['optimizer state']

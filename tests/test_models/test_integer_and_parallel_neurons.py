@@ -8,7 +8,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import golden
 from bkdsnn.models import Stream
-from bkdsnn.models.neurons import compiled, kernels, nodes
+from bkdsnn.models.neurons import GLIFNode, PSNNode, compiled, kernels, nodes
 from bkdsnn.models.neurons.integer import to_integers, unfold_spikes
 from bkdsnn.registry import MODELS
 from helpers import tiny_student
@@ -81,6 +81,22 @@ def test_a_neuron_whose_steps_share_numbers_is_compiled(monkeypatch):
         spikes = node(fake)
         grads = torch.autograd.grad(spikes.sum(), (fake, node.weight, node.bias))
     assert [spikes.shape, *(grad.shape for grad in grads)] == [fake.shape, fake.shape, (3, 3), (3, 1)]
+
+
+@pytest.mark.parametrize('cls, cfg', [(GLIFNode, GLIF), (PSNNode, PSN)], ids=['glif', 'psn'])
+def test_a_neuron_of_ones_own_without_a_graph_is_run_by_pytorch(monkeypatch, cls, cfg):
+    """As it keeps what is no constant of a kernel; 'compile' is an error."""
+    monkeypatch.setattr(nodes, 'MIN_NUMBERS_TO_COMPILE', 0)
+    own = type('Own', (cls, ), {})
+    cfg = {key: value for key, value in cfg.items() if key != 'type'}
+    node, eager, forced = (own(**cfg, backend=backend) for backend in ('auto', 'eager', 'compile'))
+    for one in (node, eager, forced):
+        one.load_state_dict(node.state_dict())
+        one.notes = [1, 2]
+    x = torch.randn(3, 2, 4) * 3
+    assert torch.equal(node(x), eager(x))
+    with pytest.raises(TypeError, match='Own.notes is a list'):
+        forced(x)
 
 
 @pytest.mark.parametrize('cfg, message', [

@@ -5,17 +5,18 @@ steps does (:mod:`bkdsnn.models.neurons.compiled`). Here they are handed over as
 kernel, and what the numbers are made of stays outside. Only the input is kept for backward, which computes the rest
 again in registers, and sums the gradient of each number in the same pass.
 """
+from functools import partial
 from typing import List, Optional, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .compiled import merge_axes
-from .kernels import Kernel, constants_of, only_allocates
-from .nodes import choose_backend
+from bkdsnn.utils.log_once import log_once
 
-_kernels = {}  # by all that the code of one depends on
+from .compiled import merge_axes
+from .kernels import Kernel, NotTraceableError, constants_of, only_allocates, traced_once
+from .nodes import choose_backend
 
 
 def check_compiled_steps(node: nn.Module, time_steps: int) -> None:
@@ -35,23 +36,30 @@ def compiles(node: nn.Module, x: Tensor) -> bool:
     return len(x) <= node.max_compiled_steps and choose_backend(node.backend, x) == 'compile'
 
 
-def run_with_numbers(node: nn.Module, x: Tensor, numbers: Tensor, may_fall_back: bool) -> Tensor:
-    """Spikes of a node for all time steps.
+def run_with_numbers(node: nn.Module, x: Tensor, numbers: Tensor) -> Optional[Tensor]:
+    """Spikes of a node for all time steps, if it compiles them.
 
     Args:
         node: Its ``steps_with(currents, numbers)`` makes the spikes of each step (B, ...) of all currents (B, ...) and
             numbers, with operations on each number by itself.
         x: Input current, (T, B, ...), in any layout.
         numbers: Few, (N, ), in fp32 at least.
-        may_fall_back: Whether a failing compiler is a line in the log, and not an error.
 
     Returns:
-        Spikes, (T, B, ...), with the axes in memory in the order of ``x``.
+        Spikes, (T, B, ...), with the axes in memory in the order of ``x``; ``None`` where ``backend='auto'`` finds no
+        graph.
 
     Raises:
-        RuntimeError: If compiling fails and ``may_fall_back`` is not set.
+        NotTraceableError: If there is no graph and ``backend='compile'``.
+        RuntimeError: If compiling fails and ``backend='compile'``.
     """
-    return _Run.apply(node, may_fall_back, x, numbers)
+    try:
+        return _Run.apply(node, node.backend == 'auto', x, numbers)
+    except NotTraceableError as error:
+        if node.backend == 'compile':
+            raise
+        log_once(f"Neurons: {error}; backend='auto' goes on with 'eager'.")
+        return None
 
 
 class _Run(torch.autograd.Function):
@@ -80,13 +88,11 @@ class _Run(torch.autograd.Function):
 
 def _kernel_of(node: nn.Module, may_fall_back: bool, x: Tensor, n: int, grad: Optional[Tensor] = None) -> Kernel:
     """That of all nodes of the same type and constants; sizes other than T and the number of numbers are symbols."""
-    key = (type(node), constants_of(node), may_fall_back, x.device, x.dtype, x.shape[0], x.dim(), n,
+    key = ('numbers', type(node), constants_of(node), may_fall_back, x.device, x.dtype, x.shape[0], x.dim(), n,
            None if grad is None else grad.dtype)
-    if key not in _kernels:
-        what = (f'{type(node).__name__} {"forward" if grad is None else "backward"}, T={x.shape[0]}, '
-                f'{str(x.dtype)[6:]}, {x.device.type}')
-        _kernels[key] = Kernel(_trace(node, x, n, grad), what, x.device.type, may_fall_back)
-    return _kernels[key]
+    what = (f'{type(node).__name__} {"forward" if grad is None else "backward"}, T={x.shape[0]}, '
+            f'{str(x.dtype)[6:]}, {x.device.type}')
+    return traced_once(key, what, x.device.type, may_fall_back, partial(_trace, node, x, n, grad))
 
 
 def _trace(node: nn.Module, x: Tensor, n: int, grad: Optional[Tensor]) -> nn.Module:

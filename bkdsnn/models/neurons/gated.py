@@ -147,8 +147,9 @@ class GLIFNode(SpikingNode):
                        *self.conduct.sigmoid()]
             numbers = [number.to(dtype) for number in numbers]
             if self.channels is None and compiles(self, x):
-                numbers = torch.stack([number.reshape(()) for number in numbers])
-                return run_with_numbers(self, x, numbers, self.backend == 'auto')
+                spikes = run_with_numbers(self, x, torch.stack([number.reshape(()) for number in numbers]))
+                if spikes is not None:
+                    return spikes
             return torch.stack(self.steps_with(x.unbind(), numbers)).to(x.dtype)
 
     def steps_with(self, x: Sequence[Tensor], numbers: Sequence[Tensor]) -> List[Tensor]:

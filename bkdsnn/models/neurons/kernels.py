@@ -143,18 +143,28 @@ def kernel_of(node: nn.Module, is_backward: bool, may_fall_back: bool, x: Tensor
     kinds = tuple((t.dtype, t.numel() == 1 and t.shape) for t in tensors_of(node).values())
     key = (type(node), constants_of(node), kinds, is_backward, may_fall_back, x.device, x.dtype, x.shape[0], x.dim(),
            grad is not None and grad.dtype, affine_dtype, carries)
+    what = (f'{type(node).__name__}{" with its norm" if affine_dtype else ""} '
+            f'{"backward" if is_backward else "forward"}, T={x.shape[0]}{" of more" if carries else ""}, '
+            f'{str(x.dtype)[6:]}, {x.device.type}')
+    return traced_once(key, what, x.device.type, may_fall_back,
+                       partial(trace, node, is_backward, x, grad, affine_dtype, carries))
+
+
+def traced_once(key: tuple, what: str, device: str, may_fall_back: bool, make_graph: Callable[[], nn.Module]) -> Kernel:
+    """The kernel of a graph that is traced when its key is new.
+
+    Raises:
+        NotTraceableError: If it cannot be.
+    """
     if key not in _kernels:
-        what = (f'{type(node).__name__}{" with its norm" if affine_dtype else ""} '
-                f'{"backward" if is_backward else "forward"}, T={x.shape[0]}{" of more" if carries else ""}, '
-                f'{str(x.dtype)[6:]}, {x.device.type}')
         try:
-            graph = trace(node, is_backward, x, grad, affine_dtype, carries)
-        except Exception as error:  # whatever the node's code makes of tensors without values
+            graph = make_graph()
+        except Exception as error:  # whatever a node's code makes of tensors without values
             if memory_error := find_memory_error(error):
                 raise memory_error from None
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise NotTraceableError(f'{what} cannot be traced: {reason}') from error
-        _kernels[key] = Kernel(graph, what, x.device.type, may_fall_back)
+        _kernels[key] = Kernel(graph, what, device, may_fall_back)
     return _kernels[key]
 
 

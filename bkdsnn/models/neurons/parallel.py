@@ -62,8 +62,8 @@ class ParallelNode(SpikingNode):
         self.check_input(x)
         with in_full_precision(x):
             dtype = torch.promote_types(x.dtype, torch.float32)
-            if compiles(self, x):
-                return run_with_numbers(self, x, self.numbers(len(x)).to(dtype), self.backend == 'auto')
+            if compiles(self, x) and (spikes := run_with_numbers(self, x, self.numbers(len(x)).to(dtype))) is not None:
+                return spikes
             weight, bias = self.matrix(len(x)).to(dtype), self.bias.to(dtype)
             # Rows of the bias, or one for all, under the products with the steps.
             h = torch.addmm(bias.reshape(-1, 1), weight, x.to(dtype).flatten(1))
