@@ -94,6 +94,14 @@ def check_all(cfg: Config, splits: Sequence[str] = ('train', 'val')) -> None:
     check_disk(cfg, [split for split in splits if cfg.get(f'{split}_dataloader') is not None])
 
 
+def read_config(args: argparse.Namespace) -> Config:
+    """The config of ``args.config`` with the settings of ``args.cfg_options``."""
+    cfg = read_config_file(args.config)
+    if args.cfg_options:
+        merge_options(cfg, args.cfg_options)
+    return cfg
+
+
 def build_runner(cfg: Config, splits: Sequence[str] = ('train', 'val')) -> Runner:
     """Check the config and build the runner, on CPU processes too; arguments as in :func:`check_all`."""
     check_all(cfg, splits)

@@ -9,9 +9,7 @@ from mmengine.logging import MMLogger
 from torch import nn
 
 from ..apis import init_model
-from ..apis.cli import file_to_write
-from ..config.checks import merge_options
-from ..config.files import read_config_file
+from ..apis.cli import file_to_write, read_config
 from ..evaluation import input_shape_of
 from ..utils.atomic import write_atomically
 from .check import Runner, check
@@ -72,9 +70,7 @@ def load_student(args: argparse.Namespace) -> Student:
     if args.num_samples < 1:
         raise ValueError(f'--num-samples {args.num_samples} must be at least 1.')
     MMLogger.get_instance('mmengine', log_level='WARNING')
-    cfg = read_config_file(args.config)
-    if args.cfg_options is not None:
-        merge_options(cfg, args.cfg_options)
+    cfg = read_config(args)
     model = init_model(cfg, args.checkpoint)
     shape = tuple(args.shape or input_shape_of(cfg) or read_test_inputs(model, 1).shape[1:])
     if len(shape) not in (3, 4) or min(shape) < 1:

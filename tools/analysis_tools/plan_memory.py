@@ -12,9 +12,8 @@ from rich.bar import Bar
 from rich.console import Console
 from rich.table import Table
 
-from bkdsnn.apis.cli import fail_clearly, file_to_write, positive
-from bkdsnn.config.checks import check_config, merge_options
-from bkdsnn.config.files import read_config_file
+from bkdsnn.apis.cli import fail_clearly, file_to_write, positive, read_config
+from bkdsnn.config.checks import check_config
 from bkdsnn.evaluation import MemoryPlan, MemoryPlanner, largest_batch
 from bkdsnn.utils.atomic import write_json
 
@@ -94,9 +93,7 @@ def table_of_choices(found: List[dict], max_memory: Optional[int]) -> Table:
 def main() -> None:
     args = parse_args()
     MMLogger.get_instance('mmengine', log_level='ERROR')
-    cfg = read_config_file(args.config)
-    if args.cfg_options:
-        merge_options(cfg, args.cfg_options)
+    cfg = read_config(args)
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if args.shape and len(args.shape) not in (3, 4):

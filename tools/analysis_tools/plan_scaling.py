@@ -12,11 +12,10 @@ from mmengine.registry import DefaultScope
 from rich.console import Console
 from rich.table import Table
 
-from bkdsnn.apis.cli import fail_clearly, file_to_write, positive
-from bkdsnn.config.checks import check_config, merge_options
+from bkdsnn.apis.cli import fail_clearly, file_to_write, positive, read_config
+from bkdsnn.config.checks import check_config
 from bkdsnn.config.checks.on_disk import check_data
 from bkdsnn.config.checks.parts import parts_of
-from bkdsnn.config.files import read_config_file
 from bkdsnn.evaluation import Scale, plan_scales, repeated_epochs
 from bkdsnn.registry import DATASETS
 from bkdsnn.utils.atomic import write_json
@@ -64,9 +63,7 @@ def table_of(scales: List[Scale], epochs: int) -> Table:
 def main() -> None:
     args = parse_args()
     MMLogger.get_instance('mmengine', log_level='ERROR')
-    cfg = read_config_file(args.config)
-    if args.cfg_options:
-        merge_options(cfg, args.cfg_options)
+    cfg = read_config(args)
     check_config(cfg)
     if args.batch_size:
         cfg.train_dataloader.batch_size = args.batch_size
