@@ -13,6 +13,7 @@ from rich.console import Console
 
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.comparison import Plan
+from bkdsnn.comparison.curves import write_curves
 from bkdsnn.comparison.launch import EXECUTORS, compare, look
 from bkdsnn.comparison.origin import now
 from bkdsnn.comparison.render import NOTE, footnotes, rich_table, write
@@ -26,6 +27,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--neurons', nargs='+', default=(), metavar='NEURON',
                         help="names of neurons for the student, or paths of files with one: each method with each of "
                              'them; the pair\'s own without')
+    parser.add_argument('--vary', nargs='+', action=DictAction, default={}, metavar='K=V1,V2',
+                        help='values to compare with each other, as losses.loss_bkd.blur_ratio=0,0.15,0.5 of the '
+                             'methods that have this loss, or optim_wrapper.optimizer.lr=0.1,0.3 of all')
     parser.add_argument('--seeds', type=int, default=5, help='how many seeds each method is trained with (5)')
     parser.add_argument('--points', type=int, default=9,
                         help='how many settings of each method are tried (9); 0 takes those of the configs')
@@ -50,15 +54,18 @@ def main() -> None:
     MMLogger.get_instance('mmengine', log_level='ERROR')
     out = args.out or str(Path('work_dirs') / 'compare' / Path(args.pair).stem)
     plan = Plan(args.pair, tuple(args.methods), out, args.seeds, args.points, args.tune_seeds, args.cfg_options,
-                args.keep, now() if args.retry_failed else None, tuple(args.neurons))
+                args.keep, now() if args.retry_failed else None, tuple(args.neurons),
+                {key: tuple(values) if isinstance(values, list) else (values, ) for key, values in args.vary.items()})
     # The file as it is now: what runs print is led elsewhere.
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200)
     standings = look(plan) if args.table else compare(plan, args.executor, args.jobs, args.slurm, console)
     write(standings)
+    write_curves(standings)
     console.print(rich_table(standings))
     for note in (NOTE, *footnotes(standings)):
         console.print(note, markup=False, highlight=False)
-    console.print(f'Wrote {out}/table.md and {out}/summary.json.', highlight=False)
+    curves = ', curves.svg' if plan.vary else ''
+    console.print(f'Wrote {out}/table.md{curves} and summary.json.', highlight=False)
 
 
 if __name__ == '__main__':

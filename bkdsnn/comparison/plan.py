@@ -1,6 +1,7 @@
 """What a comparison asks for, and the config of each of its runs."""
 import copy
 import hashlib
+import itertools
 import json
 import os.path as osp
 from dataclasses import dataclass, field
@@ -45,6 +46,8 @@ class Plan:
         neurons: Names of neurons for the student, or paths of files with one, with each of which each method is
             compared; none takes the pair's own.
         retry_before: Runs that failed before this date are tried again.
+        vary: Values by config key, each of which is compared with each of the others: ``losses.loss_bkd.blur_ratio``
+            is of the methods that have this loss, all other keys are of the pair. What is varied is not tuned.
 
     Raises:
         ValueError: If a number is out of range, or a method is named twice.
@@ -60,6 +63,7 @@ class Plan:
     keep: bool = False
     retry_before: Optional[str] = None
     neurons: Tuple[str, ...] = ()
+    vary: Dict[str, Tuple[Any, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, least in (('seeds', 1), ('points', 0), ('tune_seeds', 1)):
@@ -74,8 +78,14 @@ class Plan:
                 raise ValueError(f'the {kind} {twice[0]!r} is named twice.')
         foreign = [key for key in self.options if key.startswith('model.losses')]
         if foreign:
-            raise ValueError(f'{foreign[0]} belongs to a method, and options hold for all. Copy the file of the '
-                             'method from configs/_base_/methods, change the number, and give its path as a method.')
+            raise ValueError(f'{foreign[0]} belongs to a method, and options hold for all. Vary it (--vary '
+                             f'{foreign[0].partition(".")[2]}=VALUE), or copy the file of the method from '
+                             'configs/_base_/methods, change the number, and give its path as a method.')
+        for key, values in self.vary.items():
+            if not values or len(set(map(repr, values))) < len(values):
+                raise ValueError(f'{key}={list(values)} is to be varied, but names no value, or one twice.')
+            if key in self.options:
+                raise ValueError(f'{key} is both set and varied.')
 
     @property
     def results(self) -> Path:
@@ -97,16 +107,22 @@ class Plan:
             raise ValueError(f'{path} is no pair: it has no model.student.')
         if 'max_epochs' not in pair.train_cfg:
             raise ValueError(f'{path}: only training by epoch can be compared (train_cfg.max_epochs).')
-        check_options(self.options, pair)
+        of_pair = {key: values[0] for key, values in self.vary.items() if not of_loss(key)}
+        check_options({**self.options, **of_pair}, pair)
         pair.merge_from_dict(self.options)
         self._check_splits(pair)
-        found = []
+        found: Dict[str, Entry] = {}
         for neuron in self.neurons or (None, ):
             cfg = copy.deepcopy(pair)
             if neuron is not None:
                 apply_neuron(cfg, neuron)
-            found += [Entry.of(cfg, method, neuron) for method in self.methods]
-        return found
+            for method, values in itertools.product(self.methods, itertools.product(*self.vary.values())):
+                entry = Entry.of(cfg, method, neuron, dict(zip(self.vary, values)))
+                found.setdefault(entry.name, entry)
+        for key in self.vary:
+            if not any(key in entry.variation for entry in found.values()):
+                raise ValueError(f'{key} is to be varied, but none of the methods has the loss {key.split(".")[1]}.')
+        return list(found.values())
 
     def _check_splits(self, pair: Config) -> None:
         """Raise ValueError unless the pair has a test split, and one for validation that is another."""
@@ -121,9 +137,15 @@ class Plan:
                 'val_dataloader.dataset.indices=-5000, or take the settings of the configs with --points 0.')
 
 
-def name_of(method: str, neuron: Optional[str]) -> str:
-    """Of a method with a neuron, as ``'plif-mixed'``; with the pair's own, ``'mixed'``."""
-    return method if neuron is None else f'{neuron}-{method}'
+def name_of(method: str, neuron: Optional[str] = None, variation: Optional[Dict[str, Any]] = None) -> str:
+    """Of a method with a neuron, as ``'plif-mixed'``, and with what is varied, as ``'mixed tau=4'``."""
+    name = method if neuron is None else f'{neuron}-{method}'
+    return f'{name} {text_of(variation)}' if variation else name
+
+
+def of_loss(key: str) -> bool:
+    """Whether a key that is varied belongs to a method's loss."""
+    return key.startswith('losses.')
 
 
 @dataclass
@@ -133,35 +155,39 @@ class Entry:
     Attributes:
         method: Its name.
         config: The pair's, with its losses.
-        axes: What is tuned, the learning rate first.
+        axes: What is tuned, the learning rate first; none where that is all and is varied.
         neuron: The neuron's name; ``None`` is the pair's own.
+        variation: What is varied and its value here, by the key of the plan.
     """
 
     method: str
     config: Config
     axes: List[Axis]
     neuron: Optional[str] = None
+    variation: Dict[str, Any] = field(default_factory=dict)
     hashes: Dict[Tuple[float, ...], str] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
-        """Of the method with the neuron."""
-        return name_of(self.method, self.neuron)
+        """Of the method with the neuron and what is varied."""
+        return name_of(self.method, self.neuron, self.variation)
 
     @classmethod
-    def of(cls, pair: Config, method: str, neuron: Optional[str] = None) -> 'Entry':
-        """A method on a pair, which has the neuron already."""
+    def of(cls, pair: Config, method: str, neuron: Optional[str] = None, variation: Dict[str, Any] = {}) -> 'Entry':
+        """A method on a pair, which has the neuron already, with the numbers of its losses and of the pair varied."""
         cfg = copy.deepcopy(pair)
         if method == PLAIN:
             cfg.model, searched = student_config(model_config(cfg)), []
         else:
             apply_method(cfg, method)
             searched = cfg.get('search', default_search(cfg.model.losses))
-        axes = [Axis(LEARNING_RATE, start_of(cfg, LEARNING_RATE), 3)]
-        for axis in searched:
-            key = f'model.{axis["key"]}'
-            axes.append(Axis(key, start_of(cfg, key), axis['factor']))
-        return cls(Path(method).stem, cfg, axes, neuron and Path(neuron).stem)
+        losses = cfg.model.get('losses', {})
+        variation = {key: value for key, value in variation.items() if not of_loss(key) or key.split('.')[1] in losses}
+        cfg.merge_from_dict({f'model.{key}' if of_loss(key) else key: value for key, value in variation.items()})
+        tuned = [(LEARNING_RATE, LEARNING_RATE, 3)]
+        tuned += [(axis['key'], f'model.{axis["key"]}', axis['factor']) for axis in searched]
+        axes = [Axis(key, start_of(cfg, key), factor) for short, key, factor in tuned if short not in variation]
+        return cls(Path(method).stem, cfg, axes, neuron and Path(neuron).stem, variation)
 
     def point(self, place: Place) -> Dict[str, float]:
         """Values of the axes at a place of the grid, by config key."""
@@ -209,9 +235,10 @@ class Task(NamedTuple):
         return f'{self.entry.name} {text_of(self.point)} seed {self.seed}'
 
 
-def text_of(point: Dict[str, float]) -> str:
+def text_of(point: Dict[str, Any]) -> str:
     """A point in a few characters, as ``'lr=0.3 tau=4'``."""
-    return ' '.join(f'{key.rpartition(".")[2]}={value:g}' for key, value in point.items())
+    return ' '.join(f'{key.rpartition(".")[2]}=' + (f'{value:g}' if isinstance(value, float) else str(value))
+                    for key, value in point.items())
 
 
 def default_search(losses: Dict[str, Optional[dict]]) -> List[dict]:

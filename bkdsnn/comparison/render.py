@@ -7,7 +7,7 @@ from rich.table import Table
 
 from ..report.over_seeds import Gain, spread
 from ..utils.atomic import write_atomically, write_json
-from .plan import PLAIN, name_of, text_of
+from .plan import PLAIN, name_of, of_loss, text_of
 from .table import Standing, Standings, tied
 
 COLUMNS = ('', 'method', 'test accuracy %', 'gain over plain', '95 % interval', 'seeds', 'after each step %',
@@ -70,6 +70,8 @@ def footnotes(standings: Standings) -> List[str]:
     if plan.neurons:
         notes.append('Names begin with the neuron of the student. Gains are over plain with the same neuron, times '
                      f'over {name_of(PLAIN, Path(plan.neurons[0]).stem)}.')
+    if of_pair := [key for key in plan.vary if not of_loss(key)]:
+        notes.append(f'Gains are over plain with the same {", ".join(of_pair)}, times over the first of them.')
     if not any(row.method == PLAIN for row in standings.rows):
         notes.append('Without plain there are no gains; name it among the methods.')
     machines = sorted({f'{line["machine"]["device"]}, {line["machine"]["threads"]} threads' for line in runs})

@@ -42,7 +42,8 @@ def carry_out(plan: Plan, task: Task) -> dict:
     if not plan.keep:  # then nobody sees the curve
         cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs
     config_hash, seed, split = task.key
-    line = dict(pair=Path(plan.pair).stem, method=task.entry.method, neuron=task.entry.neuron, split=split,
+    line = dict(pair=Path(plan.pair).stem, method=task.entry.method, neuron=task.entry.neuron,
+                variation=task.entry.variation or None, split=split,
                 point=task.point, seed=seed, config_hash=config_hash, epochs=cfg.train_cfg.max_epochs)
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -65,7 +66,7 @@ def tidy(plan: Plan, task: Task, line: dict) -> None:
     if plan.keep and task.split == 'test':
         kept = Path(plan.out) / task.entry.name / f'seed{task.seed}'
         shutil.rmtree(kept, ignore_errors=True)  # of another point
-        kept.parent.mkdir(exist_ok=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(kept)
     else:
         shutil.rmtree(folder)

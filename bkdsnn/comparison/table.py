@@ -2,10 +2,10 @@
 import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 from ..report.over_seeds import Gain, spread
-from .plan import LEARNING_RATE, PLAIN, Entry, Plan, name_of
+from .plan import LEARNING_RATE, PLAIN, Entry, Plan, name_of, of_loss
 from .tuning import Choice
 from .work import Progress
 
@@ -24,6 +24,7 @@ class Standing:
         behind: Difference to the best method, seed by seed; ``None`` for the best.
         is_best: Whether it is the best, or the seeds do not tell it from the best.
         neuron: The neuron's name; ``None`` is the pair's own.
+        variation: What is varied and its value here.
     """
 
     method: str
@@ -35,11 +36,17 @@ class Standing:
     behind: Optional[Gain] = None
     is_best: bool = False
     neuron: Optional[str] = None
+    variation: Dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """Of the method with the neuron."""
-        return name_of(self.method, self.neuron)
+        """Of the method with the neuron and what is varied."""
+        return name_of(self.method, self.neuron, self.variation)
+
+    @property
+    def student(self) -> str:
+        """What a plain run must share with it, for the gain over plain."""
+        return name_of(PLAIN, self.neuron, {key: value for key, value in self.variation.items() if not of_loss(key)})
 
     @property
     def accuracy(self) -> Dict[int, float]:
@@ -111,8 +118,8 @@ class Standings:
         progress.open_tasks()  # takes over what others have finished
         lines = progress.ledger.lines()
         tunings = {tuning.entry.name: tuning for tuning in progress.tunings}
-        rows = {entry.name: Standing(entry.method, reason=reasons[entry.name], neuron=entry.neuron)
-                for entry in entries}
+        rows = {entry.name: Standing(entry.method, reason=reasons[entry.name], neuron=entry.neuron,
+                                     variation=entry.variation) for entry in entries}
         for name, tuning in tunings.items():
             rows[name].choice = tuning.choice
             if tuning.ended and tuning.choice is None:
@@ -127,20 +134,22 @@ class Standings:
 
     @property
     def plain(self) -> Optional[Standing]:
-        """The student alone, where it has finished runs; of several neurons, with the first."""
+        """The student alone, where it has finished runs; of several neurons or variations, with the first."""
         first = Path(self.plan.neurons[0]).stem if self.plan.neurons else None
-        return next((row for row in self.rows if row.name == name_of(PLAIN, first) and row.lines), None)
+        name = name_of(PLAIN, first, {key: values[0] for key, values in self.plan.vary.items() if not of_loss(key)})
+        return next((row for row in self.rows if row.name == name and row.lines), None)
 
     def summary(self) -> dict:
         """All figures, for JSON; ``tools/analysis_tools/report.py`` reads it."""
         return dict(pair=Path(self.plan.pair).stem, options=self.plan.options, points=self.plan.points,
-                    tune_seeds=self.plan.tune_seeds, teachers={},
+                    tune_seeds=self.plan.tune_seeds, vary=self.plan.vary, teachers={},
                     methods={row.name: self._summary_of(row) for row in self.rows})
 
     def _summary_of(self, row: Standing) -> dict:
         choice = row.choice
-        figures = dict(accuracy=list(row.accuracy.values()), seeds=list(row.accuracy), remarks=row.remarks,
-                       lr=choice and choice.point[LEARNING_RATE], point=choice and choice.point,
+        figures = dict(method=row.method, neuron=row.neuron, variation=row.variation,
+                       accuracy=list(row.accuracy.values()), seeds=list(row.accuracy), remarks=row.remarks,
+                       lr=choice and choice.point.get(LEARNING_RATE), point=choice and choice.point,
                        val_accuracy=choice and choice.accuracy, points=choice and choice.points,
                        failures=row.failures)
         if not row.lines:
@@ -160,10 +169,10 @@ class Standings:
 def ranked(rows: List[Standing]) -> List[Standing]:
     """The rows in their order, with their differences to plain and to the best."""
     rows = sorted(rows, key=lambda row: -row.mean('accuracy') if row.lines else float('inf'))
-    plain = {row.neuron: row for row in rows if row.method == PLAIN}
+    plain = {row.name: row for row in rows if row.method == PLAIN}
     for row in rows:
-        if row.method != PLAIN and row.neuron in plain:
-            row.gain = paired(row, plain[row.neuron])
+        if row.method != PLAIN and row.student in plain:
+            row.gain = paired(row, plain[row.student])
         if row is rows[0]:
             row.is_best = bool(row.lines)
         else:

@@ -40,6 +40,7 @@ class Tuning:
 
     def __init__(self, plan: Plan, entry: Entry) -> None:
         self.plan, self.entry = plan, entry
+        self.points = plan.points if entry.axes else 0
         self.scores: Scores = {}
         self.reasons: List[str] = []
         self.places: List[Place] = []
@@ -68,7 +69,7 @@ class Tuning:
             self._read()
 
     def _read(self) -> None:
-        self.places = next_places(len(self.entry.axes), self.plan.points, self.scores)
+        self.places = next_places(len(self.entry.axes), self.points, self.scores)
 
     def _tasks(self, place: Place) -> List[Task]:
         point = self.entry.point(place)

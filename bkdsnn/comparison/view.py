@@ -44,7 +44,8 @@ class View:
 
 def describe(line: dict) -> str:
     """A result in a line of text."""
-    what = f'{name_of(line["method"], line.get("neuron"))} {text_of(line["point"])} seed {line["seed"]}'
+    name = name_of(line['method'], line.get('neuron'), line.get('variation'))
+    what = f'{name} {text_of(line["point"])} seed {line["seed"]}'
     if line['status'] == 'failed':
         return f'{what}: FAILED, {line["reason"]}'
     return f'{what}: {line["accuracy"]:.2f} % of the {line["split"]} split'

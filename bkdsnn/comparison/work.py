@@ -60,7 +60,7 @@ class Progress:
     def total(self) -> int:
         """How many runs the comparison has, as far as is known."""
         hopeless = sum(tuning.ended and tuning.choice is None for tuning in self.tunings)
-        return (len(self.tunings) * self.plan.points * self.plan.tune_seeds
+        return (sum(tuning.points for tuning in self.tunings) * self.plan.tune_seeds
                 + (len(self.tunings) - hopeless) * self.plan.seeds)
 
     @property

@@ -3,6 +3,7 @@ import pytest
 from mmengine.config import Config
 
 from bkdsnn.comparison.plan import Plan, config_hash
+from bkdsnn.comparison.tuning import Tuning
 from bkdsnn.config.methods import methods
 from bkdsnn.config.neurons import neurons
 from bkdsnn.models.neurons import SpikingNode
@@ -142,3 +143,38 @@ def test_neuron_of_ones_own_and_errors(tmp_path, monkeypatch):
             Plan(PAIR, ('plain', ), 'unused', neurons=(str(name), )).entries()
     with pytest.raises(ValueError, match="the neuron 'lif' is named twice"):
         Plan(PAIR, ('plain', ), 'unused', neurons=('lif', 'lif'))
+
+
+BLUR, WEIGHT = 'losses.loss_bkd.blur_ratio', 'losses.loss_bkd.loss_weight'
+
+
+def test_values_are_compared_with_each_other_and_what_is_varied_is_not_tuned():
+    plan = Plan(PAIR, ('plain', 'kd', 'bkd', 'mixed'), 'unused', vary={BLUR: (0.0, 0.5), LR: (0.1, 0.3)},
+                options={'train_cfg.max_epochs': 2})
+    found = {one.name: one for one in plan.entries()}
+    names = [f'{method}{blur} lr={lr}' for method, blurs in (
+        ('plain', ['']), ('kd', ['']), *((name, [' blur_ratio=0', ' blur_ratio=0.5']) for name in ('bkd', 'mixed')))
+        for blur in blurs for lr in (0.1, 0.3)]
+    assert sorted(found) == sorted(names)
+    one = found['mixed blur_ratio=0.5 lr=0.3']
+    assert one.config.model.losses.loss_bkd.blur_ratio == 0.5 and one.config.optim_wrapper.optimizer.lr == 0.3
+    assert [axis.name for axis in one.axes] == ['loss_weight', 'tau'] and found['kd lr=0.1'].axes[0].name == 'tau'
+    assert not found['plain lr=0.1'].axes and not Tuning(plan, found['plain lr=0.1']).open_tasks({})
+    assert len({config_hash(one.config) for one in found.values()}) == len(found)
+
+
+def test_a_run_is_the_same_whether_its_number_is_varied_or_written():
+    (varied, ) = Plan(PAIR, ('bkd', ), 'unused', points=0, vary={WEIGHT: (0.05, )}).entries()
+    written = entry('bkd')
+    assert config_hash(varied.config) == config_hash(written.config_at({f'model.{WEIGHT}': 0.05}))
+    assert [axis.key for axis in varied.axes] == [LR]
+
+
+@pytest.mark.parametrize('changes, words', [
+    (dict(vary={'losses.loss_bdk.blur_ratio': (0.1, )}), 'none of the methods has the loss loss_bdk'),
+    (dict(vary={'optim_wraper.lr': (0.1, )}), "Did you mean 'optim_wrapper'"),
+    (dict(vary={BLUR: ()}), 'names no value'), (dict(vary={BLUR: (0.1, 0.1)}), 'or one twice'),
+    (dict(vary={LR: (0.1, )}, options={LR: 0.2}), 'both set and varied')])
+def test_what_cannot_be_varied_is_named(changes, words):
+    with pytest.raises(ValueError, match=words):
+        Plan(**{**dict(pair=PAIR, methods=('bkd', ), out='unused'), **changes}).entries()

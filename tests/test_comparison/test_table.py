@@ -4,6 +4,7 @@ import statistics
 import pytest
 
 from bkdsnn.comparison import Plan, Standings
+from bkdsnn.comparison.curves import draw_curves
 from bkdsnn.comparison.render import cells, footnotes, markdown
 from bkdsnn.comparison.table import Standing, ranked
 from bkdsnn.comparison.tuning import Choice
@@ -73,3 +74,41 @@ def test_markdown_has_as_many_cells_in_each_row():
     rows = [line for line in markdown(table).splitlines() if line.startswith('|')]
     assert len({line.replace('\\|', '').count('|') for line in rows}) == 1 and len(rows) == 5
     assert statistics.mean([90.0, 91.0]) == table.summary()['methods']['a|b']['mean']
+
+
+BLUR, LR = 'losses.loss_bkd.blur_ratio', 'optim_wrapper.optimizer.lr'
+
+
+@pytest.fixture
+def varied():
+    rows = [row('plain', 80.0, 81.0, variation={LR: 0.1}), row('plain', 70.0, 71.0, variation={LR: 0.3})]
+    rows += [row('bkd', 90 + blur - lr, 91.0 + blur, variation={BLUR: blur, LR: lr})
+             for blur in (0.0, 0.5) for lr in (0.1, 0.3)]
+    return Standings(Plan('pair', ('plain', 'bkd'), 'out', vary={BLUR: (0.0, 0.5), LR: (0.1, 0.3)}), ranked(rows))
+
+
+def test_gains_of_variations_are_over_plain_with_the_same_settings_of_the_pair(varied):
+    rows = {one.name: one for one in varied.rows}
+    assert rows['bkd blur_ratio=0.5 lr=0.1'].gain.differences == pytest.approx([10.4, 10.5])
+    assert rows['bkd blur_ratio=0 lr=0.3'].gain.differences == pytest.approx([19.7, 20.0])
+    assert varied.plain.name == 'plain lr=0.1'
+    assert any('over plain with the same optim_wrapper.optimizer.lr' in note for note in footnotes(varied))
+    assert varied.summary()['methods']['bkd blur_ratio=0.5 lr=0.1']['variation'] == {BLUR: 0.5, LR: 0.1}
+
+
+def test_curves_have_a_line_for_each_method_a_dot_for_each_seed_and_plain_across(varied):
+    (ax, ) = draw_curves(varied).axes
+    lines = {line.get_label(): line for line in ax.lines}
+    assert set(lines) == {'bkd lr=0.1', 'bkd lr=0.3', 'plain lr=0.1', 'plain lr=0.3'}
+    assert lines['bkd lr=0.1'].get_xydata().tolist() == [[0.0, pytest.approx(90.45)], [0.5, pytest.approx(90.95)]]
+    assert list(lines['plain lr=0.3'].get_ydata()) == [70.5, 70.5]
+    assert sum(len(dots.get_offsets()) for dots in ax.collections) == 2 * 2 * 2
+
+
+@pytest.mark.parametrize('values, scale, places', [
+    ((0.001, 0.1, 1.0), 'log', [0.001, 0.1, 1.0]), ((False, True), 'linear', [0, 1]),
+    ((None, 'ADD'), 'linear', [0, 1])])
+def test_axes_fit_their_values(values, scale, places):
+    rows = [row('bkd', 90.0, variation={BLUR: value}) for value in values]
+    (ax, ) = draw_curves(Standings(Plan('pair', ('bkd', ), 'out', vary={BLUR: values}), ranked(rows))).axes
+    assert ax.get_xscale() == scale and ax.lines[0].get_xdata().tolist() == places

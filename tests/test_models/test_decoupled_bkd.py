@@ -64,7 +64,8 @@ def test_gradients_are_those_of_the_mean_form_and_alpha_times_for_the_student(al
 
 
 FORMS = dict(map=(dict(), (3, 7, 6, 6)), vector=(dict(), (3, 7)), rescaled=(dict(rescale=True), (3, 7, 6, 6)),
-             pooled=(dict(resize='student'), (3, 7, 3, 3)), same_channels=(dict(teacher_channels=5), (3, 5, 6, 6)))
+             pooled=(dict(resize='student'), (3, 7, 3, 3)), same_channels=(dict(teacher_channels=5), (3, 5, 6, 6)),
+             no_align=(dict(align=False), (3, 7, 6, 6)), no_block=(dict(restore=False), (3, 7, 6, 6)))
 
 
 @pytest.mark.parametrize('form', FORMS)
@@ -137,3 +138,22 @@ def test_fragment_trains_a_student(method):
     for name, grad in gradients.items():
         scale = 10 if 'losses' in name else 1  # the same to the student
         torch.testing.assert_close(scale * grad, coupled_gradients[name])
+
+
+def test_without_align_layer_or_block_it_is_the_formula_without_them():
+    (student, teacher), mask = features(), torch.tensor([1.0, 0.0, 1.0, 1.0, 1.0]).double()[None, :, None, None]
+    direct = make(align=False, restore=False, teacher_channels=5, decouple=False)
+    assert not list(direct.parameters())
+    torch.testing.assert_close(direct(student, teacher[:, :5], mask=mask),
+                               ALPHA * (student.mean(0) * mask - teacher[:, :5]).pow(2).mean())
+    block = make(align=False)
+    assert {name: tuple(p.shape) for name, p in block.named_parameters() if 'weight' in name} == {
+        'restore.0.weight': (7, 5, 3, 3), 'restore.2.weight': (7, 7, 3, 3)}
+    torch.testing.assert_close(block(student, teacher, mask=mask),
+                               (block.restore(student.mean(0) * mask) - teacher).pow(2).mean())
+    aligned = make(restore=False)
+    assert {name for name, _ in aligned.named_parameters()} == {'align.weight', 'align.bias'}
+    torch.testing.assert_close(aligned(student, teacher, mask=torch.ones(1, 7, 1, 1).double()),
+                               (aligned.align(student.mean(0)) - teacher).pow(2).mean())
+    with pytest.raises(ValueError, match='nothing brings the 5 channels of the student'):
+        make(align=False, restore=False)

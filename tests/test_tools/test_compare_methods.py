@@ -14,6 +14,7 @@ from bkdsnn import init_model
 from bkdsnn.apis.evaluate import evaluate
 from bkdsnn.checkpoints.files import load_file
 from bkdsnn.comparison import Plan, launch, running
+from bkdsnn.comparison.curves import write_curves
 from bkdsnn.comparison.launch import compare, look
 from bkdsnn.comparison.ledger import Ledger
 from bkdsnn.comparison.render import markdown, write
@@ -123,6 +124,21 @@ def test_neurons_are_compared_and_their_lines_say_which(tmp_path, options):
     assert 'ilif-kd' in markdown(look(plan))
 
 
+def test_varied_numbers_are_trained_and_drawn(tmp_path, options):
+    plan = small_plan(tmp_path, {**options, 'model.student.head.in_channels': 12,
+                                 'model.student.backbone.arch.widths': [4, 8, 12]},
+                      methods=('plain', 'bkd'), points=0, seeds=1, vary={
+                          'losses.loss_bkd.restore': (False, True), 'losses.loss_bkd.align': (True, False)})
+    standings = compare(plan, 'none')
+    lines = Ledger(plan.results).lines().values()
+    assert [line['variation'] for line in lines if line['status'] == 'finished'].count(None) == 1 and len(lines) == 4
+    broken = next(row for row in standings.rows if row.name == 'bkd restore=False align=False')
+    assert 'with align=False and restore=False nothing brings' in broken.reason and not broken.lines
+    write_curves(standings)
+    picture = (tmp_path / 'curves.svg').read_text()
+    assert 'losses.loss_bkd.restore' in picture and 'bkd align=True' in picture
+
+
 def test_run_equals_that_of_the_training_tool(tmp_path, options, finished):
     plan = small_plan(tmp_path / 'out', options, seeds=1, points=0, keep=True)
     compare(plan, 'none')
@@ -203,6 +219,7 @@ def test_jobs_of_a_cluster_get_what_they_are_given(tmp_path, options, monkeypatc
     (dict(pair='sew'), 'tools/list_experiments.py'), (dict(pair=str(DEMO / 'plain.py')), 'no model.student'),
     (dict(seeds=0), 'seeds=0 must be at least 1'),
     (dict(options={'optim_wraper.lr': 1}), "Did you mean 'optim_wrapper'"),
+    (dict(options={'model.losses.loss_kd.tau': 1}), r'--vary losses\.loss_kd\.tau=VALUE'),
     (dict(options={'model.losses.loss_kd.tau': 1}), 'give its path as a method'),
     (dict(options={'model.teacher.checkpoint': 'lost.pth'}), 'lost.pth')])
 def test_bad_input_is_named_before_anything_is_trained(tmp_path, changes, words):

@@ -39,6 +39,8 @@ class BKDLoss(DistillLoss):
     the loss and not of the student, and its weights would otherwise take the steps that make the paper's form brittle.
     The value is then the distance itself: it is what align and G minimise, whatever :math:`\alpha` is.
 
+    Without the restoration block or the align layer it is no longer the paper's loss; both are there for ablations.
+
     Args:
         student: Tap or path of the student's feature map, the one before its last layer; by default ``'feature'``.
         teacher: Tap or path of the teacher's feature; likewise.
@@ -53,6 +55,9 @@ class BKDLoss(DistillLoss):
         resize: ``'teacher'`` pools the teacher's map to the student's size where they differ, ``'student'`` the
             restored map to the teacher's; ``None`` makes a difference an error.
         decouple: Whether align and restoration block learn without :math:`\alpha`; takes ``reduction='mean'``.
+        align: Whether there is an align layer where channels differ; without, the first convolution of G brings the
+            student's channels to the teacher's, and the blur acts on the student's own.
+        restore: Whether there is a restoration block; without, the blurred aligned map itself imitates the teacher's.
 
     Raises:
         ValueError: If an argument is out of range or the features do not fit.
@@ -70,7 +75,9 @@ class BKDLoss(DistillLoss):
                  reduction: str = 'sum',
                  rescale: bool = False,
                  resize: Optional[str] = None,
-                 decouple: bool = False) -> None:
+                 decouple: bool = False,
+                 align: bool = True,
+                 restore: bool = True) -> None:
         super().__init__(student, teacher, loss_weight)
         for name, value, allowed in (('reduction', reduction, ('sum', 'mean')),
                                      ('resize', resize, (None, 'teacher', 'student'))):
@@ -83,15 +90,20 @@ class BKDLoss(DistillLoss):
                              "it: that for 'sum' times C*H*W of the teacher's feature.")
         self.blur_ratio, self.reduction, self.rescale, self.resize = blur_ratio, reduction, rescale, resize
         self.decouple = decouple
-        self.align = nn.Identity()
-        if student_channels != teacher_channels:
-            self.align = nn.Conv2d(student_channels, teacher_channels, 1)
-        self.restore = nn.Sequential(
-            nn.Conv2d(teacher_channels, teacher_channels, 3, padding=1), nn.ReLU(inplace=True),
-            nn.Conv2d(teacher_channels, teacher_channels, 3, padding=1))
+        self.align, self.restore = nn.Identity(), nn.Identity()
+        width = student_channels
+        if align and width != teacher_channels:
+            self.align, width = nn.Conv2d(width, teacher_channels, 1), teacher_channels
+        if restore:
+            self.restore = nn.Sequential(
+                nn.Conv2d(width, teacher_channels, 3, padding=1), nn.ReLU(inplace=True),
+                nn.Conv2d(teacher_channels, teacher_channels, 3, padding=1))
+        elif width != teacher_channels:
+            raise ValueError(f'BKDLoss: with align=False and restore=False nothing brings the {width} channels of the '
+                             f"student to the teacher's {teacher_channels}; leave one of them on.")
 
     def align_student(self, student: Tensor) -> Tensor:
-        """Time mean of the student's map (T, B, C, H, W), in the teacher's channels: (B, C', H, W)."""
+        """Time mean of the student's map (T, B, C, H, W), in the teacher's channels if there is an align layer."""
         return self.align(time_mean(student))
 
     def blur(self, aligned: Tensor, mask: Optional[Tensor] = None) -> Tensor:
