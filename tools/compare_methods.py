@@ -13,9 +13,9 @@ from rich.console import Console
 
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.comparison import Plan
-from bkdsnn.comparison.curves import write_curves
 from bkdsnn.comparison.launch import EXECUTORS, compare, look
 from bkdsnn.comparison.origin import now
+from bkdsnn.comparison.pictures import write_pictures
 from bkdsnn.comparison.render import NOTE, footnotes, rich_table, write
 
 
@@ -60,12 +60,11 @@ def main() -> None:
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200)
     standings = look(plan) if args.table else compare(plan, args.executor, args.jobs, args.slurm, console)
     write(standings)
-    write_curves(standings)
     console.print(rich_table(standings))
     for note in (NOTE, *footnotes(standings)):
         console.print(note, markup=False, highlight=False)
-    curves = ', curves.svg' if plan.vary else ''
-    console.print(f'Wrote {out}/table.md{curves} and summary.json.', highlight=False)
+    files = ['table.md', 'summary.json', *write_pictures(standings, Path(out))]
+    console.print(f'Wrote {", ".join(files)} into {out}.', highlight=False)
 
 
 if __name__ == '__main__':

@@ -3,7 +3,7 @@ import os
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional
 from uuid import uuid4
 
 import torch
@@ -51,7 +51,9 @@ def compare(plan: Plan, executor: str = 'local', jobs: Optional[int] = None, slu
         raise ValueError(f'jobs={jobs} must be at least 1.')
     if plan.points:
         require('optuna', 'optuna', 'the search')  # before it is needed
-    entries, reasons, progress = prepare(plan)
+    entries = plan.entries()
+    reasons = {entry.name: why_not(entry) for entry in entries}
+    progress = Progress(plan, [entry for entry in entries if reasons[entry.name] is None])
     names = [tuning.entry.name for tuning in progress.tunings]
     if not names:
         raise ValueError(f'none of the methods can be trained on {plan.pair}: {next(iter(reasons.values()))}')
@@ -84,16 +86,19 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def look(plan: Plan) -> Standings:
-    """The table of what is finished; nothing is trained."""
-    entries, reasons, progress = prepare(plan)
-    return Standings.of(progress, entries, reasons)
-
-
-def prepare(plan: Plan) -> Tuple[List[Entry], Dict[str, Optional[str]], Progress]:
-    """The methods of a plan, why some of them cannot be trained, and what is done of the others."""
+    """The table of what is finished; nothing is trained, and a teacher that others trained with need not be here."""
     entries = plan.entries()
-    reasons = {entry.name: why_not(entry) for entry in entries}
-    return entries, reasons, Progress(plan, [entry for entry in entries if reasons[entry.name] is None])
+    progress = Progress(plan, entries)
+    lines = progress.ledger.lines()
+    trained = {task.entry.name for task in progress.all_tasks() if task.key in lines}
+    reasons: Dict[str, Optional[str]] = dict.fromkeys(entry.name for entry in entries)
+    for entry in entries:
+        if entry.name not in trained:
+            try:
+                reasons[entry.name] = why_not(entry)
+            except FileNotFoundError as error:
+                reasons[entry.name] = str(error)
+    return Standings.of(Progress(plan, [entry for entry in entries if reasons[entry.name] is None]), entries, reasons)
 
 
 def why_not(entry: Entry) -> Optional[str]:

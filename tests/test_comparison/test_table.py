@@ -4,7 +4,7 @@ import statistics
 import pytest
 
 from bkdsnn.comparison import Plan, Standings
-from bkdsnn.comparison.curves import draw_curves
+from bkdsnn.comparison.pictures import draw_curves, draw_gains
 from bkdsnn.comparison.render import cells, footnotes, markdown
 from bkdsnn.comparison.table import Standing, ranked
 from bkdsnn.comparison.tuning import Choice
@@ -112,3 +112,15 @@ def test_axes_fit_their_values(values, scale, places):
     rows = [row('bkd', 90.0, variation={BLUR: value}) for value in values]
     (ax, ) = draw_curves(Standings(Plan('pair', ('bkd', ), 'out', vary={BLUR: values}), ranked(rows))).axes
     assert ax.get_xscale() == scale and ax.lines[0].get_xdata().tolist() == places
+
+
+def test_gains_are_drawn_with_a_dot_for_each_seed_and_hollow_where_they_may_be_zero():
+    table = standings(row('plain', 80.0, 81.0, 82.0), row('kd', 90.0, 91.0, 92.5), row('near', 80.5, 80.5, 83.0),
+                      row('worse', 70.0, 71.0, 72.5), Standing('broken', reason='needs labels'))
+    (ax, ) = draw_gains(table).axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ['kd', 'near', 'worse']
+    dots = [collection for collection in ax.collections if len(collection.get_offsets()) == 3]
+    assert dots[0].get_offsets()[:, 0].tolist() == [10.0, 10.0, 10.5]
+    means = [bar.lines[0] for bar in ax.containers]
+    assert [bar.get_markerfacecolor() == 'white' for bar in means] == [False, True, False]
+    assert [float(bar.get_xdata()[0]) for bar in means] == pytest.approx([10 + 1 / 6, 1 / 3, -10 + 1 / 6])

@@ -14,9 +14,9 @@ from bkdsnn import init_model
 from bkdsnn.apis.evaluate import evaluate
 from bkdsnn.checkpoints.files import load_file
 from bkdsnn.comparison import Plan, launch, running
-from bkdsnn.comparison.curves import write_curves
 from bkdsnn.comparison.launch import compare, look
 from bkdsnn.comparison.ledger import Ledger
+from bkdsnn.comparison.pictures import write_pictures
 from bkdsnn.comparison.render import markdown, write
 from bkdsnn.comparison.work import work
 from bkdsnn.report.reading import read_comparison
@@ -134,7 +134,7 @@ def test_varied_numbers_are_trained_and_drawn(tmp_path, options):
     assert [line['variation'] for line in lines if line['status'] == 'finished'].count(None) == 1 and len(lines) == 4
     broken = next(row for row in standings.rows if row.name == 'bkd restore=False align=False')
     assert 'with align=False and restore=False nothing brings' in broken.reason and not broken.lines
-    write_curves(standings)
+    assert write_pictures(standings, tmp_path) == ['curves.svg']  # one seed has no interval
     picture = (tmp_path / 'curves.svg').read_text()
     assert 'losses.loss_bkd.restore' in picture and 'bkd align=True' in picture
 
@@ -250,6 +250,13 @@ def test_two_commands_do_not_work_in_one_folder(tmp_path, options):
         compare(small_plan(tmp_path, options, methods=('plain', )), 'none')
 
 
+def test_table_of_others_runs_needs_no_teacher(finished, options):
+    elsewhere = {**options, 'model.teacher.checkpoint': 'lost.pth'}
+    assert markdown(look(replace(finished, options=elsewhere))) == markdown(look(finished))
+    more = look(replace(finished, options=elsewhere, methods=('plain', 'kd', 'wsld')))
+    assert {row.name: 'lost.pth' in (row.reason or '') for row in more.rows} == dict(plain=False, kd=False, wsld=True)
+
+
 def test_command_prints_the_table_of_what_is_there(finished, tmp_path):
     settings = [f'{key}={json.dumps(value) if isinstance(value, list) else value}'.replace(' ', '')
                 for key, value in finished.options.items()]
@@ -258,3 +265,4 @@ def test_command_prints_the_table_of_what_is_there(finished, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert all(f'{row.mean("accuracy"):.2f}' in done.stdout for row in look(finished).rows)
     assert 'the best point lies on the edge of what was tried' in done.stdout
+    assert (finished.results.parent / 'gains.svg').read_text().startswith('<?xml')
