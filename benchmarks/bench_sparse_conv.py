@@ -11,6 +11,7 @@ where that is smallest, and ``speedup_min`` that of the minima.
 import argparse
 import json
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Dict, List
 
@@ -24,14 +25,16 @@ from timing import environment, interleaved, median_and_minimum
 
 from bkdsnn.models.layers.sparse_conv import MAX_DENSITY, convolve, weight_grad
 
-# Maps, channels before and after, side of the map, side of the kernel.
+# Maps, channels before and after, side of the map, side of the kernel, stride.
 LAYERS = {
-    'SEW-ResNet-18, layer1': (32, 64, 64, 32, 3),
-    'SEW-ResNet-18, layer2': (32, 128, 128, 16, 3),
-    'SEW-ResNet-18, layer3': (32, 256, 256, 8, 3),
-    'SEW-ResNet-18, layer4': (32, 512, 512, 4, 3),
-    'Spikformer, tokenizer.2': (64, 96, 192, 32, 3),
-    'Spikformer, mlp.expand': (64, 384, 1536, 8, 1),
+    'SEW-ResNet-18, layer1': (32, 64, 64, 32, 3, 1),
+    'SEW-ResNet-18, layer2': (32, 128, 128, 16, 3, 1),
+    'SEW-ResNet-18, layer3': (32, 256, 256, 8, 3, 1),
+    'SEW-ResNet-18, layer4': (32, 512, 512, 4, 3, 1),
+    'SEW-ResNet-18, to layer2': (32, 64, 128, 32, 3, 2),
+    'SEW-ResNet-18, to layer4': (32, 256, 512, 8, 3, 2),
+    'Spikformer, tokenizer.2': (64, 96, 192, 32, 3, 1),
+    'Spikformer, mlp.expand': (64, 384, 1536, 8, 1, 1),
 }
 DENSITIES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 HEADLINE = 0.15
@@ -49,10 +52,10 @@ def parse_args() -> argparse.Namespace:
 
 def bench(layer: tuple, repeats: int) -> Dict[str, dict]:
     """By direction: the time of the dense side, and those of ours, in the order of ``DENSITIES``."""
-    maps, in_channels, out_channels, side, kernel_size = layer
+    maps, in_channels, out_channels, side, kernel_size, stride = layer
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(out_channels, in_channels, kernel_size, kernel_size, generator=generator)
-    grad = torch.randn(maps, out_channels, side, side, generator=generator)
+    grad = torch.randn(maps, out_channels, side // stride, side // stride, generator=generator)
     weight, grad = (t.contiguous(memory_format=torch.channels_last) for t in (weight, grad))
     padding = kernel_size // 2
     functions = {}
@@ -60,11 +63,11 @@ def bench(layer: tuple, repeats: int) -> Dict[str, dict]:
         x = torch.rand(maps, in_channels, side, side, generator=generator) < density
         x = x.float().contiguous(memory_format=torch.channels_last)
         dense = dict(
-            forward=partial(F.conv2d, x, weight, padding=padding),
+            forward=partial(F.conv2d, x, weight, stride=stride, padding=padding),
             weight_grad=lambda x=x: torch.ops.aten.convolution_backward(
-                grad, x, weight, None, [1, 1], [padding] * 2, [1, 1], False, [0, 0], 1, [False, True, False])[1])
-        sparse = dict(forward=partial(convolve, x, weight, None, x.numel()),
-                      weight_grad=partial(weight_grad, x, grad, weight))
+                grad, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1, [False, True, False])[1])
+        sparse = dict(forward=partial(convolve, x, weight, None, x.numel(), stride),
+                      weight_grad=partial(weight_grad, x, grad, weight, stride))
         for direction in DIRECTIONS:
             torch.testing.assert_close(sparse[direction](), dense[direction](), rtol=1e-3, atol=1e-2)
             functions[direction, density] = sparse[direction]
@@ -84,7 +87,7 @@ def draw(found: Dict[str, dict], path: Path) -> None:
     with picture(path, size=(10, 4)) as figure:
         panels = figure.subplots(1, len(DIRECTIONS), sharey=True)
         for panel, (direction, title) in zip(panels, DIRECTIONS.items()):
-            for (name, rows), colour, marker in zip(found.items(), PALETTE, 'os^vDP'):
+            for (name, rows), colour, marker in zip(found.items(), cycle(PALETTE), 'os^vDPX*'):
                 panel.plot(DENSITIES, speedups(rows[direction]), '-', marker=marker, color=colour, label=name)
             panel.axhline(1, color='black', linewidth=1)
             panel.axvspan(MAX_DENSITY, 1 - MAX_DENSITY, color='grey', alpha=0.15, linewidth=0)

@@ -13,6 +13,7 @@ from bkdsnn.models.layers import SpikeConv2d, SpikingConvUnit, skip_zeros_in, sp
 from bkdsnn.registry import MODELS
 from bkdsnn.utils import log_once
 
+KERNELS = [dict(kernel_size=1), dict(kernel_size=3), dict(kernel_size=3, stride=2)]
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 
@@ -53,19 +54,19 @@ def assert_equals_dense(layer, x):
 
 @settings(max_examples=40, deadline=None)
 @given(n=st.integers(1, 4), in_channels=st.integers(1, 40), height=st.integers(1, 20), width=st.integers(1, 20),
-       out_channels=st.sampled_from([32, 48, 80, 96, 128, 160]), kernel_size=st.sampled_from([1, 3]),
+       out_channels=st.sampled_from([32, 48, 80, 96, 128, 160]), kernel=st.sampled_from(KERNELS),
        bias=st.booleans(), layout=st.sampled_from(LAYOUTS), density=st.sampled_from([0, 0.02, 0.25]))
-def test_equals_dense_convolution(n, in_channels, height, width, out_channels, kernel_size, bias, layout, density):
+def test_equals_dense_convolution(n, in_channels, height, width, out_channels, kernel, bias, layout, density):
     x = spikes(n, in_channels, height, width, density=density, layout=layout)
     assume((x != 0).sum() <= sparse_conv.MAX_DENSITY * x.numel())
-    assert_equals_dense(conv(in_channels, out_channels, kernel_size, bias=bias, layout=layout), x)
+    assert_equals_dense(conv(in_channels, out_channels, **kernel, bias=bias, layout=layout), x)
 
 
-@pytest.mark.parametrize('kernel_size', [1, 3])
+@pytest.mark.parametrize('kernel', KERNELS)
 @pytest.mark.parametrize('size', [3, 8, 32, 65])  # several images in a chunk of the gradient, one, and parts of one
 @pytest.mark.parametrize('base', [0, 1])
-def test_is_right_in_fp32(kernel_size, size, base):
-    x, layer = base + spikes(9, 70, size, size, layout=torch.channels_last), conv(70, 64, kernel_size)
+def test_is_right_in_fp32(kernel, size, base):
+    x, layer = base + spikes(9, 70, size, size, layout=torch.channels_last), conv(70, 64, **kernel)
     want, _ = run(layer, x, False)
     got, skipped = run(layer.float(), x.float(), True)
     assert skipped
@@ -78,14 +79,14 @@ def test_any_numbers_are_convolved():
     assert_equals_dense(conv(7), x)
 
 
-@pytest.mark.parametrize('kernel_size', [1, 3])
+@pytest.mark.parametrize('kernel', KERNELS)
 @pytest.mark.parametrize('shape', [(3, 40, 7, 9), (2, 33, 1, 5), (2, 33, 2, 1), (4, 70, 1, 1), (1, 16, 40, 33)])
-def test_ones_are_skipped_where_they_are_more(shape, kernel_size):
+def test_ones_are_skipped_where_they_are_more(shape, kernel):
     """As after a max-pool, with sums of two branches and numbers of any kind among them."""
     x = 1 - spikes(*shape, density=0.15) + spikes(*shape, density=0.1, seed=1) * 0.3
     assert (x == 1).double().mean() > 0.7
-    assert_equals_dense(conv(shape[1], 96, kernel_size), x)
-    assert_equals_dense(conv(shape[1], 32, kernel_size, bias=False, layout=torch.channels_last), x)
+    assert_equals_dense(conv(shape[1], 96, **kernel), x)
+    assert_equals_dense(conv(shape[1], 32, **kernel, bias=False, layout=torch.channels_last), x)
 
 
 def test_not_a_number_is_no_zero():
@@ -105,8 +106,8 @@ def test_narrow_vectors(tmp_path, monkeypatch):
     sparse_conv._library.cache_clear()
     try:
         assert sparse_conv._library().sparse_conv_vector_bytes() == 32
-        for kernel_size in (1, 3):
-            assert_equals_dense(conv(21, 72, kernel_size), spikes(3, 21, 9, 7))
+        for kernel in KERNELS:
+            assert_equals_dense(conv(21, 72, **kernel), spikes(3, 21, 9, 7))
     finally:
         sparse_conv._library.cache_clear()
 
@@ -133,7 +134,8 @@ def test_weight_of_other_strides():
 
 
 @pytest.mark.parametrize('kwargs', [
-    dict(stride=2), dict(kernel_size=5), dict(padding=0), dict(padding='same'), dict(dilation=2, padding=2),
+    dict(stride=3), dict(stride=(1, 2)), dict(kernel_size=1, stride=2), dict(kernel_size=5), dict(padding=0),
+    dict(padding='same'), dict(dilation=2, padding=2),
     dict(groups=5, out_channels=80), dict(padding_mode='circular'), dict(out_channels=33), dict(out_channels=16),
     dict(kernel_size=(1, 3), padding=(0, 1)),
 ])

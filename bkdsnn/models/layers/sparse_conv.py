@@ -24,6 +24,8 @@ from ..neurons.kernels import cpu_options, why_not
 
 SOURCE = Path(__file__).with_suffix('.cpp')
 DTYPES = {torch.float32: 'float32', torch.float64: 'float64'}
+# Sizes and strides.
+KERNELS = [((1, 1), (1, 1)), ((3, 3), (1, 1)), ((3, 3), (2, 2))]
 # With more of the input to work on, or fewer channels, a dense convolution is done sooner.
 MAX_DENSITY = 0.4
 MIN_OUT_CHANNELS = 32
@@ -35,9 +37,9 @@ class SpikeConv2d(nn.Conv2d):
     Where there are more ones, as a max-pool may leave, it skips these, and adds what a map of ones gives.
 
     It does so with ``skips_zeros = True`` where that can be and pays: on CPUs, in fp32 and fp64, with a kernel of 1x1
-    or 3x3, a stride of 1, a padding that keeps the size and at least ``MIN_OUT_CHANNELS`` output channels, which must
-    fill vectors (multiples of 16); and while what is left of an input is no more than ``MAX_DENSITY`` of it. Elsewhere
-    it is ``nn.Conv2d``, whose arguments and weights it has.
+    and a stride of 1, or of 3x3 and a stride of 1 or 2, a padding of half the kernel and at least ``MIN_OUT_CHANNELS``
+    output channels, which must fill vectors (multiples of 16); and while what is left of an input is no more than
+    ``MAX_DENSITY`` of it. Elsewhere it is ``nn.Conv2d``, whose arguments and weights it has.
     """
 
     skips_zeros = False
@@ -45,7 +47,7 @@ class SpikeConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C', H', W')."""
         if self.skips_zeros and self._can_skip_zeros(x):
-            return _SparseConv.apply(x, self.weight, self.bias)
+            return _SparseConv.apply(x, self.weight, self.bias, self.stride[0])
         return super().forward(x)
 
     def _can_skip_zeros(self, x: Tensor) -> bool:
@@ -58,7 +60,7 @@ class SpikeConv2d(nn.Conv2d):
             log_once(f'sparse_convs=True: convolutions are dense {where}; zeros are skipped on CPUs in fp32.')
             return False
         size = self.kernel_size[0]
-        return (self.kernel_size in ((1, 1), (3, 3)) and self.stride == self.dilation == (1, 1) and self.groups == 1
+        return ((self.kernel_size, self.stride) in KERNELS and self.dilation == (1, 1) and self.groups == 1
                 and self.padding == (size // 2, size // 2) and self.padding_mode == 'zeros'
                 and self.out_channels >= MIN_OUT_CHANNELS and self.weight.dtype == x.dtype and x.numel() > 0
                 and self.out_channels * x.element_size() % _library().sparse_conv_vector_bytes() == 0)
@@ -75,26 +77,27 @@ class _SparseConv(torch.autograd.Function):
     """Forward and the weight's gradient skip zeros; the input's gradient is dense."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Optional[Tensor], stride: int) -> Tensor:
         ctx.save_for_backward(x, weight)
-        y = convolve(x, weight, bias, int(MAX_DENSITY * x.numel()))
+        ctx.stride = stride
+        y = convolve(x, weight, bias, int(MAX_DENSITY * x.numel()), stride)
         ctx.is_sparse = y is not None
-        return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2) if y is None else y
+        return F.conv2d(x, weight, bias, stride, weight.shape[-1] // 2) if y is None else y
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         x, weight = ctx.saved_tensors
-        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
+        needs_x, needs_weight, needs_bias, _ = ctx.needs_input_grad
         # PyTorch's gradient of the bias comes with that of the weight, which would be computed for nothing.
         grad_bias = grad.sum((0, 2, 3)) if needs_bias else None
         is_dense = needs_weight and not ctx.is_sparse
         grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
-            grad, x, weight, None, [1, 1], [weight.shape[-1] // 2] * 2, [1, 1], False, [0, 0], 1,
+            grad, x, weight, None, [ctx.stride] * 2, [weight.shape[-1] // 2] * 2, [1, 1], False, [0, 0], 1,
             [needs_x, is_dense, False])
         if needs_weight and ctx.is_sparse:
-            grad_weight = weight_grad(x, grad, weight)
-        return grad_x, grad_weight, grad_bias
+            grad_weight = weight_grad(x, grad, weight, ctx.stride)
+        return grad_x, grad_weight, grad_bias, None
 
 
 class _Shape(ctypes.Structure):
@@ -105,33 +108,36 @@ class _Strides(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int64) for name in ('out', 'in', 'tap')]
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Optional[Tensor], max_entries: int) -> Optional[Tensor]:
-    """Convolution of stride 1 whose padding keeps the size.
+def convolve(x: Tensor, weight: Tensor, bias: Optional[Tensor], max_entries: int, stride: int = 1
+             ) -> Optional[Tensor]:
+    """Convolution whose padding is half the kernel.
 
     Args:
         x: (N, C, H, W), fp32 or fp64 on a CPU; faster with its channels innermost in memory.
         weight: (C', C, 1, 1) or (C', C, 3, 3), C' a multiple of what a vector holds.
         bias: (C', ) or ``None``.
         max_entries: How many numbers of ``x`` may differ from 0, or from 1 if that is more frequent.
+        stride: 1 or 2.
 
     Returns:
-        (N, C', H, W) with its channels innermost; ``None`` if more do.
+        (N, C', H, W), or with half the sides, with its channels innermost; ``None`` if more do.
     """
     x, weight, bias = _innermost(x), _with_one_stride_of_taps(weight), bias if bias is None else bias.contiguous()
-    y = torch.empty(x.shape[0], weight.shape[0], *x.shape[2:], dtype=x.dtype, memory_format=torch.channels_last)
+    sides = [(side - 1) // stride + 1 for side in x.shape[2:]]
+    y = torch.empty(x.shape[0], weight.shape[0], *sides, dtype=x.dtype, memory_format=torch.channels_last)
     done = _function('sparse_conv', x)(
         _pointer(x), _pointer(weight), _strides(weight), _pointer(bias), _pointer(y), _shape(x, weight),
-        weight.shape[-1], max_entries, torch.get_num_threads())
+        weight.shape[-1], stride, max_entries, torch.get_num_threads())
     return y if done else None
 
 
-def weight_grad(x: Tensor, grad: Tensor, weight: Tensor) -> Tensor:
-    """Gradient of the weight of :func:`convolve`, given that of the output, (N, C', H, W)."""
+def weight_grad(x: Tensor, grad: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
+    """Gradient of the weight of :func:`convolve`, given that of the output."""
     x, grad = _innermost(x), _innermost(grad)
     result = _with_one_stride_of_taps(torch.empty_like(weight))
     _function('sparse_conv_weight_grad', x)(
         _pointer(x), _pointer(grad), _pointer(result), _strides(result), _shape(x, weight), weight.shape[-1],
-        torch.get_num_threads())
+        stride, torch.get_num_threads())
     return result
 
 
@@ -184,9 +190,10 @@ def _library() -> ctypes.CDLL:
     number, pointer = ctypes.c_int64, ctypes.c_void_p
     for dtype in DTYPES.values():
         forward = getattr(library, f'sparse_conv_{dtype}')
-        forward.argtypes = [pointer, pointer, _Strides, pointer, pointer, _Shape, number, number, number]
+        forward.argtypes = [pointer, pointer, _Strides, pointer, pointer, _Shape, number, number, number, number]
         forward.restype = ctypes.c_bool
         backward = getattr(library, f'sparse_conv_weight_grad_{dtype}')
-        backward.argtypes, backward.restype = [pointer, pointer, pointer, _Strides, _Shape, number, number], None
+        backward.argtypes = [pointer, pointer, pointer, _Strides, _Shape, number, number, number]
+        backward.restype = None
     print_log(f'Convolutions that skip zeros: compiled in {time.perf_counter() - start:.1f} s.', logger='current')
     return library
