@@ -29,6 +29,7 @@ COMMANDS: Dict[str, List[str]] = {
     'step-spikingformer-4-384': ['bench_step.py', '--network', 'spikingformer-4-384', '--repeats', '6', '--compile'],
     'step-maxformer-4-384': ['bench_step.py', '--network', 'maxformer-4-384', '--repeats', '6'],
     'step-e-spikeformer-s': ['bench_step.py', '--network', 'e-spikeformer-s', '--batch-size', '2', '--repeats', '6'],
+    'predict': ['bench_predict.py'],
     'sparse-conv': ['bench_sparse_conv.py', '--plot', 'docs/_static/sparse_conv.svg'],
     'memory': ['bench_memory.py'],
     'growth': ['bench_growth.py', '--plot', 'docs/_static/growth.svg'],

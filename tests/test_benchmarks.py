@@ -91,9 +91,24 @@ def test_sparse_conv(run, tmp_path):
 
 
 def test_sparse_conv_compares_before(run, monkeypatch):
-    monkeypatch.setattr(sparse_conv, 'weight_grad', lambda x, grad, weight: torch.zeros_like(weight))
+    monkeypatch.setattr(sparse_conv, 'weight_grad', lambda x, grad, weight, stride: torch.zeros_like(weight))
     with pytest.raises(AssertionError, match='not close'):
         run('bench_sparse_conv.py', '--layers', 'SEW-ResNet-18, layer1', '--maps', 1, '--repeats', 1)
+
+
+def test_predict(run):
+    result = run('bench_predict.py', '--size', 32, '--batch-size', 2, '--time-steps', 2, '--repeats', 1)
+    assert {'speedup', 'speedup_min', 'ann_ratio', 'ann_ratio_min', 'versions', 'machine'} <= set(result)
+    assert set(result['times']) == {'dense', 'sparse', 'ann', *(f'{side}_step_{count}' for side in ('dense', 'sparse')
+                                                                for count in (1, 2))}
+    assert len(result['exit_ratios']) == 2 and 0 < result['firing_rate'] < 1
+
+
+def test_predict_compares_before(run, monkeypatch):
+    convolve = sparse_conv.convolve
+    monkeypatch.setattr(sparse_conv, 'convolve', lambda *args: None if (y := convolve(*args)) is None else 1.01 * y)
+    with pytest.raises(AssertionError, match='not close'):
+        run('bench_predict.py', '--size', 32, '--batch-size', 2, '--time-steps', 2, '--repeats', 1)
 
 
 STEP = {'ours', 'ours_compressed', 'ours_channels_last', 'ours_sparse', 'checkpointed', 'ann', 'ann_channels_last',

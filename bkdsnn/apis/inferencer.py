@@ -62,6 +62,8 @@ class SpikingInferencer:
             :func:`bkdsnn.models.layers.fuse_conv_bn`.
         spike_driven: Whether to run a copy whose neurons emit binary spikes instead of integers, see
             :func:`bkdsnn.models.spike_driven`.
+        sparse_convs: Whether to run a copy whose convolutions skip the zeros of spikes, on CPUs, see
+            :func:`bkdsnn.models.layers.skipping_zeros`.
 
     Raises:
         ValueError: If there is no such model or device, the weights do not fit, or the network takes events and nothing
@@ -80,8 +82,10 @@ class SpikingInferencer:
                  classes: Optional[Sequence[str]] = None,
                  sensor_size: Optional[Sequence[int]] = None,
                  fuse_conv_bn: bool = False,
-                 spike_driven: bool = False) -> None:
-        self.model = build_model(model, pretrained, device, fuse_conv_bn, spike_driven)
+                 spike_driven: bool = False,
+                 sparse_convs: bool = False) -> None:
+        self.model = build_model(model, pretrained, device, fuse_conv_bn=fuse_conv_bn, spike_driven=spike_driven,
+                                 sparse_convs=sparse_convs)
         self.config = self.model.cfg
         self.pipeline = pipelines.inference_pipeline(self.config)
         self._framing = pipelines.framing_of(self.pipeline)
@@ -307,7 +311,7 @@ def inference_model(model: Union[str, Path, Config, nn.Module], inputs: Any, **k
     Raises:
         ValueError: If it cannot be predicted.
     """
-    names = ('pretrained', 'device', 'classes', 'sensor_size', 'fuse_conv_bn', 'spike_driven')
+    names = ('pretrained', 'device', 'classes', 'sensor_size', 'fuse_conv_bn', 'spike_driven', 'sparse_convs')
     building = {key: kwargs.pop(key) for key in names if key in kwargs}
     result = SpikingInferencer(model, **building)(inputs, **kwargs)[0]
     if isinstance(result, dict) and 'error' in result:

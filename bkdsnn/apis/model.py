@@ -54,7 +54,8 @@ def get_model(name: str,
               pretrained: Union[bool, str, Path] = False,
               device: Union[str, torch.device] = 'cpu',
               fuse_conv_bn: bool = False,
-              spike_driven: bool = False) -> nn.Module:
+              spike_driven: bool = False,
+              sparse_convs: bool = False) -> nn.Module:
     """Build the network of one of the package's configs; of a distillation config, its student.
 
     Args:
@@ -64,18 +65,21 @@ def get_model(name: str,
             (downloaded once, into PyTorch's hub folder) or the work directory of a run.
         device: Where to put it.
         fuse_conv_bn: As in :func:`init_model`; likewise
-        spike_driven: whether its integers are unfolded.
+        spike_driven: whether its integers are unfolded, and
+        sparse_convs: whether its convolutions skip zeros.
 
     Raises:
         ValueError: If there is no such config; the message offers the nearest names. Or if it has no published weights,
-            the weights are not its own, or norms shall be joined or integers unfolded that it does not have.
+            the weights are not its own, or norms shall be joined, integers unfolded or zeros skipped that it does not
+            have.
         OSError: If a file is missing or cannot be downloaded.
     """
+    inference = dict(fuse_conv_bn=fuse_conv_bn, spike_driven=spike_driven, sparse_convs=sparse_convs)
     if name.startswith(hub.PREFIX):
         if pretrained not in (True, False):
             raise ValueError(f'{name} brings its weights, so pretrained={str(pretrained)!r} has no place; leave it '
                              'out, or give a config and these weights to init_model().')
-        return init_model(None, hub.download(name), device, fuse_conv_bn, spike_driven)
+        return init_model(None, hub.download(name), device, **inference)
     files = _model_files()
     if name not in files:
         near = get_close_matches(name, files, n=3, cutoff=0.3) or list(files)[:3]
@@ -87,15 +91,15 @@ def get_model(name: str,
                              f'with python tools/train.py configs/{name}.py, and give its work directory, a file or a '
                              'URL as pretrained.')
         pretrained = published[name]
-    return init_model(str(files[name]), str(pretrained) if pretrained else None, device, fuse_conv_bn,
-                      spike_driven)
+    return init_model(str(files[name]), str(pretrained) if pretrained else None, device, **inference)
 
 
 def init_model(config: Union[str, Config, None] = None,
                checkpoint: Optional[str] = None,
                device: Union[str, torch.device] = 'cpu',
                fuse_conv_bn: bool = False,
-               spike_driven: bool = False) -> nn.Module:
+               spike_driven: bool = False,
+               sparse_convs: bool = False) -> nn.Module:
     """Build a network in eval mode, with its weights; of a distillation config, the student alone.
 
     Args:
@@ -107,13 +111,15 @@ def init_model(config: Union[str, Config, None] = None,
             :func:`bkdsnn.models.layers.fuse_conv_bn`: faster, and for inference alone.
         spike_driven: Whether neurons that emit integers emit binary spikes instead, see
             :func:`bkdsnn.models.spike_driven`.
+        sparse_convs: Whether its convolutions skip the zeros of spikes, on CPUs and for inference alone, see
+            :func:`bkdsnn.models.layers.skipping_zeros`.
 
     Returns:
         The network, with ``cfg`` and, where the checkpoint says, ``dataset_meta``.
 
     Raises:
         ValueError: If the checkpoint does not fit, holds no config where one is needed or one that could run code, or
-            norms shall be joined or integers unfolded that the network does not have.
+            norms shall be joined, integers unfolded or zeros skipped that the network does not have.
         FileNotFoundError: If a file is missing.
     """
     from .. import models  # noqa: F401  # the components are registered with it, which is heavy
@@ -137,17 +143,21 @@ def init_model(config: Union[str, Config, None] = None,
         load_classes(model, load_weights(model, checkpoint), checkpoint)
     model.cfg = config
     model.to(device).eval()
-    return _for_inference(model, fuse_conv_bn, spike_driven)
+    return _for_inference(model, fuse_conv_bn, spike_driven, sparse_convs)
 
 
-def _for_inference(model: nn.Module, fuse_conv_bn: bool, spike_driven: bool) -> nn.Module:
-    """The network, or a copy whose norms are joined with its convolutions, and whose integers are unfolded."""
+def _for_inference(model: nn.Module, fuse_conv_bn: bool = False, spike_driven: bool = False, sparse_convs: bool = False
+                   ) -> nn.Module:
+    """The network, or a copy with norms joined with its convolutions, integers unfolded, and zeros skipped."""
     if fuse_conv_bn:
         from ..models.layers import fuse_conv_bn as fuse  # heavy
         model = fuse(model)
     if spike_driven:
         from ..models import spike_driven as unfold  # likewise
         model = unfold(model)
+    if sparse_convs:
+        from ..models.layers import skipping_zeros  # likewise
+        model = skipping_zeros(model)
     return model
 
 
@@ -167,8 +177,7 @@ def load_classes(model: nn.Module, checkpoint: dict, path: str) -> None:
 
 
 def build_model(model: Union[str, Path, Config, nn.Module], pretrained: Union[bool, str, Path],
-                device: Union[str, torch.device, None], fuse_conv_bn: bool = False,
-                spike_driven: bool = False) -> nn.Module:
+                device: Union[str, torch.device, None], **inference: bool) -> nn.Module:
     """The network that an inferencer is asked for; see :class:`SpikingInferencer`."""
     if device is not None and torch.device(device).type == 'cuda' and not torch.cuda.is_available():
         raise ValueError(f"device={str(device)!r} is asked for, but PyTorch sees no GPU; take device='cpu'.")
@@ -181,16 +190,15 @@ def build_model(model: Union[str, Path, Config, nn.Module], pretrained: Union[bo
             load_classes(model, load_weights(model, weights), weights)
         if damaged := not_finite(dict(model.named_parameters())):
             raise ValueError(f'the {type(model).__name__} has weights that are not finite: {some_of(damaged)}.')
-        return _for_inference((model if device is None else model.to(device)).eval(), fuse_conv_bn, spike_driven)
+        return _for_inference((model if device is None else model.to(device)).eval(), **inference)
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     if isinstance(model, str) and model.startswith(hub.PREFIX):
-        return get_model(model, pretrained or False, device, fuse_conv_bn, spike_driven)
+        return get_model(model, pretrained or False, device, **inference)
     suffix = '.py' if isinstance(model, Config) else Path(model).suffix
     if suffix == '.py' and pretrained is True:
         raise ValueError('a config has no published weights; give a file, a URL or a work directory as pretrained.')
     if suffix == '.py':
-        return init_model(model if isinstance(model, Config) else str(model), weights, device, fuse_conv_bn,
-                          spike_driven)
+        return init_model(model if isinstance(model, Config) else str(model), weights, device, **inference)
     if suffix in ('.pth', '.safetensors'):
-        return init_model(None, str(model), device, fuse_conv_bn, spike_driven)
-    return get_model(str(model), pretrained, device, fuse_conv_bn, spike_driven)
+        return init_model(None, str(model), device, **inference)
+    return get_model(str(model), pretrained, device, **inference)

@@ -1,4 +1,5 @@
 """Images in, predictions out: those of testing, whatever form the image has, and a reason where there is none."""
+import copy
 import io
 import json
 
@@ -14,6 +15,7 @@ from bkdsnn import SpikingInferencer, inference_model
 from bkdsnn.apis.model import published_weights
 from bkdsnn.datasets import Digits
 from bkdsnn.evaluation import exit_steps, running_scores
+from bkdsnn.models.layers import SpikeConv2d
 from bkdsnn.visualization import predictions
 from helpers import DEMO, tiny_student
 
@@ -274,3 +276,23 @@ def test_classes_may_be_named_anew(digits):
     names = [f'digit {i}' for i in range(10)]
     result = SpikingInferencer('demo/teacher', classes=names)(digits[0][0])[0]
     assert result['pred_class'] == names[result['pred_label']]
+
+
+@pytest.mark.parametrize('source', ['name', 'network', 'config'])
+def test_zeros_are_skipped_in_a_copy_where_that_is_asked(source, digits, student):
+    model = dict(name='demo/mixed', network=student.model, config=str(DEMO / 'mixed.py'))[source]
+    weights = published_weights()['demo/mixed'] if source == 'config' else True
+    fast = SpikingInferencer(model, weights, sparse_convs=True, fuse_conv_bn=True)
+    convs = [module for module in fast.model.modules() if isinstance(module, SpikeConv2d)]
+    assert convs and all(conv.skips_zeros and conv.keeps_order for conv in convs)
+    assert not any(module.skips_zeros for module in student.model.modules() if isinstance(module, SpikeConv2d))
+    assert all('error' not in result for result in fast(digits[0], batch_size=30, threshold=0.9))
+    # In fp64 no membrane is so near its threshold that the order of a sum decides.
+    images = torch.rand(4, 1, 8, 8, dtype=torch.double)
+    with torch.no_grad():
+        torch.testing.assert_close(fast.model.double()(images), copy.deepcopy(student.model).double()(images))
+
+
+def test_an_ann_has_no_zeros_to_skip():
+    with pytest.raises(ValueError, match='sparse_convs: ImageClassifier has no SpikeConv2d'):
+        SpikingInferencer('demo/teacher', sparse_convs=True)

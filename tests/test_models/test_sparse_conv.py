@@ -9,7 +9,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import golden
-from bkdsnn.models.layers import SpikeConv2d, SpikingConvUnit, skip_zeros_in, sparse_conv
+from bkdsnn.models import Stream
+from bkdsnn.models.layers import SpikeConv2d, SpikingConvUnit, skip_zeros_in, skipping_zeros, sparse_conv
 from bkdsnn.registry import MODELS
 from bkdsnn.utils import log_once
 
@@ -248,3 +249,45 @@ def test_input_is_kept_as_bytes():
     unit(x).sum().backward()
     assert skipped == [True]
     assert unit.compressors['conv'].takes_spikes and x._as_bytes[1].dtype == torch.uint8
+
+
+def small_network():
+    torch.manual_seed(0)
+    model = MODELS.build(dict(
+        type='SpikingClassifier', head=dict(type='SpikingLinearHead', num_classes=10, in_channels=64),
+        backbone=dict(type='SEWResNet', arch=dict(layers=(1, 1), widths=(32, 64)), in_channels=1, stem='small', T=3,
+                      neuron=golden.IF))).double()
+    for _ in range(5):
+        model(torch.randn(4, 1, 16, 16).double())
+    return model
+
+
+def test_network_for_inference_keeps_its_weights_in_order_and_predicts_the_same(monkeypatch):
+    model, x, packs = small_network().eval(), torch.randn(2, 1, 16, 16).double(), []
+    pack = sparse_conv.pack
+    monkeypatch.setattr(sparse_conv, 'pack', lambda weight: packs.append(weight) or pack(weight))
+    fast = skipping_zeros(model)
+    with torch.no_grad():
+        want, stream = model(x), Stream(fast)
+        torch.testing.assert_close(torch.stack([stream.step(x) for _ in range(3)]), want)
+        ordered = len(packs)
+        torch.testing.assert_close(fast(x), want)
+        assert ordered == len(packs) >= 3 and not any(module.skips_zeros for module in model.modules()
+                                                      if isinstance(module, SpikeConv2d))
+        # Other weights are not taken for those whose order was kept.
+        for change in (lambda net: [p.mul_(1.5) for p in net.parameters()],
+                       lambda net: net.load_state_dict(small_network().state_dict())):
+            change(model), change(fast)
+            torch.testing.assert_close(fast(x), model(x))
+        packs.clear()
+        assert fast.float()(x.float()).dtype == torch.float32 and packs
+    packs.clear()
+    fast(x.float()).sum().backward()
+    assert packs  # with gradients weights may change in any way
+
+
+def test_what_has_no_spikes_to_skip_is_named():
+    with pytest.raises(ValueError, match=r'call model.eval\(\) first'):
+        skipping_zeros(small_network())
+    with pytest.raises(ValueError, match='Conv2d has no SpikeConv2d'):
+        skipping_zeros(nn.Conv2d(3, 3, 1).eval())

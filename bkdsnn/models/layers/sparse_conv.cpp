@@ -276,16 +276,30 @@ void convolve_rows(const Lists<T>& lists, const T* weight, const T* starts, T* y
   }
 }
 
+// How many vectors of output channels make a block.
+template <typename T>
+int64_t vectors_of_a_block(Shape s) {
+  const int64_t vectors = s.O / Vector<T>::size;
+  for (int64_t width : {4, 6, 3, 2})
+    if (vectors % width == 0) return width;
+  return 1;
+}
+
+// Weights in blocks [O / width][taps][C][width].
+template <typename T>
+void pack(const T* weight, Strides strides, T* packed, Shape s, int64_t taps, int threads) {
+  const int64_t width = vectors_of_a_block<T>(s) * Vector<T>::size;
+  copy_weight<true>(const_cast<T*>(weight), strides, packed, {1, width, s.C * width}, s, taps, width, threads);
+}
+
 template <int K, int S, int VECTORS, typename T>
-void convolve_blocks(const Lists<T>& lists, T base, const T* weight, Strides strides, const T* bias, T* y, Shape s,
-                     int threads) {
+void convolve_blocks(const Lists<T>& lists, T base, const T* packed, const T* bias, T* y, Shape s, int threads) {
   constexpr int64_t WIDTH = VECTORS * Vector<T>::size;
-  std::unique_ptr<T[]> packed(new T[s.O * s.C * K * K]), starts(new T[s.O * BORDERS]());
-  copy_weight<true>(const_cast<T*>(weight), strides, packed.get(), {1, WIDTH, s.C * WIDTH}, s, K * K, WIDTH, threads);
+  std::unique_ptr<T[]> starts(new T[s.O * BORDERS]());
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
   for (int64_t block = 0; block < s.O / WIDTH; ++block) {
     T* start = starts.get() + block * WIDTH * BORDERS;
-    if (base != 0) convolve_ones<K, VECTORS>(packed.get() + block * WIDTH * s.C * K * K, s.C, start);
+    if (base != 0) convolve_ones<K, VECTORS>(packed + block * WIDTH * s.C * K * K, s.C, start);
     if (bias)
       for (int64_t i = 0; i < WIDTH * BORDERS; ++i) start[i] += bias[block * WIDTH + i % WIDTH];
   }
@@ -294,26 +308,26 @@ void convolve_blocks(const Lists<T>& lists, T base, const T* weight, Strides str
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(threads)
   for (int64_t block = 0; block < s.O / WIDTH; ++block)
     for (int64_t tile = 0; tile < tiles; ++tile)
-      convolve_rows<K, S, VECTORS>(lists, packed.get() + block * WIDTH * s.C * K * K,
+      convolve_rows<K, S, VECTORS>(lists, packed + block * WIDTH * s.C * K * K,
                                    starts.get() + block * WIDTH * BORDERS, y + block * WIDTH, s, tile * rows,
                                    std::min(out.rows, (tile + 1) * rows));
 }
 
 template <int K, int S, typename T>
-bool convolve(const T* x, const T* weight, Strides strides, const T* bias, T* y, Shape s, int64_t max_entries,
-              int threads) {
+bool convolve(const T* x, const T* packed, const T* bias, T* y, Shape s, int64_t max_entries, int threads) {
   const Counts<T> counts(x, s, threads);
   if (counts.total > max_entries) return false;
   const auto lists = list_by_pixel(x, counts, s, threads);
-  auto run = [&](auto vectors) {
-    convolve_blocks<K, S, decltype(vectors)::value>(lists, counts.base, weight, strides, bias, y, s, threads);
+  const auto run = [&](auto vectors) {
+    convolve_blocks<K, S, decltype(vectors)::value>(lists, counts.base, packed, bias, y, s, threads);
   };
-  const int64_t vectors = s.O / Vector<T>::size;
-  if (vectors % 4 == 0) run(std::integral_constant<int, 4>());
-  else if (vectors % 6 == 0) run(std::integral_constant<int, 6>());
-  else if (vectors % 3 == 0) run(std::integral_constant<int, 3>());
-  else if (vectors % 2 == 0) run(std::integral_constant<int, 2>());
-  else run(std::integral_constant<int, 1>());
+  switch (vectors_of_a_block<T>(s)) {
+    case 4: run(std::integral_constant<int, 4>()); break;
+    case 6: run(std::integral_constant<int, 6>()); break;
+    case 3: run(std::integral_constant<int, 3>()); break;
+    case 2: run(std::integral_constant<int, 2>()); break;
+    default: run(std::integral_constant<int, 1>());
+  }
   return true;
 }
 
@@ -496,11 +510,14 @@ auto for_kernel(int64_t kernel_size, int64_t stride, Work work) {
 }
 
 #define FUNCTIONS(T, NAME)                                                                                             \
-  extern "C" bool sparse_conv_##NAME(const T* x, const T* weight, Strides strides, const T* bias, T* y, Shape shape,   \
+  extern "C" void sparse_conv_pack_##NAME(const T* weight, Strides strides, T* packed, Shape shape,                    \
+                                          int64_t kernel_size, int64_t threads) {                                      \
+    pack(weight, strides, packed, shape, kernel_size * kernel_size, threads);                                          \
+  }                                                                                                                    \
+  extern "C" bool sparse_conv_##NAME(const T* x, const T* packed, const T* bias, T* y, Shape shape,                    \
                                      int64_t kernel_size, int64_t stride, int64_t max_entries, int64_t threads) {      \
     return for_kernel(kernel_size, stride, [&](auto k, auto s) {                                                       \
-      return convolve<decltype(k)::value, decltype(s)::value>(x, weight, strides, bias, y, shape, max_entries,         \
-                                                              threads);                                                \
+      return convolve<decltype(k)::value, decltype(s)::value>(x, packed, bias, y, shape, max_entries, threads);        \
     });                                                                                                                \
   }                                                                                                                    \
   extern "C" void sparse_conv_weight_grad_##NAME(const T* x, const T* grad, T* weight_grad, Strides strides,           \

@@ -3,6 +3,7 @@
 The code is in ``sparse_conv.cpp``, which is compiled at first use, by the compiler of ``torch.compile`` and into its
 cache.
 """
+import copy
 import ctypes
 import time
 from functools import lru_cache
@@ -40,15 +41,29 @@ class SpikeConv2d(nn.Conv2d):
     and a stride of 1, or of 3x3 and a stride of 1 or 2, a padding of half the kernel and at least ``MIN_OUT_CHANNELS``
     output channels, which must fill vectors (multiples of 16); and while what is left of an input is no more than
     ``MAX_DENSITY`` of it. Elsewhere it is ``nn.Conv2d``, whose arguments and weights it has.
+
+    Weights are put in another order in each call. With ``keeps_order = True``, without gradients, they are so once, and
+    kept beside: for networks whose weights no longer change.
     """
 
-    skips_zeros = False
+    skips_zeros = keeps_order = False
+    _packed: Optional[Tensor] = None
+    _packed_of: Optional[tuple] = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C', H', W')."""
         if self.skips_zeros and self._can_skip_zeros(x):
-            return _SparseConv.apply(x, self.weight, self.bias, self.stride[0])
+            packed = self._kept_order() if self.keeps_order and not torch.is_grad_enabled() else None
+            return _SparseConv.apply(x, self.weight, self.bias, self.stride[0], packed)
         return super().forward(x)
+
+    def _kept_order(self) -> Tensor:
+        # What is loaded, cast or moved is another weight. Inference tensors have no version, and do not change.
+        weight = self.weight
+        key = weight.data_ptr(), weight.dtype, None if weight.is_inference() else weight._version
+        if self._packed_of != key:
+            self._packed, self._packed_of = pack(weight), key
+        return self._packed
 
     def _can_skip_zeros(self, x: Tensor) -> bool:
         # Whoever compiles, traces or counts operators must see a convolution.
@@ -66,21 +81,50 @@ class SpikeConv2d(nn.Conv2d):
                 and self.out_channels * x.element_size() % _library().sparse_conv_vector_bytes() == 0)
 
 
-def skip_zeros_in(network: nn.Module) -> None:
-    """Have the convolutions of spikes in a network skip zeros."""
+def skip_zeros_in(network: nn.Module, keep_order: bool = False) -> None:
+    """Have the convolutions of spikes in a network skip zeros.
+
+    Args:
+        network: Whatever has them.
+        keep_order: Whether they keep their weights in the order that they need, for inference.
+    """
     for module in network.modules():
         if isinstance(module, SpikeConv2d):
-            module.skips_zeros = True
+            module.skips_zeros, module.keeps_order = True, keep_order
+
+
+def skipping_zeros(model: nn.Module) -> nn.Module:
+    """A copy of a network for inference, whose convolutions skip zeros and keep their weights in the order for that.
+
+    Its maps have their channels innermost. Logits are the same up to rounding, so that in fp32 a membrane next to the
+    threshold may spike or not.
+
+    Args:
+        model: A network in eval mode; it is left as it is.
+
+    Raises:
+        ValueError: If the network is in training mode, or has no convolution of spikes.
+    """
+    if model.training:
+        raise ValueError('sparse_convs: weights that learn are put in order in each call; call model.eval() first, or '
+                         'set sparse_convs=True in the config of the SpikingClassifier.')
+    if not any(isinstance(module, SpikeConv2d) for module in model.modules()):
+        raise ValueError(f'sparse_convs: {type(model).__name__} has no SpikeConv2d, whose zeros could be skipped.')
+    model = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    model.channels_last = True
+    skip_zeros_in(model, keep_order=True)
+    return model
 
 
 class _SparseConv(torch.autograd.Function):
     """Forward and the weight's gradient skip zeros; the input's gradient is dense."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Optional[Tensor], stride: int) -> Tensor:
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Optional[Tensor], stride: int, packed: Optional[Tensor]
+                ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride = stride
-        y = convolve(x, weight, bias, int(MAX_DENSITY * x.numel()), stride)
+        y = convolve(x, weight, bias, int(MAX_DENSITY * x.numel()), stride, packed)
         ctx.is_sparse = y is not None
         return F.conv2d(x, weight, bias, stride, weight.shape[-1] // 2) if y is None else y
 
@@ -88,7 +132,7 @@ class _SparseConv(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         x, weight = ctx.saved_tensors
-        needs_x, needs_weight, needs_bias, _ = ctx.needs_input_grad
+        needs_x, needs_weight, needs_bias, *_ = ctx.needs_input_grad
         # PyTorch's gradient of the bias comes with that of the weight, which would be computed for nothing.
         grad_bias = grad.sum((0, 2, 3)) if needs_bias else None
         is_dense = needs_weight and not ctx.is_sparse
@@ -97,7 +141,7 @@ class _SparseConv(torch.autograd.Function):
             [needs_x, is_dense, False])
         if needs_weight and ctx.is_sparse:
             grad_weight = weight_grad(x, grad, weight, ctx.stride)
-        return grad_x, grad_weight, grad_bias, None
+        return grad_x, grad_weight, grad_bias, None, None
 
 
 class _Shape(ctypes.Structure):
@@ -108,8 +152,18 @@ class _Strides(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int64) for name in ('out', 'in', 'tap')]
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Optional[Tensor], max_entries: int, stride: int = 1
-             ) -> Optional[Tensor]:
+def pack(weight: Tensor) -> Tensor:
+    """The numbers of a weight in the order that :func:`convolve` reads."""
+    weight = _with_one_stride_of_taps(weight)
+    packed = torch.empty(weight.numel(), dtype=weight.dtype)
+    shape = _Shape(1, 1, 1, weight.shape[1], weight.shape[0])
+    _function('sparse_conv_pack', weight)(
+        _pointer(weight), _strides(weight), _pointer(packed), shape, weight.shape[-1], torch.get_num_threads())
+    return packed
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Optional[Tensor], max_entries: int, stride: int = 1,
+             packed: Optional[Tensor] = None) -> Optional[Tensor]:
     """Convolution whose padding is half the kernel.
 
     Args:
@@ -118,16 +172,18 @@ def convolve(x: Tensor, weight: Tensor, bias: Optional[Tensor], max_entries: int
         bias: (C', ) or ``None``.
         max_entries: How many numbers of ``x`` may differ from 0, or from 1 if that is more frequent.
         stride: 1 or 2.
+        packed: What :func:`pack` makes of the weight, if it is there.
 
     Returns:
         (N, C', H, W), or with half the sides, with its channels innermost; ``None`` if more do.
     """
-    x, weight, bias = _innermost(x), _with_one_stride_of_taps(weight), bias if bias is None else bias.contiguous()
+    x, bias = _innermost(x), bias if bias is None else bias.contiguous()
+    packed = pack(weight) if packed is None else packed
     sides = [(side - 1) // stride + 1 for side in x.shape[2:]]
     y = torch.empty(x.shape[0], weight.shape[0], *sides, dtype=x.dtype, memory_format=torch.channels_last)
     done = _function('sparse_conv', x)(
-        _pointer(x), _pointer(weight), _strides(weight), _pointer(bias), _pointer(y), _shape(x, weight),
-        weight.shape[-1], stride, max_entries, torch.get_num_threads())
+        _pointer(x), _pointer(packed), _pointer(bias), _pointer(y), _shape(x, weight), weight.shape[-1], stride,
+        max_entries, torch.get_num_threads())
     return y if done else None
 
 
@@ -190,8 +246,10 @@ def _library() -> ctypes.CDLL:
     number, pointer = ctypes.c_int64, ctypes.c_void_p
     for dtype in DTYPES.values():
         forward = getattr(library, f'sparse_conv_{dtype}')
-        forward.argtypes = [pointer, pointer, _Strides, pointer, pointer, _Shape, number, number, number, number]
+        forward.argtypes = [pointer, pointer, pointer, pointer, _Shape, number, number, number, number]
         forward.restype = ctypes.c_bool
+        order = getattr(library, f'sparse_conv_pack_{dtype}')
+        order.argtypes, order.restype = [pointer, _Strides, pointer, _Shape, number, number], None
         backward = getattr(library, f'sparse_conv_weight_grad_{dtype}')
         backward.argtypes = [pointer, pointer, pointer, _Strides, _Shape, number, number, number]
         backward.restype = None
