@@ -1,4 +1,5 @@
 """Compiled neurons against the eager ones, and what happens where nothing can be compiled."""
+import contextlib
 import copy
 import errno
 import gc
@@ -18,6 +19,7 @@ from torch._inductor import cpp_builder
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from bkdsnn.models.layers import expand_time
 from bkdsnn.models.neurons import BaseNode, IFNode, compiled, kernels, nodes
 from bkdsnn.models.neurons.base import going_on
 from bkdsnn.models.neurons.compiled import merge_axes
@@ -88,6 +90,36 @@ def test_compiled_equals_eager(cfg):
     assert_equal(got, eager)
     # float64 where the membrane is not at a threshold within fp32's rounding
     assert (got[0] != want[0]).float().mean() < 1e-3
+
+
+@pytest.mark.parametrize('goes_on', [False, True])
+@pytest.mark.parametrize('time_steps', [2, 4, 6])
+@pytest.mark.parametrize('cfg', [IF, PLIF], ids=lambda cfg: cfg['type'])
+def test_gradient_of_an_image_is_summed_over_time_in_the_same_pass(cfg, time_steps, goes_on, monkeypatch):
+    written, results = [], []
+    make = compiled.kernel_of
+    monkeypatch.setattr(compiled, 'kernel_of', lambda *args, **kwargs: written.append(kwargs['sums_steps'])
+                        or make(*args, **kwargs))
+    x, grad = inputs(time_steps, 3, 4, 5, 6, dtype=torch.float64)
+    x, grad = (t.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3) for t in (x, grad))
+    for backend in ('compile', 'eager'):
+        node, image = build(cfg, backend).double(), x[:1].detach().requires_grad_()
+        states = {node: torch.full_like(x[0], 0.3)} if goes_on else {}
+        with going_on([node], states) if goes_on else contextlib.nullcontext():
+            spikes = node(expand_time(image, time_steps))
+        results.append([spikes.detach(), *torch.autograd.grad(spikes, [image, *node.parameters()], grad)])
+    assert_equal(*results, rtol=1e-12)
+    assert results[0][1].stride() == image.stride() and 0 < spikes.mean() < 1
+    assert written.count(True) == written.count(False) == -(-time_steps // 4)
+
+
+def test_listeners_see_an_image_in_every_step():
+    node, seen = build(IF, 'compile'), []
+    node.register_forward_pre_hook(lambda node, args: seen.append(args[0].shape))
+    node.register_full_backward_hook(lambda node, grad_in, grad_out: seen.append(grad_in[0].shape))
+    image = torch.randn(1, 2, 3, requires_grad=True)
+    node(expand_time(image, 4)).sum().backward()
+    assert seen == [(4, 2, 3)] * 2 and image.grad.shape == image.shape
 
 
 @settings(max_examples=15, deadline=None)

@@ -10,7 +10,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.checkpoint import checkpoint
 
 from bkdsnn.models.layers import SpikingConvUnit, SpikingSelfAttention, compress
-from bkdsnn.models.layers.compress import PoolCompressor, SpikeCompressor
+from bkdsnn.models.layers.compress import SmallMaxPool2d, SpikeCompressor
 from bkdsnn.models.neurons import LIFNode, compiled, nodes
 from bkdsnn.registry import MODELS
 
@@ -202,16 +202,19 @@ def test_spikes_are_kept_as_bytes_and_exact(monkeypatch, layout, compiled):
 @pytest.mark.parametrize('layout', LAYOUTS)
 @pytest.mark.parametrize('size', [9, 200])
 def test_of_a_max_pool_only_the_places_are_kept(layout, size):
-    pool, kept = nn.MaxPool2d(3, stride=2, padding=1), []
     x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(3)).to(memory_format=layout)
-    want, got = x.clone().requires_grad_(), x.clone().requires_grad_()
-    y, compressor = pool(want), PoolCompressor()
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
-        z = compressor(pool, got)
-    assert not kept  # by hooks from outside, so all is in ours
-    places = torch.int16 if size**2 <= 2**15 else torch.int32
-    kept = z.grad_fn._raw_saved_result1.data, z.grad_fn._raw_saved_self.data
-    assert kept[0].dtype == places and kept[0].shape == y.shape and kept[1][0] == x.shape
+    for pool in (nn.MaxPool2d(3, stride=2, padding=1), nn.MaxPool2d((2, 3), dilation=(1, 2), ceil_mode=True)):
+        want, got, kept = x.clone().requires_grad_(), x.clone().requires_grad_(), []
+        y, small = pool(want), SmallMaxPool2d.like(pool)
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+            z = small(got)
+        assert [(t.dtype, t.shape) for t in kept] == [(torch.int16 if size**2 <= 2**15 else torch.int32, y.shape)]
+        check_pool(y, z, want, got)
+        with torch.no_grad():
+            assert torch.equal(small(x), y)
+
+
+def check_pool(y, z, want, got):
     grad = torch.randn(y.shape)
     for result in (y, z):
         result.backward(grad)

@@ -1,8 +1,9 @@
 """What layers keep for backward, made small and exact: spikes as bytes, and of max-pools the places alone."""
-from typing import Callable, Optional, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.autograd.graph import saved_tensors_hooks
 
 from ..neurons.kernels import Kernel, only_allocates
@@ -65,33 +66,44 @@ class SpikeCompressor:
         return packed
 
 
-class PoolCompressor:
-    """Calls a max-pool so that autograd keeps of it only where the maxima are, in the smallest integers.
+class SmallMaxPool2d(nn.MaxPool2d):
+    """A max-pool that keeps for backward only where the maxima are, in the smallest integers."""
 
-    Of the input, the gradient needs the shape alone.
-    """
+    @classmethod
+    def like(cls, pool: nn.MaxPool2d) -> 'SmallMaxPool2d':
+        """With the arguments of another."""
+        return cls(pool.kernel_size, pool.stride, pool.padding, pool.dilation, ceil_mode=pool.ceil_mode)
 
-    def __call__(self, layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """``layer(x)``."""
-        if not torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return layer(x)
-        storage, positions = _storage_of(x), x.shape[-1] * x.shape[-2]
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H', W')."""
+        if not torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return super().forward(x)
+        return _SmallMaxPool.apply(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
-        def pack(saved: Tensor):
-            if saved.dtype == torch.int64:
-                return saved.to(torch.int16 if positions <= 2**15 else torch.int32)
-            if _storage_of(saved) == storage:
-                return saved.shape, saved.stride(), saved.dtype, saved.device
-            return saved
 
-        def unpack(kept) -> Tensor:
-            if isinstance(kept, tuple):
-                shape, stride, dtype, device = kept
-                return torch.empty_strided(shape, stride, dtype=dtype, device=device)
-            return kept if kept.is_floating_point() else kept.long()
+class _SmallMaxPool(torch.autograd.Function):
 
-        with saved_tensors_hooks(pack, unpack):
-            return layer(x)
+    @staticmethod
+    def forward(ctx, x: Tensor, *arguments) -> Tensor:
+        y, places = torch.ops.aten.max_pool2d_with_indices(x, *map(_pair, arguments[:-1]), arguments[-1])
+        ctx.arguments, ctx.layout = arguments, (x.shape, torch.empty_like(x, device='meta').stride())
+        ctx.save_for_backward(places.to(torch.int16 if x.shape[-1] * x.shape[-2] <= 2**15 else torch.int32))
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        places, = ctx.saved_tensors
+        *sizes, ceil_mode = ctx.arguments
+        # Of the input PyTorch needs the shape and the order of memory alone, which the result has too.
+        grad_x = grad.new_empty_strided(*ctx.layout)
+        torch.ops.aten.max_pool2d_with_indices_backward.grad_input(
+            grad, grad_x, *map(_pair, sizes), ceil_mode, places.long(), grad_input=grad_x)
+        return grad_x, *[None] * len(ctx.arguments)
+
+
+def _pair(size: Union[int, Sequence[int]]) -> List[int]:
+    return [size, size] if isinstance(size, int) else list(size)
 
 
 def compress_spikes_in(network: nn.Module) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
-from .compress import PoolCompressor, SpikeCompressor
+from .compress import SmallMaxPool2d, SpikeCompressor
 from .norm import build_norm, count_repeats, is_local_batch_norm
 from .recompute import learns_once
 from .sparse_conv import SpikeConv2d
@@ -95,9 +95,10 @@ class SpikingConvUnit(nn.Module):
     def compress_spikes(self, name: str) -> None:
         """Keep spikes for backward as bytes, and of max-pools only the places; ``name`` of the unit is for errors."""
         self.compressors = {'conv': SpikeCompressor(f'{name}.conv')}
-        if self.pool is not None:
-            plain = type(self.pool) is nn.MaxPool2d
-            self.compressors['pool'] = PoolCompressor() if plain else SpikeCompressor(f'{name}.pool')
+        if type(self.pool) is nn.MaxPool2d:
+            self.pool = SmallMaxPool2d.like(self.pool)
+        elif not isinstance(self.pool, (SmallMaxPool2d, type(None))):
+            self.compressors['pool'] = SpikeCompressor(f'{name}.pool')
 
     def drop_norm(self) -> None:
         """Go on without the norm, which the convolution does from now on."""

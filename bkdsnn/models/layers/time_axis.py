@@ -50,8 +50,17 @@ def channels_last(x: Tensor) -> Tensor:
 
 
 def expand_time(x: Tensor, time_steps: int) -> Tensor:
-    """(1, B, ...) as a (time_steps, B, ...) view; unchanged for ``time_steps=1``."""
-    return _Expand.apply(x, time_steps) if time_steps > 1 else x
+    """(1, B, ...) as a (time_steps, B, ...) view; unchanged for ``time_steps=1``.
+
+    A compiled neuron that gets the view goes back to ``x`` by its ``expanded_from``, and sums the gradient over time in
+    its own pass.
+    """
+    if time_steps == 1:
+        return x
+    view = _Expand.apply(x, time_steps)
+    if not torch.compiler.is_compiling():
+        view.expanded_from = x
+    return view
 
 
 class _Expand(torch.autograd.Function):

@@ -4,6 +4,7 @@ Forward reads the input and writes the spikes. Only the input is kept for backwa
 registers. A batch norm before the neuron can join the pass: what it makes of the input is neither written nor kept.
 Many time steps are run in pieces, with the membrane between them in memory.
 """
+from functools import reduce
 from typing import Callable, List, Optional, Sequence, Tuple
 
 import torch
@@ -23,7 +24,8 @@ def run_compiled(node: nn.Module, x: Tensor, may_fall_back: bool,
 
     Args:
         node: The neuron; its ``forward`` with ``backend='eager'`` is the definition.
-        x: Input current, (T, B, ...), in any layout; nothing is copied.
+        x: Input current, (T, B, ...), in any layout; nothing is copied. Of one that is the same in every step its
+            ``expanded_from`` is the tensor (1, B, ...), which gets the gradient.
         may_fall_back: Whether a failing compiler is a line in the log, and not an error.
         norm: Batch norm over (T, B, H, W) to run first, on an ``x`` of (T, B, C, H, W). Its running statistics are
             updated as by its own ``forward``.
@@ -42,18 +44,20 @@ def run_compiled(node: nn.Module, x: Tensor, may_fall_back: bool,
         tensors = tensors_of(node).values()
         if norm is not None:
             return _RunNormed.apply(node, may_fall_back, norm, x, norm.weight, norm.bias, *tensors), None
-        spikes, *after = _Run.apply(node, may_fall_back, len(states_of(v)), x, *states_of(v), *tensors)
+        step = getattr(x, 'expanded_from', x)
+        spikes, *after = _Run.apply(node, may_fall_back, len(x), len(states_of(v)), step, *states_of(v), *tensors)
         return spikes, tuple(after) if isinstance(v, tuple) else after[0] if after else None
 
 
 class _Run(torch.autograd.Function):
 
     @staticmethod
-    def forward(ctx, node: nn.Module, may_fall_back: bool, number: int, x: Tensor, *tensors: Tensor
+    def forward(ctx, node: nn.Module, may_fall_back: bool, time_steps: int, number: int, x: Tensor, *tensors: Tensor
                 ) -> Tuple[Tensor, ...]:
-        ctx.node, ctx.may_fall_back, ctx.goes_on = node, may_fall_back, number > 0
+        ctx.node, ctx.may_fall_back, ctx.time_steps, ctx.goes_on = node, may_fall_back, time_steps, number > 0
         before, tensors = tensors[:number], tensors[number:]
-        spikes, starts, after = _Pass(node, may_fall_back, [x], tensors, starts=before, goes_on=ctx.goes_on).forward()
+        spikes, starts, after = _Pass(node, may_fall_back, [x.expand(time_steps, *x.shape[1:])], tensors, starts=before,
+                                      goes_on=ctx.goes_on).forward()
         ctx.save_for_backward(x, *tensors, *before, *starts)
         ctx.number = len(tensors)
         return (spikes, *after)
@@ -63,10 +67,10 @@ class _Run(torch.autograd.Function):
     def backward(ctx, grad: Tensor, *grads_after: Tensor):
         x, *tensors = ctx.saved_tensors
         tensors, starts = tensors[:ctx.number], tensors[ctx.number:]
-        back = _Pass(ctx.node, ctx.may_fall_back, [x, grad], tensors, starts=starts, goes_on=ctx.goes_on,
-                     grads_after=grads_after)
+        back = _Pass(ctx.node, ctx.may_fall_back, [x.expand_as(grad), grad], tensors, starts=starts,
+                     goes_on=ctx.goes_on, grads_after=grads_after, sums_steps=len(x) < ctx.time_steps)
         grad_x, grads_before, grads = back.backward()
-        return None, None, None, grad_x, *grads_before, *grads
+        return None, None, None, None, grad_x, *grads_before, *grads
 
 
 class _RunNormed(torch.autograd.Function):
@@ -126,12 +130,13 @@ class _Pass:
             before the second and later pieces.
         goes_on: Whether there are states before the first step, and those after the last are asked for.
         grads_after: For the gradient, if it ``goes_on``, that of the states after the last step.
+        sums_steps: Whether the current is the same in all steps, so that its gradient is the sum of theirs.
     """
 
     def __init__(self, node: nn.Module, may_fall_back: bool, inputs: Sequence[Tensor], tensors: Sequence[Tensor],
                  affine: Sequence[Tensor] = (), starts: Sequence[Tensor] = (), goes_on: bool = False,
-                 grads_after: Sequence[Tensor] = ()) -> None:
-        self.node, self.may_fall_back, self.tensors = node, may_fall_back, tensors
+                 grads_after: Sequence[Tensor] = (), sums_steps: bool = False) -> None:
+        self.node, self.may_fall_back, self.tensors, self.sums_steps = node, may_fall_back, tensors, sums_steps
         shape = inputs[0].shape
         spread = [t for t in tensors if t.numel() != 1]
         if any(t.dim() > len(shape) - 1 or torch.broadcast_shapes(t.shape, shape[1:]) != shape[1:] for t in spread):
@@ -151,8 +156,8 @@ class _Pass:
     def kernels(self, is_backward: bool) -> list:
         """The kernel of each piece."""
         dtype = self.affine[0].dtype if self.affine else None
-        return [kernel_of(self.node, is_backward, self.may_fall_back, *inputs, affine_dtype=dtype, carries=self.carries)
-                for inputs in self._pieces(*self.inputs)]
+        return [kernel_of(self.node, is_backward, self.may_fall_back, *inputs, affine_dtype=dtype, carries=self.carries,
+                          sums_steps=self.sums_steps) for inputs in self._pieces(*self.inputs)]
 
     def forward(self) -> Tuple[Tensor, List[Tensor], List[Tensor]]:
         """Spikes (T, B, ...); the states (B, ...) before the second and later pieces, and, if asked for, at the end."""
@@ -165,8 +170,11 @@ class _Pass:
         return self.restore(spikes), states[:between], states[between:] if self.goes_on else []
 
     def backward(self) -> Tuple[Tensor, List[Tensor], List[Optional[Tensor]]]:
-        """Gradients of the current (T, B, ...), of the states before it if it goes on, and of each of the tensors."""
-        grad_x, grads = torch.empty_like(self.inputs[0]), [None] * len(self.tensors)
+        """Gradients of the current (T, B, ...), or (1, B, ...) if it is the same in all steps; of the states before it
+        if it goes on; and of each of the tensors."""
+        x = self.inputs[0]
+        grad_x = torch.empty_like(x[:1].expand(len(self.lengths), *x.shape[1:]) if self.sums_steps else x)
+        grads = [None] * len(self.tensors)
         starts, n = [*(() if self.goes_on else self._first_states()), *self.starts], self.carries
         starts = [starts[i * n:(i + 1) * n] for i in range(len(self.lengths))]
         carried = self.grads_after or [torch.zeros_like(v) for v in starts[0]]
@@ -175,7 +183,8 @@ class _Pass:
             carried, more = results[:len(carried)], results[len(carried):]
             grads = [b if a is None else a + b for a, b in zip(grads, more)]
         before = [self._restore_step(grad) for grad in carried] if self.goes_on else []
-        return self.restore(grad_x), before, [self._of_tensor(t, grad) for t, grad in zip(self.tensors, grads)]
+        grad_x = self._restore_step(reduce(torch.add, grad_x))[None] if self.sums_steps else self.restore(grad_x)
+        return grad_x, before, [self._of_tensor(t, grad) for t, grad in zip(self.tensors, grads)]
 
     def _pieces(self, *views: Tensor) -> List[Tuple[Tensor, ...]]:
         return list(zip(*(view.split(self.lengths) for view in views)))
@@ -183,7 +192,8 @@ class _Pass:
     def _runs(self, is_backward: bool, result: Tensor) -> list:
         """For each piece its kernel, its inputs, and the steps of ``result`` to write."""
         pieces = self._pieces(*self.inputs, *self.affine)
-        return list(zip(self.kernels(is_backward), pieces, (part.unbind() for part in result.split(self.lengths))))
+        lengths = self.lengths if len(result) == sum(self.lengths) else 1
+        return list(zip(self.kernels(is_backward), pieces, (part.unbind() for part in result.split(lengths))))
 
     def _of_tensor(self, tensor: Tensor, grad: Optional[Tensor]) -> Optional[Tensor]:
         if grad is None or tensor.numel() == 1:

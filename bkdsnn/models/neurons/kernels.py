@@ -7,7 +7,7 @@ import platform
 import shlex
 import subprocess
 import time
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
@@ -132,7 +132,7 @@ def tensors_of(node: nn.Module) -> Dict[str, Tensor]:
 
 
 def kernel_of(node: nn.Module, is_backward: bool, may_fall_back: bool, x: Tensor, grad: Optional[Tensor] = None,
-              affine_dtype: Optional[torch.dtype] = None, carries: int = 0) -> Kernel:
+              affine_dtype: Optional[torch.dtype] = None, carries: int = 0, sums_steps: bool = False) -> Kernel:
     """That of all nodes of the same type and constants; sizes other than T are symbols in it. See :func:`trace`.
 
     Raises:
@@ -142,12 +142,12 @@ def kernel_of(node: nn.Module, is_backward: bool, may_fall_back: bool, x: Tensor
         return partial(_allocate, len(tensors_of(node)), is_backward, carries)
     kinds = tuple((t.dtype, t.numel() == 1 and t.shape) for t in tensors_of(node).values())
     key = (type(node), constants_of(node), kinds, is_backward, may_fall_back, x.device, x.dtype, x.shape[0], x.dim(),
-           grad is not None and grad.dtype, affine_dtype, carries)
+           grad is not None and grad.dtype, affine_dtype, carries, sums_steps)
     what = (f'{type(node).__name__}{" with its norm" if affine_dtype else ""} '
             f'{"backward" if is_backward else "forward"}, T={x.shape[0]}{" of more" if carries else ""}, '
-            f'{str(x.dtype)[6:]}, {x.device.type}')
+            f'{str(x.dtype)[6:]}, {x.device.type}{", one image" if sums_steps else ""}')
     return traced_once(key, what, x.device.type, may_fall_back,
-                       partial(trace, node, is_backward, x, grad, affine_dtype, carries))
+                       partial(trace, node, is_backward, x, grad, affine_dtype, carries, sums_steps))
 
 
 def traced_once(key: tuple, what: str, device: str, may_fall_back: bool, make_graph: Callable[[], nn.Module]) -> Kernel:
@@ -198,7 +198,7 @@ class _Definition(nn.Module):
 
 
 def trace(node: nn.Module, is_backward: bool, x: Tensor, grad: Optional[Tensor] = None,
-          affine_dtype: Optional[torch.dtype] = None, carries: int = 0) -> nn.Module:
+          affine_dtype: Optional[torch.dtype] = None, carries: int = 0, sums_steps: bool = False) -> nn.Module:
     """One direction of a node as a graph of tensor operations, unrolled over time.
 
     Args:
@@ -209,6 +209,8 @@ def trace(node: nn.Module, is_backward: bool, x: Tensor, grad: Optional[Tensor] 
         affine_dtype: If given, the neuron's current is not ``x`` but ``x * scale + shift``, with two tensors of this
             dtype and the shape of ``x``.
         carries: How many states, as the membrane, come from steps before and go on to steps after these.
+        sums_steps: For ``is_backward``: whether the gradient of the current is that of all steps together, and there is
+            one ``out`` for it.
 
     Returns:
         ``graph(x, *affine, *outs, *carried, *tensors) -> [*v]``, which writes the spikes of each step to one of
@@ -223,7 +225,7 @@ def trace(node: nn.Module, is_backward: bool, x: Tensor, grad: Optional[Tensor] 
         NotTraceableError: If a step does more than operations on each number by itself.
     """
     from torch.fx.experimental.proxy_tensor import make_fx  # heavy, and only needed to compile
-    steps = _Steps(node, is_backward, x.shape[0], affine_dtype is not None, carries)
+    steps = _Steps(node, is_backward, 1 if sums_steps else x.shape[0], affine_dtype is not None, carries)
     with torch.no_grad():
         graph = make_fx(steps.backward if is_backward else steps.forward, tracing_mode='symbolic')(
             *_examples(node, steps.numbers, x, grad, affine_dtype))
@@ -239,10 +241,10 @@ class _Steps:
         numbers: How many of the tensors after the inputs are affine, outs, carried and the node's.
     """
 
-    def __init__(self, node: nn.Module, is_backward: bool, time_steps: int, has_affine: bool, carries: int) -> None:
+    def __init__(self, node: nn.Module, is_backward: bool, outs: int, has_affine: bool, carries: int) -> None:
         self.names = [f'node.{name}' for name in tensors_of(node)]
         self.definition, self.carries = _Definition(node), carries
-        self.numbers = 2 * has_affine, time_steps, carries * (2 if is_backward else 1), len(self.names)
+        self.numbers = 2 * has_affine, outs, carries * (2 if is_backward else 1), len(self.names)
 
     def forward(self, x: Tensor, *values: Tensor) -> List[Tensor]:
         affine, outs, v, values = _split(values, self.numbers)
@@ -258,7 +260,7 @@ class _Steps:
         spread = [value.expand(current.shape[1:]) for value in values]
         before, grads_after = carried[:self.carries], carried[self.carries:]
         inputs = [value.detach() for value in (*current.unbind(), *before, *spread)]
-        numbers = len(outs), len(before), len(values)
+        numbers = current.shape[0], len(before), len(values)
         floating = [value.requires_grad_() for value in inputs if value.is_floating_point()]
         with torch.enable_grad():
             spikes, v = self._run(*_split(inputs, numbers))
@@ -266,6 +268,8 @@ class _Steps:
                                              (*grad.to(spikes[0].dtype).unbind(), *grads_after), allow_unused=True))
         grads = [next(grads) if value.is_floating_point() else None for value in inputs]
         grads_x, grad_v, grads = _split(grads, numbers)
+        if len(outs) < len(grads_x):
+            grads_x = [reduce(torch.add, grads_x)]
         for out, grad in zip(outs, grads_x):
             out.copy_(grad)
         grad_v = [torch.zeros_like(state) if grad is None else grad for grad, state in zip(grad_v, before)]
