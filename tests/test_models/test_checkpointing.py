@@ -10,7 +10,15 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.checkpoint import checkpoint
 
 from bkdsnn.models import BKDLoss, Distiller, FrozenTeacher
-from bkdsnn.models.layers import DropPath, SpikingConvUnit, checkpoint_blocks_in, is_recomputing, learns_once
+from bkdsnn.models.layers import (
+    Block,
+    DropPath,
+    SpikingConvUnit,
+    checkpoint_blocks_in,
+    compress,
+    is_recomputing,
+    learns_once,
+)
 from bkdsnn.models.layers.compress import compress_spikes_in
 from bkdsnn.registry import MODELS
 from helpers import ILIF_BACKBONES, LIF, SMALL_BACKBONES, small_network, tiny_cnn, tiny_student
@@ -140,6 +148,20 @@ def test_blocks_that_run_again_give_the_same_step(backbone, compress):
         assert torch.equal(a, b)
     x.requires_grad_()
     assert bytes_kept(again, x) < 0.8 * bytes_kept(network, x)
+
+
+def test_of_a_checkpointed_block_its_input_alone_is_kept_as_bytes(monkeypatch):
+    network, frames = small_network('SEWResNet')
+    network, packed, to_bytes = network.backbone.train(), [], compress._to_bytes
+    checkpoint_blocks_in(network)
+    compress_spikes_in(network)
+    network(frames.transpose(0, 1))  # knows from now on what are spikes
+    monkeypatch.setattr(compress, '_to_bytes', lambda x: packed.append(x.shape) or to_bytes(x))
+    y = network(frames.transpose(0, 1))[-1]
+    blocks = [module for module in network.modules() if isinstance(module, Block)]
+    assert len(packed) == len(blocks) > 1
+    y.sum().backward()
+    assert len(packed) == len(blocks)
 
 
 def test_with_cp_is_an_option_of_students_and_of_ones_own_backbones_with_blocks():

@@ -7,7 +7,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..neurons import SpikingNode
 from ..neurons.base import State, going_on
-from .compress import SpikeCompressor
+from .compress import SpikeCompressor, kept_by_another
 
 
 class Block(nn.Module):
@@ -43,7 +43,7 @@ class Block(nn.Module):
     def _run_from(self, before: Dict[SpikingNode, State], x: Tensor) -> Tuple[Tensor, Dict[SpikingNode, State]]:
         """The output, and the states of neurons that go on from some, which backward must find again."""
         states = dict(before)
-        with going_on(before, states):
+        with going_on(before, states), kept_by_another():
             return self.run(x), states
 
     def compress_spikes(self, name: str) -> None:

@@ -1,4 +1,6 @@
 """What layers keep for backward, made small and exact: spikes as bytes, and of max-pools the places alone."""
+import threading
+from contextlib import contextmanager
 from typing import Callable, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -10,6 +12,19 @@ from ..neurons.kernels import Kernel, only_allocates
 from ..neurons.nodes import choose_backend
 
 _kernels = {}  # by device and dtype
+_here = threading.local()  # backward passes have threads of their own
+
+
+@contextmanager
+def kept_by_another():
+    """Inside the block layers are called as they are, since what autograd keeps of them is another's: a checkpoint's,
+    whose hooks come to nothing where there are others inside."""
+    before = getattr(_here, 'is_another', False)
+    _here.is_another = True
+    try:
+        yield
+    finally:
+        _here.is_another = before
 
 
 class SpikeCompressor:
@@ -33,7 +48,8 @@ class SpikeCompressor:
         Raises:
             RuntimeError: If the first inputs were whole numbers of 0 to 255 and later ones are not.
         """
-        if self.takes_spikes is False or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if (self.takes_spikes is False or not torch.is_grad_enabled() or torch.compiler.is_compiling()
+                or getattr(_here, 'is_another', False)):
             return layer(*inputs)
         needed = [x for x in inputs if x.requires_grad]
         if self.takes_spikes is None and needed:
