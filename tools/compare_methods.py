@@ -29,7 +29,8 @@ def parse_args() -> argparse.Namespace:
                              'them; the pair\'s own without')
     parser.add_argument('--vary', nargs='+', action=DictAction, default={}, metavar='K=V1,V2',
                         help='values to compare with each other, as losses.loss_bkd.blur_ratio=0,0.15,0.5 of the '
-                             'methods that have this loss, or optim_wrapper.optimizer.lr=0.1,0.3 of all')
+                             'methods that have this loss, or optim_wrapper.optimizer.lr=0.1,0.3 of all; [1,2] is two '
+                             'values, too')
     parser.add_argument('--seeds', type=int, default=5, help='how many seeds each method is trained with (5)')
     parser.add_argument('--points', type=int, default=9,
                         help='how many settings of each method are tried (9); 0 takes those of the configs')

@@ -86,6 +86,8 @@ class Plan:
                 raise ValueError(f'{key}={list(values)} is to be varied, but names no value, or one twice.')
             if key in self.options:
                 raise ValueError(f'{key} is both set and varied.')
+            if key.startswith('model.losses'):
+                raise ValueError(f'{key} belongs to a method; vary {key.partition(".")[2]}.')
 
     @property
     def results(self) -> Path:
@@ -107,22 +109,39 @@ class Plan:
             raise ValueError(f'{path} is no pair: it has no model.student.')
         if 'max_epochs' not in pair.train_cfg:
             raise ValueError(f'{path}: only training by epoch can be compared (train_cfg.max_epochs).')
-        of_pair = {key: values[0] for key, values in self.vary.items() if not of_loss(key)}
+        of_pair = {key: values for key, values in self.vary.items() if not of_loss(key)}
+        of_losses = {key: values for key, values in self.vary.items() if of_loss(key)}
         check_options({**self.options, **of_pair}, pair)
         pair.merge_from_dict(self.options)
         self._check_splits(pair)
         found: Dict[str, Entry] = {}
-        for neuron in self.neurons or (None, ):
+        for neuron, settings in itertools.product(self.neurons or (None, ), every(of_pair)):
             cfg = copy.deepcopy(pair)
+            cfg.merge_from_dict(settings)
             if neuron is not None:
                 apply_neuron(cfg, neuron)
-            for method, values in itertools.product(self.methods, itertools.product(*self.vary.values())):
-                entry = Entry.of(cfg, method, neuron, dict(zip(self.vary, values)))
-                found.setdefault(entry.name, entry)
-        for key in self.vary:
-            if not any(key in entry.variation for entry in found.values()):
-                raise ValueError(f'{key} is to be varied, but none of the methods has the loss {key.split(".")[1]}.')
+            for method, numbers in itertools.product(self.methods, every(of_losses)):
+                entry = Entry.of(cfg, method, neuron, settings, numbers)
+                entry.variation = {key: entry.variation[key] for key in self.vary if key in entry.variation}
+                if found.setdefault(entry.name, entry).variation != entry.variation:
+                    raise ValueError(f'two values that are to be varied are both {entry.name!r}; write them with fewer '
+                                     'digits.')
+        self._check_varied(list(found.values()))
         return list(found.values())
+
+    def _check_varied(self, entries: List['Entry']) -> None:
+        """Raise ValueError for a varied key that no method has, or whose values are one and the same run."""
+        for key in self.vary:
+            runs: Dict[tuple, set] = {}
+            for entry in entries:
+                if key in entry.variation:
+                    others = {other: value for other, value in entry.variation.items() if other != key}
+                    runs.setdefault((entry.method, entry.neuron, repr(others)), set()).add(config_hash(entry.config))
+            if not runs:
+                raise ValueError(f'{key} is to be varied, but none of the methods has the loss {key.split(".")[1]}.')
+            if len(self.vary[key]) > 1 and all(len(hashes) == 1 for hashes in runs.values()):
+                raise ValueError(f'{key} is to be varied, but does not tell runs apart: places of files, seeds and '
+                                 'what is logged are no part of what decides about figures.')
 
     def _check_splits(self, pair: Config) -> None:
         """Raise ValueError unless the pair has a test split, and one for validation that is another."""
@@ -141,6 +160,11 @@ def name_of(method: str, neuron: Optional[str] = None, variation: Optional[Dict[
     """Of a method with a neuron, as ``'plif-mixed'``, and with what is varied, as ``'mixed tau=4'``."""
     name = method if neuron is None else f'{neuron}-{method}'
     return f'{name} {text_of(variation)}' if variation else name
+
+
+def every(values: Dict[str, Tuple[Any, ...]]) -> List[Dict[str, Any]]:
+    """Each value of each key with each of the others."""
+    return [dict(zip(values, chosen)) for chosen in itertools.product(*values.values())]
 
 
 def of_loss(key: str) -> bool:
@@ -173,8 +197,17 @@ class Entry:
         return name_of(self.method, self.neuron, self.variation)
 
     @classmethod
-    def of(cls, pair: Config, method: str, neuron: Optional[str] = None, variation: Dict[str, Any] = {}) -> 'Entry':
-        """A method on a pair, which has the neuron already, with the numbers of its losses and of the pair varied."""
+    def of(cls, pair: Config, method: str, neuron: Optional[str] = None, settings: Optional[Dict[str, Any]] = None,
+           numbers: Optional[Dict[str, Any]] = None) -> 'Entry':
+        """A method on a pair.
+
+        Args:
+            pair: The pair, which has the neuron and the settings already.
+            method: Its name.
+            neuron: The neuron's name.
+            settings: What is varied of the pair.
+            numbers: What is varied of losses; those of other methods are left out.
+        """
         cfg = copy.deepcopy(pair)
         if method == PLAIN:
             cfg.model, searched = student_config(model_config(cfg)), []
@@ -182,8 +215,9 @@ class Entry:
             apply_method(cfg, method)
             searched = cfg.get('search', default_search(cfg.model.losses))
         losses = cfg.model.get('losses', {})
-        variation = {key: value for key, value in variation.items() if not of_loss(key) or key.split('.')[1] in losses}
-        cfg.merge_from_dict({f'model.{key}' if of_loss(key) else key: value for key, value in variation.items()})
+        numbers = {key: value for key, value in (numbers or {}).items() if key.split('.')[1] in losses}
+        cfg.merge_from_dict({f'model.{key}': value for key, value in numbers.items()})
+        variation = {**(settings or {}), **numbers}
         tuned = [(LEARNING_RATE, LEARNING_RATE, 3)]
         tuned += [(axis['key'], f'model.{axis["key"]}', axis['factor']) for axis in searched]
         axes = [Axis(key, start_of(cfg, key), factor) for short, key, factor in tuned if short not in variation]

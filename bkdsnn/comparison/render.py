@@ -64,7 +64,8 @@ def footnotes(standings: Standings) -> List[str]:
     runs = [line for row in standings.rows for line in row.lines.values()]
     tuned = (f'{plan.points} points for each method, {plan.tune_seeds} seed{"s" * (plan.tune_seeds > 1)} each, on the '
              'validation split' if plan.points else 'not tuned')
-    notes = [f'Settings: {tuned}.']
+    fixed = [row.name for row in standings.rows if plan.points and row.choice and not row.choice.point]
+    notes = [f'Settings: {tuned}' + f'; nothing is left to tune of {", ".join(fixed)}' * bool(fixed) + '.']
     notes += [f'{row.name}*: {remark}.' for row in standings.rows if row.lines for remark in row.remarks]
     notes += [f'{row.name}: {remark}' for row in standings.rows if not row.lines for remark in row.remarks]
     if plan.neurons:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint, get_device_states, set_device_states
 
+from .layers.compress import kept_by_another
 from .neurons import SpikingNode
 from .neurons.base import State, going_on
 from .streaming import streaming_nodes
@@ -79,7 +80,7 @@ class TimeChunks:
         try:
             if x.dim() == 4:
                 self.network.T = self.steps
-            with going_on(self.nodes, states):
+            with going_on(self.nodes, states), kept_by_another():
                 return self.network(x), states
         finally:
             _current = None

@@ -163,6 +163,14 @@ def test_values_are_compared_with_each_other_and_what_is_varied_is_not_tuned():
     assert len({config_hash(one.config) for one in found.values()}) == len(found)
 
 
+def test_the_students_settings_are_varied_for_plain_and_neurons_too():
+    plan = Plan(PAIR, ('plain', 'kd'), 'unused', vary={'model.student.backbone.T': (2, 3)}, neurons=('psn', ))
+    found = {one.name: one.config.model for one in plan.entries()}
+    assert {name: model.get('student', model).backbone.neuron.T for name, model in found.items()} == {
+        'psn-plain T=2': 2, 'psn-plain T=3': 3, 'psn-kd T=2': 2, 'psn-kd T=3': 3}
+    assert all('student' not in found[name] for name in found if 'plain' in name)
+
+
 def test_a_run_is_the_same_whether_its_number_is_varied_or_written():
     (varied, ) = Plan(PAIR, ('bkd', ), 'unused', points=0, vary={WEIGHT: (0.05, )}).entries()
     written = entry('bkd')
@@ -174,7 +182,10 @@ def test_a_run_is_the_same_whether_its_number_is_varied_or_written():
     (dict(vary={'losses.loss_bdk.blur_ratio': (0.1, )}), 'none of the methods has the loss loss_bdk'),
     (dict(vary={'optim_wraper.lr': (0.1, )}), "Did you mean 'optim_wrapper'"),
     (dict(vary={BLUR: ()}), 'names no value'), (dict(vary={BLUR: (0.1, 0.1)}), 'or one twice'),
-    (dict(vary={LR: (0.1, )}, options={LR: 0.2}), 'both set and varied')])
+    (dict(vary={LR: (0.1, )}, options={LR: 0.2}), 'both set and varied'),
+    (dict(vary={LR: (0.12345678, 0.12345679)}), "both 'bkd lr=0.123457'"),
+    (dict(vary={f'model.{BLUR}': (0.1, )}), 'belongs to a method; vary losses.loss_bkd.blur_ratio'),
+    (dict(vary={'model.teacher.checkpoint': ('a.pth', 'b.pth')}), 'model.teacher.checkpoint .* does not tell runs')])
 def test_what_cannot_be_varied_is_named(changes, words):
     with pytest.raises(ValueError, match=words):
         Plan(**{**dict(pair=PAIR, methods=('bkd', ), out='unused'), **changes}).entries()

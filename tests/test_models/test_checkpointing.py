@@ -164,6 +164,42 @@ def test_of_a_checkpointed_block_its_input_alone_is_kept_as_bytes(monkeypatch):
     assert len(packed) == len(blocks)
 
 
+def currents_network(**options):
+    """Blocks that read an image, the same in every step, with compiled neurons."""
+    torch.manual_seed(0)
+    neuron = dict(LIF, backend='compile')
+    backbone = dict(type='MaxResNet', arch=dict(layers=(1, 1), widths=(4, 8), stem=4), T=4,
+                    neuron=neuron, in_channels=1)
+    return MODELS.build(dict(type='SpikingClassifier', backbone=backbone, **options, head=dict(
+        type='SpikingLinearHead', num_classes=3, in_channels=8, neuron=neuron))).double()
+
+
+@pytest.mark.parametrize('options', [dict(), dict(time_chunk=2)], ids=str)
+def test_blocks_that_read_an_image_run_again_as_they_did(options):
+    """Also where saved tensors are moved away in between, as offloading does."""
+    x, results = torch.randn(2, 1, 32, 32).double(), []
+    for with_cp in (False, True):
+        model = currents_network(with_cp=with_cp, **options)
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: t.clone(), lambda t: t):
+            logits = model(x)
+            logits.square().sum().backward()
+        results.append([logits.detach(), *(p.grad for p in model.parameters())])
+    for a, b in zip(*results):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_checkpointed_networks_are_compiled_as_a_whole():
+    network, frames = small_network('SEWResNet')
+    network = network.backbone.double().train()
+    again = copy.deepcopy(network)
+    checkpoint_blocks_in(again)
+    compress_spikes_in(again)
+    whole = torch.compile(again, backend='aot_eager', fullgraph=True)
+    x = frames.transpose(0, 1).double()
+    for a, b in zip(step(whole, again, x), step(network, network, x)):
+        torch.testing.assert_close(a, b)
+
+
 def test_with_cp_is_an_option_of_students_and_of_ones_own_backbones_with_blocks():
     model = MODELS.build(dict(tiny_student(), with_cp=True, compress_spikes=True))
     (stage, ) = model.backbone.layer1

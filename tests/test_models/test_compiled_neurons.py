@@ -122,6 +122,18 @@ def test_listeners_see_an_image_in_every_step():
     assert seen == [(4, 2, 3)] * 2 and image.grad.shape == image.shape
 
 
+@pytest.mark.parametrize('backend', ['compile', 'eager'])
+def test_gradient_of_what_a_listener_saw_is_whole(backend):
+    node, seen = build(IF, backend).double(), []
+    node.register_forward_hook(lambda node, args, y: seen.append(args[0]))
+    image = torch.randn(1, 50, generator=torch.Generator().manual_seed(0)).double().requires_grad_()
+    spikes = node(expand_time(image, 4))
+    of_steps, = torch.autograd.grad(spikes.sum(), seen, retain_graph=True)
+    of_image, = torch.autograd.grad(spikes.sum(), image)
+    assert of_steps.shape == (4, 50)
+    torch.testing.assert_close(of_steps.sum(0, keepdim=True), of_image)
+
+
 @settings(max_examples=15, deadline=None)
 @given(shape=st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 6), st.integers(1, 6)),
        layout=st.sampled_from(['contiguous', 'channels_last', 'slice', 'expanded', 'mixed']), seed=st.integers(0, 99))

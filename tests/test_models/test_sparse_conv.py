@@ -286,6 +286,25 @@ def test_network_for_inference_keeps_its_weights_in_order_and_predicts_the_same(
     assert packs  # with gradients weights may change in any way
 
 
+def test_what_was_kept_is_not_taken_for_a_weight_in_its_place():
+    fast, x = skipping_zeros(small_network().eval()), torch.randn(2, 1, 16, 16).double()
+    (conv, *_) = [module for module in fast.modules() if isinstance(module, SpikeConv2d) and module.in_channels > 1]
+    with torch.no_grad():
+        fast(x)
+        assert conv._packed is not None
+        assert all(getattr(module, '_packed', None) is None for module in copy.deepcopy(fast).modules())
+        fast.half().double()  # where the old weight was, as may be
+        assert conv._packed is None
+    with torch.inference_mode():
+        made = SpikeConv2d(32, 32, 3, padding=1, bias=False)
+        made.skips_zeros = made.keeps_order = True
+        ones = torch.zeros(1, 32, 4, 4)
+        ones[0, 0, 1, 1] = 1
+        made(ones)
+        made.load_state_dict({'weight': torch.ones(32, 32, 3, 3)})
+        assert made(ones).sum() == 9 * 32
+
+
 def test_what_has_no_spikes_to_skip_is_named():
     with pytest.raises(ValueError, match=r'call model.eval\(\) first'):
         skipping_zeros(small_network())

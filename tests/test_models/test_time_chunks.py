@@ -9,7 +9,7 @@ from torch import nn
 
 from bkdsnn.evaluation import MemoryPlanner
 from bkdsnn.models import Distiller, FrozenTeacher, TimeChunks
-from bkdsnn.models.layers import checkpoint_blocks_in
+from bkdsnn.models.layers import checkpoint_blocks_in, compress
 from bkdsnn.models.layers.compress import compress_spikes_in
 from bkdsnn.models.neurons import kernels
 from bkdsnn.models.neurons.base import going_on
@@ -95,6 +95,17 @@ def test_neurons_hand_on_all_of_their_state(neuron):
     x = torch.rand(6, 3, 2, 16, 16, dtype=torch.double) * 4
     again = copy.deepcopy(network)
     assert_close(step(TimeChunks(again, 2), again, x), step(network, network, x))
+
+
+def test_nothing_inside_a_chunk_is_kept_as_bytes(monkeypatch):
+    network, packed, to_bytes = backbone_of('SEWResNet'), [], compress._to_bytes
+    compress_spikes_in(network)
+    monkeypatch.setattr(compress, '_to_bytes', lambda x: packed.append(x) or to_bytes(x))
+    x = torch.rand(T, 3, 2, 16, 16, dtype=torch.double) * 4
+    TimeChunks(network, 2)(x)[-1].sum().backward()
+    assert not packed
+    network(x)
+    assert packed
 
 
 @pytest.mark.parametrize('compress', [False, True])

@@ -8,6 +8,7 @@ from torch.utils.checkpoint import checkpoint
 from ..neurons import SpikingNode
 from ..neurons.base import State, going_on
 from .compress import SpikeCompressor, kept_by_another
+from .time_axis import expand_time
 
 
 class Block(nn.Module):
@@ -34,17 +35,21 @@ class Block(nn.Module):
             return self.run(x)
         stored = {module: module._stored for module in self.modules() if getattr(module, '_stored', None) is not None}
         before = {node: states.get(node) for node, states in stored.items()}
-        again = partial(checkpoint, partial(self._run_from, before), use_reentrant=False)
+        # What is the same in every step is kept once.
+        image = getattr(x, 'expanded_from', None)
+        time_steps, x = (1, x) if image is None else (len(x), image)
+        again = partial(checkpoint, partial(self._run_from, before, time_steps), use_reentrant=False)
         y, after = again(x) if self._compressor is None else self._compressor(again, x)
         for node, states in stored.items():
             states[node] = after[node]
         return y
 
-    def _run_from(self, before: Dict[SpikingNode, State], x: Tensor) -> Tuple[Tensor, Dict[SpikingNode, State]]:
+    def _run_from(self, before: Dict[SpikingNode, State], time_steps: int, x: Tensor
+                  ) -> Tuple[Tensor, Dict[SpikingNode, State]]:
         """The output, and the states of neurons that go on from some, which backward must find again."""
         states = dict(before)
         with going_on(before, states), kept_by_another():
-            return self.run(x), states
+            return self.run(expand_time(x, time_steps)), states
 
     def compress_spikes(self, name: str) -> None:
         """Keep a checkpointed block's input as bytes, where it is of spikes; see :class:`SpikeCompressor`."""

@@ -1,6 +1,6 @@
 """What layers keep for backward, made small and exact: spikes as bytes, and of max-pools the places alone."""
 import threading
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Callable, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -15,10 +15,14 @@ _kernels = {}  # by device and dtype
 _here = threading.local()  # backward passes have threads of their own
 
 
-@contextmanager
-def kept_by_another():
+def kept_by_another() -> AbstractContextManager:
     """Inside the block layers are called as they are, since what autograd keeps of them is another's: a checkpoint's,
     whose hooks come to nothing where there are others inside."""
+    return nullcontext() if torch.compiler.is_compiling() else _kept_by_another()
+
+
+@contextmanager
+def _kept_by_another():
     before = getattr(_here, 'is_another', False)
     _here.is_another = True
     try:
@@ -102,7 +106,9 @@ class _SmallMaxPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, *arguments) -> Tensor:
         y, places = torch.ops.aten.max_pool2d_with_indices(x, *map(_pair, arguments[:-1]), arguments[-1])
-        ctx.arguments, ctx.layout = arguments, (x.shape, torch.empty_like(x, device='meta').stride())
+        is_last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+        ctx.arguments, ctx.shape = arguments, x.shape
+        ctx.layout = torch.channels_last if is_last else torch.contiguous_format
         ctx.save_for_backward(places.to(torch.int16 if x.shape[-1] * x.shape[-2] <= 2**15 else torch.int32))
         return y
 
@@ -112,7 +118,7 @@ class _SmallMaxPool(torch.autograd.Function):
         places, = ctx.saved_tensors
         *sizes, ceil_mode = ctx.arguments
         # Of the input PyTorch needs the shape and the order of memory alone, which the result has too.
-        grad_x = grad.new_empty_strided(*ctx.layout)
+        grad_x = torch.empty(ctx.shape, dtype=grad.dtype, device=grad.device, memory_format=ctx.layout)
         torch.ops.aten.max_pool2d_with_indices_backward.grad_input(
             grad, grad_x, *map(_pair, sizes), ceil_mode, places.long(), grad_input=grad_x)
         return grad_x, *[None] * len(ctx.arguments)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from bkdsnn.registry import MODELS
 
+from ..neurons.base import has_hooks
 from .compress import SmallMaxPool2d, SpikeCompressor
 from .norm import build_norm, count_repeats, is_local_batch_norm
 from .recompute import learns_once
@@ -122,11 +123,6 @@ class DepthwiseConvUnit(SpikingConvUnit):
                    norm: dict) -> nn.Module:
         return nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=in_channels,
                          bias=bias)
-
-
-def has_hooks(module: nn.Module) -> bool:
-    """Whether anything is called with what goes into a module and comes out of it."""
-    return any((module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks))
 
 
 def static_or_events(stem: SpikingConvUnit, x: Tensor, time_steps: int, norm_counts_repeats: bool = True) -> Tensor:

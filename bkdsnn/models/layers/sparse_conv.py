@@ -43,7 +43,8 @@ class SpikeConv2d(nn.Conv2d):
     ``MAX_DENSITY`` of it. Elsewhere it is ``nn.Conv2d``, whose arguments and weights it has.
 
     Weights are put in another order in each call. With ``keeps_order = True``, without gradients, they are so once, and
-    kept beside: for networks whose weights no longer change.
+    kept beside: for networks whose weights no longer change. Loading, casting, moving and operations in place are
+    noticed; changes by way of ``weight.data``, and of weights that were made in inference mode, are not.
     """
 
     skips_zeros = keeps_order = False
@@ -58,12 +59,22 @@ class SpikeConv2d(nn.Conv2d):
         return super().forward(x)
 
     def _kept_order(self) -> Tensor:
-        # What is loaded, cast or moved is another weight. Inference tensors have no version, and do not change.
         weight = self.weight
         key = weight.data_ptr(), weight.dtype, None if weight.is_inference() else weight._version
         if self._packed_of != key:
             self._packed, self._packed_of = pack(weight), key
         return self._packed
+
+    def _apply(self, *args, **kwargs) -> nn.Module:
+        self._packed = self._packed_of = None  # another weight may be where the old one was
+        return super()._apply(*args, **kwargs)
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        self._packed = self._packed_of = None
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def __getstate__(self) -> dict:
+        return dict(self.__dict__, _packed=None, _packed_of=None)
 
     def _can_skip_zeros(self, x: Tensor) -> bool:
         # Whoever compiles, traces or counts operators must see a convolution.

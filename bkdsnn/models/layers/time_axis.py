@@ -53,7 +53,7 @@ def expand_time(x: Tensor, time_steps: int) -> Tensor:
     """(1, B, ...) as a (time_steps, B, ...) view; unchanged for ``time_steps=1``.
 
     A compiled neuron that gets the view goes back to ``x`` by its ``expanded_from``, and sums the gradient over time in
-    its own pass.
+    its own pass; the view itself then gets that of other readers alone.
     """
     if time_steps == 1:
         return x

@@ -98,3 +98,8 @@ def rest_like(x: Tensor, value: float = 0.0) -> Tensor:
     """A state of ``value`` for inputs like ``x``, in fp32 at least."""
     dtype = torch.promote_types(x.dtype, torch.float32)
     return torch.full_like(x, value, dtype=dtype, memory_format=torch.preserve_format)
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether anything is called with what goes into a module and comes out of it."""
+    return any((module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks))

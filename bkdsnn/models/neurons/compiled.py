@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .base import State, states_of
+from .base import State, has_hooks, states_of
 from .kernels import NotTraceableError, kernel_of, tensors_of
 
 # Steps are unrolled, and compiling takes the longer, the more they are; see docs/benchmarks.md.
@@ -44,7 +44,8 @@ def run_compiled(node: nn.Module, x: Tensor, may_fall_back: bool,
         tensors = tensors_of(node).values()
         if norm is not None:
             return _RunNormed.apply(node, may_fall_back, norm, x, norm.weight, norm.bias, *tensors), None
-        step = getattr(x, 'expanded_from', x)
+        # Who listens may ask for the gradient of what the neuron was given.
+        step = x if has_hooks(node) else getattr(x, 'expanded_from', x)
         spikes, *after = _Run.apply(node, may_fall_back, len(x), len(states_of(v)), step, *states_of(v), *tensors)
         return spikes, tuple(after) if isinstance(v, tuple) else after[0] if after else None
 
