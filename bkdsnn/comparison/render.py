@@ -1,7 +1,7 @@
 """The table of a comparison as Markdown and on the terminal."""
 import statistics
 from pathlib import Path
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 from rich.table import Table
 
@@ -66,7 +66,11 @@ def footnotes(standings: Standings) -> List[str]:
              'validation split' if plan.points else 'not tuned')
     fixed = [row.name for row in standings.rows if plan.points and row.choice and not row.choice.point]
     notes = [f'Settings: {tuned}' + f'; nothing is left to tune of {", ".join(fixed)}' * bool(fixed) + '.']
-    notes += [f'{row.name}*: {remark}.' for row in standings.rows if row.lines for remark in row.remarks]
+    remarks: Dict[str, List[str]] = {}
+    for row in standings.rows:
+        for remark in row.remarks if row.lines else ():
+            remarks.setdefault(remark, []).append(f'{row.name}*')
+    notes += [f'{", ".join(names)}: {remark}.' for remark, names in remarks.items()]
     notes += [f'{row.name}: {remark}' for row in standings.rows if not row.lines for remark in row.remarks]
     if plan.neurons:
         notes.append('Names begin with the neuron of the student. Gains are over plain with the same neuron, times '
