@@ -23,9 +23,9 @@ from rich.table import Table
 from timing import environment, interleaved, median_and_minimum
 from torch import Tensor, nn
 
+from bkdsnn.evaluation import measure_synops
 from bkdsnn.models import Stream
 from bkdsnn.models.layers import fuse_conv_bn, skipping_zeros
-from bkdsnn.models.neurons import SpikingNode
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,18 +44,6 @@ def with_statistics(model: nn.Module, x: Tensor) -> nn.Module:
         for _ in range(10):
             model(torch.randn_like(x))
     return model.eval()
-
-
-def firing_rate(model: nn.Module, x: Tensor) -> float:
-    """The part of neurons and steps that fire."""
-    counts = []
-    hooks = [node.register_forward_hook(lambda node, inputs, y: counts.append((float(y.count_nonzero()), y.numel())))
-             for node in model.modules() if isinstance(node, SpikingNode)]
-    with torch.no_grad():
-        model(x)
-    for hook in hooks:
-        hook.remove()
-    return sum(fired for fired, _ in counts) / sum(number for _, number in counts)
 
 
 def check(models: Dict[str, nn.Module], x: Tensor) -> None:
@@ -104,7 +92,7 @@ def main() -> None:
     print(json.dumps(dict(
         speedup=median['dense'] / median['sparse'], speedup_min=least['dense'] / least['sparse'],
         ann_ratio=median['sparse'] / median['ann'], ann_ratio_min=least['sparse'] / least['ann'], exit_ratios=exits,
-        firing_rate=firing_rate(models['dense'], x), times=times, **environment())))
+        firing_rate=measure_synops(models['dense'], [x]).firing_rate, times=times, **environment())))
 
 
 if __name__ == '__main__':

@@ -4,8 +4,9 @@ Layers of SEW-ResNet-18 and Spikformer-4-384, on random spikes of several densit
 against PyTorch's dense convolution in the same layout. The convolution and the gradient of its weight are compared with
 the dense ones first; then all run in turn. The gradient of the input is dense on both sides, and left out.
 
-The last line is a JSON object: for each layer the densities and, ``forward`` and for the ``weight_grad``, median and
-minimum of the dense side and of ours at each density; ``speedup`` is the dense median over ours at the density 0.15
+The last line is a JSON object: for each layer the densities and, ``forward``, ``ordered`` (forward with weights that
+were put in order before, as for inference) and for the ``weight_grad``, median and minimum of the dense side and of
+ours at each density; ``speedup`` is the dense median over ours at the density 0.15
 where that is smallest, and ``speedup_min`` that of the minima.
 """
 import argparse
@@ -23,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from timing import environment, interleaved, median_and_minimum
 
-from bkdsnn.models.layers.sparse_conv import MAX_DENSITY, convolve, weight_grad
+from bkdsnn.models.layers.sparse_conv import MAX_DENSITY, convolve, pack, weight_grad
 
 # Maps, channels before and after, side of the map, side of the kernel, stride.
 LAYERS = {
@@ -33,12 +34,13 @@ LAYERS = {
     'SEW-ResNet-18, layer4': (32, 512, 512, 4, 3, 1),
     'SEW-ResNet-18, to layer2': (32, 64, 128, 32, 3, 2),
     'SEW-ResNet-18, to layer4': (32, 256, 512, 8, 3, 2),
+    'SEW-ResNet-18, layer4 of one image': (4, 512, 512, 7, 3, 1),
     'Spikformer, tokenizer.2': (64, 96, 192, 32, 3, 1),
     'Spikformer, mlp.expand': (64, 384, 1536, 8, 1, 1),
 }
 DENSITIES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 HEADLINE = 0.15
-DIRECTIONS = dict(forward='forward', weight_grad="the weight's gradient")
+DIRECTIONS = dict(forward='forward', ordered='forward, weights in order', weight_grad="the weight's gradient")
 
 
 def parse_args() -> argparse.Namespace:
@@ -62,11 +64,13 @@ def bench(layer: tuple, repeats: int) -> Dict[str, dict]:
     for density in DENSITIES:
         x = torch.rand(maps, in_channels, side, side, generator=generator) < density
         x = x.float().contiguous(memory_format=torch.channels_last)
+        convolution = partial(F.conv2d, x, weight, stride=stride, padding=padding)
         dense = dict(
-            forward=partial(F.conv2d, x, weight, stride=stride, padding=padding),
+            forward=convolution, ordered=convolution,
             weight_grad=lambda x=x: torch.ops.aten.convolution_backward(
                 grad, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1, [False, True, False])[1])
         sparse = dict(forward=partial(convolve, x, weight, None, x.numel(), stride),
+                      ordered=partial(convolve, x, weight, None, x.numel(), stride, pack(weight)),
                       weight_grad=partial(weight_grad, x, grad, weight, stride))
         for direction in DIRECTIONS:
             torch.testing.assert_close(sparse[direction](), dense[direction](), rtol=1e-3, atol=1e-2)
@@ -84,10 +88,10 @@ def speedups(row: dict, key: str = 'median_ms') -> List[float]:
 def draw(found: Dict[str, dict], path: Path) -> None:
     """A panel for each direction, a line for each layer."""
     from bkdsnn.visualization.figures import PALETTE
-    with picture(path, size=(10, 4)) as figure:
+    with picture(path, size=(14, 4)) as figure:
         panels = figure.subplots(1, len(DIRECTIONS), sharey=True)
         for panel, (direction, title) in zip(panels, DIRECTIONS.items()):
-            for (name, rows), colour, marker in zip(found.items(), cycle(PALETTE), 'os^vDPX*'):
+            for (name, rows), colour, marker in zip(found.items(), cycle(PALETTE), 'os^vDPX*<'):
                 panel.plot(DENSITIES, speedups(rows[direction]), '-', marker=marker, color=colour, label=name)
             panel.axhline(1, color='black', linewidth=1)
             panel.axvspan(MAX_DENSITY, 1 - MAX_DENSITY, color='grey', alpha=0.15, linewidth=0)

@@ -17,6 +17,7 @@ over those of T ANN steps, ``distill_overhead`` the time that the losses add to 
 step, beside weights and images, over spikingjelly's, and ``checkpointed_peak_bytes_ratio`` its own. With
 ``--cached-teacher``, ``distill_cached_ratio`` is the time of a step whose teacher is replayed from files over that of
 the plain step (``distill_cached_ratio_min`` that of the minima), and ``cache_read_ratio`` over that of reading alone.
+``profile`` says which part of the processor's time in a step of ``ours_sparse`` is whose, by the profiler's operators.
 """
 import argparse
 import copy
@@ -36,6 +37,7 @@ from rich.console import Console
 from rich.table import Table
 from timing import allocations, environment, interleaved, median_and_minimum
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from bkdsnn.models import Distiller
 from bkdsnn.utils.processor import cpu_computes_in_bfloat16
@@ -43,6 +45,14 @@ from bkdsnn.utils.processor import cpu_computes_in_bfloat16
 CACHED = 'distilled_cached'
 # The step of ours_sparse again, among the distilled ones.
 PLAIN = 'plain'
+# Parts of a step by how the profiler's operators begin.
+PARTS = {
+    'gradients of convolutions that are dense: inputs, and weights of dense ones': ('aten::convolution_backward', ),
+    'dense convolutions, forward': ('aten::mkldnn_convolution', 'aten::thnn_conv2d', 'aten::_slow_conv2d_forward'),
+    'convolutions that skip zeros, forward and weights': ('_SparseConv', ),
+    'neurons, with what norms do in their pass': ('_Run', '## Call CompiledFxGraph', 'Torch-Compiled Region'),
+    'statistics and gradients of batch norms': ('aten::native_batch_norm', 'aten::batch_norm_update_stats'),
+}
 # In the cache, so that each is long out of the processor's caches when it comes again.
 BATCHES = 16
 
@@ -86,6 +96,20 @@ def peak_bytes(model: nn.Module, step: Callable[[], object]) -> int:
     """Bytes at the peak of a step beside what is there before it."""
     model.zero_grad(set_to_none=True)
     return max(accumulate(allocations(step)))
+
+
+def profile_of(step: Callable[[], object], steps: int = 3) -> Dict[str, float]:
+    """Shares of the processor's time in steps, by ``PARTS``."""
+    with profile(activities=[ProfilerActivity.CPU]) as found:
+        for _ in range(steps):
+            step()
+    shares = dict.fromkeys((*PARTS, 'the rest'), 0.0)
+    operators = found.key_averages()
+    total = sum(operator.self_cpu_time_total for operator in operators)
+    for operator in operators:
+        part = next((part for part, names in PARTS.items() if operator.key.startswith(names)), 'the rest')
+        shares[part] += operator.self_cpu_time_total / total
+    return shares
 
 
 def compare(name: str, model: nn.Module, like: nn.Module, x: Tensor, labels: Tensor, time_steps: int
@@ -183,6 +207,7 @@ def main() -> None:
         # Sides that differ by little run right after each other.
         seconds = {**interleaved(steps, args.repeats), **interleaved(distilled, args.repeats)}
     times = {side: median_and_minimum(found) for side, found in seconds.items()}
+    shares = profile_of(steps['ours_sparse'])
     kept = {side: saved_bytes(forward) for side, forward in forwards.items()}
     peaks = {side: peak_bytes(models[side], steps[side]) for side in ('spikingjelly', 'ours_sparse', 'checkpointed')}
 
@@ -210,7 +235,7 @@ def main() -> None:
     if args.compile:
         result['speedup_compiled'] = median['spikingjelly_compiled'] / median[best]
         result['speedup_compiled_min'] = least['spikingjelly_compiled'] / least[best]
-    print(json.dumps(dict(**result, network=name, times=times, saved_bytes=kept, peak_bytes=peaks,
+    print(json.dumps(dict(**result, network=name, times=times, saved_bytes=kept, peak_bytes=peaks, profile=shares,
                           **environment('spikingjelly', 'numpy', 'timm'))))
 
 

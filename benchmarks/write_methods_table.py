@@ -23,17 +23,12 @@ from bkdsnn.comparison.render import COLUMNS, NOTE, cells, footnotes
 BENCHMARKS = Path(__file__).resolve().parent
 RESULTS, DOCS = BENCHMARKS / 'results' / 'compare', BENCHMARKS.parent / 'docs'
 PAGE = DOCS / 'methods_table.md'
-FROM_TEACHER = ('kd', 'wsld', 'bkd', 'mixed', 'bkd_decoupled', 'mixed_decoupled', 'twd', 'seal', 'samd', 'nld',
-                'ckdsnn', 'tks', 'hsd', 'kdsnn', 'lasnn', 'laf', 'hta_kl', 'meom')
-ALONE = ('tet', 'etc', 'strong2weak', 'weak2strong', 'strong2weak_cascade', 'esd')
-GENERAL = ('dkd', 'logit_std', 'dist', 'at', 'rkd', 'reviewkd')
-ALL = ('plain', *FROM_TEACHER, *ALONE, *GENERAL)
-# Pairs and how their methods are compared.
-TABLES: Dict[str, dict] = {
-    'sew-resnet-t2_resnet_digits': dict(methods=ALL, seeds=20),
-}
 # Of each method: its section in the docs, what its authors report, and what their code does otherwise, in few words.
 AUTHORS: Dict[str, Dict[str, str]] = json.loads((BENCHMARKS / 'reported.json').read_text(encoding='utf-8'))
+# Pairs and how their methods are compared.
+TABLES: Dict[str, dict] = {
+    'sew-resnet-t2_resnet_digits': dict(methods=('plain', *AUTHORS), seeds=20),
+}
 ACCURACY = ('', 'method', 'test accuracy %', 'gain over plain', '95 % interval', 'settings', 'val %')
 COSTS = ('method', 'after each step %', 'early exit: %, steps', 'spikes', 'energy, nJ', 'time/step')
 

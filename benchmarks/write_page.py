@@ -80,6 +80,9 @@ def section(name: str, result: dict) -> List[str]:
         for kind, rows in times.items():
             row = ', '.join(f'{side} {t["median_ms"]:.1f} ({t["minimum_ms"]:.1f})' for side, t in rows.items())
             lines += ['', f'{kind}, ms, median (minimum): {row}.']
+    if 'profile' in result:
+        lines += ['', '| part of the processor\'s time in a step | |', '|---|---|',
+                  *(f'| {part} | {100 * share:.0f} % |' for part, share in result['profile'].items())]
     versions = ', '.join(f'{package} {version}' for package, version in result['versions'].items())
     return [*lines, '', f'({result["machine"]}; {versions}; {result["date"]}.)', '']
 

@@ -1,9 +1,8 @@
 """A comparison drawn: gains over plain, and accuracy over a number that was varied; each seed is a dot."""
-import statistics
 from functools import partial
 from numbers import Real
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -44,7 +43,7 @@ def draw_curves(standings: Standings) -> Figure:
     Methods that do not have the key, such as plain, are lines across.
     """
     key, values = next(iter(standings.plan.vary.items()))
-    lines: Dict[str, list] = {}
+    lines: Dict[str, List[Standing]] = {}
     for row in standings.rows:
         if row.lines:
             others = {other: value for other, value in row.variation.items() if other != key}
@@ -55,20 +54,17 @@ def draw_curves(standings: Standings) -> Figure:
         for (name, rows), look in zip(sorted(lines.items()), looks_of(sorted(lines)).values()):
             style = dict(label=name, color=look.colour, linestyle=look.dashes)
             if key not in rows[0].variation:
-                ax.axhline(statistics.mean(rows[0].accuracy.values()), **style)
+                ax.axhline(rows[0].mean('accuracy'), **style)
                 continue
             drawn = sorted(((places[repr(row.variation[key])], row) for row in rows), key=lambda point: point[0])
             ax.plot([place for place, _ in drawn], [row.mean('accuracy') for _, row in drawn], marker=look.marker,
                     zorder=3, **style)
-            ax.scatter(*zip(*_dots(drawn)), color=look.colour, **DOTS)
+            for place, row in drawn:
+                ax.scatter([place] * len(row.accuracy), list(row.accuracy.values()), color=look.colour, **DOTS)
         ax.set(xlabel=key, ylabel='test accuracy (%)', title=Path(standings.plan.pair).stem)
         ax.grid(axis='y', alpha=0.3)
         ax.legend()
     return _figure((8, 5), draw)
-
-
-def _dots(drawn: Sequence[Tuple[float, Standing]]) -> Iterator[Tuple[float, float]]:
-    return ((place, accuracy) for place, row in drawn for accuracy in row.accuracy.values())
 
 
 def _scale(ax: Axes, values: Sequence[Any]) -> Dict[str, float]:

@@ -79,7 +79,9 @@ def footnotes(standings: Standings) -> List[str]:
         notes.append(f'Gains are over plain with the same {", ".join(of_pair)}, times over the first of them.')
     if not any(row.method == PLAIN for row in standings.rows):
         notes.append('Without plain there are no gains; name it among the methods.')
-    machines = sorted({f'{line["machine"]["device"]}, {line["machine"]["threads"]} threads' for line in runs})
+    machines = sorted({'{}, {} threads, Python {}, PyTorch {}'.format(
+        *map(line['machine'].get, ('device', 'threads')), *map(line['versions'].get, ('python', 'torch')))
+        for line in runs})
     if machines:
         dates = sorted({line['date'][:10] for line in runs})
         notes.append(f'Trained on {"; ".join(machines)} ({" to ".join(dates[::len(dates) - 1 or 1])}).')

@@ -12,7 +12,7 @@ from bkdsnn.comparison.tuning import Choice
 
 def row(name, *accuracies, seeds=None, teacher='1b5d4f7b', **others):
     same = dict(step_time=0.02 if name == 'kd' else 0.01, spikes=100.0, firing_rate=0.1, synops=5.0, energy=2e-9,
-                machine=dict(device='CPU', threads=1), teacher=[teacher])
+                machine=dict(device='CPU', threads=1), versions=dict(python='3.11', torch='2.14'), teacher=[teacher])
     lines = {seed: dict(same, accuracy=value, accuracy_over_time=[value - 10, value],
                         early_exit=dict(accuracy=value, mean_steps=1.5), date=f'2026-01-0{seed + 1}T00:00:00Z')
              for seed, value in zip(seeds or range(len(accuracies)), accuracies)}
@@ -65,7 +65,7 @@ def test_failed_seeds_edges_and_other_teachers_are_told():
     assert 'kd*: 1 of 2 seeds failed: loss is not finite' in text and len(text) < 1000
     assert 'kd*: the best point lies on the edge' in text
     assert '2 different teachers' in text
-    assert 'Trained on CPU, 1 threads (2026-01-01)' in text
+    assert 'Trained on CPU, 1 threads, Python 3.11, PyTorch 2.14 (2026-01-01)' in text
     assert '(2026-01-01 to 2026-01-03)' in footnotes(standings(row('plain', 80.0, 81.0, 82.0)))[-1]
 
 
