@@ -101,7 +101,7 @@ def test_methods_table_is_that_of_the_runs(monkeypatch, tmp_path):
     """Written anew from the results in the repository, where no teacher is."""
     monkeypatch.syspath_prepend(BENCHMARKS)
     monkeypatch.chdir(tmp_path)
-    writer = importlib.import_module('write_methods_table')
+    writer = importlib.import_module('write_tables')
     assert set(writer.AUTHORS) == set(methods()) - {'hard_kd', 'soft_token'}
     page = writer.PAGE.read_text(encoding='utf-8')
     again, pictures = writer.written(page)

@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 
 from ..utils.atomic import write_atomically
 from ..visualization.figures import PALETTE, RC, looks_of
-from .plan import name_of
-from .table import Standing, Standings, tied
+from .table import Standings, tied
 
 # Values that differ by more are drawn on a logarithmic axis.
 WIDE = 20
@@ -38,16 +37,9 @@ def draw_gains(standings: Standings) -> Figure:
 
 
 def draw_curves(standings: Standings) -> Figure:
-    """The first varied key along the axis, a line for each method with each value of the others.
-
-    Methods that do not have the key, such as plain, are lines across.
-    """
+    """The first varied key along the axis; methods that do not have it, such as plain, are lines across."""
     key, values = next(iter(standings.plan.vary.items()))
-    lines: Dict[str, List[Standing]] = {}
-    for row in standings.rows:
-        if row.lines:
-            others = {other: value for other, value in row.variation.items() if other != key}
-            lines.setdefault(name_of(row.method, row.neuron, others), []).append(row)
+    lines = standings.curves()
 
     def draw(ax: Axes) -> None:
         places = _scale(ax, values)

@@ -139,6 +139,16 @@ class Standings:
         name = name_of(PLAIN, first, {key: values[0] for key, values in self.plan.vary.items() if not of_loss(key)})
         return next((row for row in self.rows if row.name == name and row.lines), None)
 
+    def curves(self) -> Dict[str, List[Standing]]:
+        """The rows by what they share but for the first varied key: each method with each value of the others."""
+        key, *_ = self.plan.vary
+        found: Dict[str, List[Standing]] = {}
+        for row in self.rows:
+            if row.lines:
+                others = {other: value for other, value in row.variation.items() if other != key}
+                found.setdefault(name_of(row.method, row.neuron, others), []).append(row)
+        return found
+
     def summary(self) -> dict:
         """All figures, for JSON; ``tools/analysis_tools/report.py`` reads it."""
         return dict(pair=Path(self.plan.pair).stem, options=self.plan.options, points=self.plan.points,
