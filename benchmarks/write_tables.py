@@ -1,42 +1,67 @@
-"""Write the tables of docs/methods_table.md from finished runs: ``python benchmarks/write_methods_table.py``.
+"""Write the tables of docs/methods_table.md and docs/ablation.md: ``python benchmarks/write_tables.py``.
 
 Nothing is trained: the runs are the lines of ``benchmarks/results/compare/PAIR.jsonl``, to which the commands on the
-page add. Each table stands between two comments, ``<!-- table PAIR -->`` and ``<!-- end -->``, and is written anew;
+pages add. Each table stands between two comments, ``<!-- table NAME -->`` and ``<!-- end -->``, and is written anew;
 what is around them is written by hand. What authors report beside is ``benchmarks/reported.json``; pictures go to
 ``docs/_static``.
 """
 import json
 import re
 import shutil
+import statistics
 import sys
 import tempfile
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from mmengine.logging import MMLogger
 
 from bkdsnn.comparison import Plan, Standings
 from bkdsnn.comparison.launch import look
 from bkdsnn.comparison.pictures import write_pictures
-from bkdsnn.comparison.render import COLUMNS, NOTE, cells, footnotes
+from bkdsnn.comparison.render import COLUMNS, NOTE, cells, footnotes, gain_text
+from bkdsnn.comparison.table import Standing
+from bkdsnn.report.over_seeds import spread
 
 BENCHMARKS = Path(__file__).resolve().parent
 RESULTS, DOCS = BENCHMARKS / 'results' / 'compare', BENCHMARKS.parent / 'docs'
-PAGE = DOCS / 'methods_table.md'
 # Of each method: its section in the docs, what its authors report, and what their code does otherwise, in few words.
 AUTHORS: Dict[str, Dict[str, str]] = json.loads((BENCHMARKS / 'reported.json').read_text(encoding='utf-8'))
-# Pairs and how their methods are compared.
-TABLES: Dict[str, dict] = {
-    'sew-resnet-t2_resnet_digits': dict(methods=('plain', *AUTHORS), seeds=20),
+DIGITS = 'sew-resnet-t2_resnet_digits'
+LR, BKD, BLURS = 'optim_wrapper.optimizer.lr', 'losses.loss_bkd', (0, 0.15, 0.3, 0.5)
+# Pages, and the comparisons whose tables they hold.
+PAGES: Dict[str, Dict[str, dict]] = {
+    'methods_table.md': {
+        'digits': dict(pair=DIGITS, methods=('plain', *AUTHORS), seeds=20),
+    },
+    'ablation.md': {
+        'blur': dict(pair=DIGITS, methods=('plain', 'bkd'), seeds=20, points=0, options={LR: 0.3},
+                     vary={f'{BKD}.blur_ratio': BLURS, f'{BKD}.loss_weight': (0.02, )}),
+        'blur_decoupled': dict(pair=DIGITS, methods=('plain', 'bkd_decoupled'), seeds=20, points=0, options={LR: 0.3},
+                               vary={f'{BKD}.blur_ratio': BLURS}),
+        'parts': dict(pair=DIGITS, methods=('plain', 'bkd'), seeds=20, points=0, options={LR: 0.3},
+                      vary={f'{BKD}.restore': (True, False), f'{BKD}.align': (True, False),
+                            f'{BKD}.loss_weight': (0.02, )}),
+        'parts_decoupled': dict(pair=DIGITS, methods=('plain', 'bkd_decoupled'), seeds=20, points=0, options={LR: 0.3},
+                                vary={f'{BKD}.restore': (True, False), f'{BKD}.align': (True, False)}),
+        'weight': dict(pair=DIGITS, methods=('plain', 'bkd'), seeds=10, points=0,
+                       vary={f'{BKD}.loss_weight': (0.002, 0.005, 0.01, 0.02, 0.05, 0.1), LR: (0.1, 0.3)}),
+        'weight_decoupled': dict(pair=DIGITS, methods=('plain', 'bkd_decoupled'), seeds=10, points=0,
+                                 vary={f'{BKD}.loss_weight': (1, 2.5, 10, 25, 100), LR: (0.1, 0.3, 1)}),
+        'adamw': dict(pair=f'{DIGITS}_adamw', methods=('plain', 'bkd'), seeds=5, points=0,
+                      vary={f'{BKD}.loss_weight': (0.002, 0.01, 0.05, 0.2), LR: (0.003, 0.01)}),
+        'adamw_decoupled': dict(pair=f'{DIGITS}_adamw', methods=('plain', 'bkd_decoupled'), seeds=5, points=0,
+                                vary={f'{BKD}.loss_weight': (1, 10, 100), LR: (0.003, 0.01)}),
+    },
 }
 ACCURACY = ('', 'method', 'test accuracy %', 'gain over plain', '95 % interval', 'settings', 'val %')
 COSTS = ('method', 'after each step %', 'early exit: %, steps', 'spikes', 'energy, nJ', 'time/step')
 
 
-def standings_of(pair: str, folder: Path) -> Standings:
-    """The table of a pair's finished runs; ``folder`` is for their copy."""
-    shutil.copyfile(RESULTS / f'{pair}.jsonl', folder / 'results.jsonl')
-    return look(Plan(pair, out=str(folder), **TABLES[pair]))
+def standings_of(plan: Dict[str, Any], folder: Path) -> Standings:
+    """The table of a comparison's finished runs; ``folder`` is for their copy."""
+    shutil.copyfile(RESULTS / f'{plan["pair"]}.jsonl', folder / 'results.jsonl')
+    return look(Plan(out=str(folder), **plan))
 
 
 def link(name: str) -> str:
@@ -45,7 +70,7 @@ def link(name: str) -> str:
     return f'[`{bare}`]({AUTHORS[bare]["section"]})' + '\\*' * (name != bare) if bare in AUTHORS else name
 
 
-def table_of(standings: Standings, has_picture: bool) -> List[str]:
+def ranking(standings: Standings) -> List[str]:
     """Two tables, of accuracy beside what authors report, and of time steps and costs, with their notes."""
     rows = [dict(zip(COLUMNS, cells(standings, row))) for row in standings.rows]
     seeds = {row['seeds'] for row in rows}
@@ -55,10 +80,27 @@ def table_of(standings: Standings, has_picture: bool) -> List[str]:
         found = dict(found, method=link(found['method']))
         accuracy.append([*(found[name] for name in ACCURACY), *map(authors.get, ('reported', 'otherwise'))])
         costs.append([found[name] for name in COSTS])
-    notes = [f'- {note}' for note in footnotes(standings)]
-    picture = [f'![Gains over plain, a dot for each seed](_static/{picture_of(standings.plan.pair)})', '']
-    return ['', *picture * has_picture, *grid(accuracy), '', *grid(costs), '',
-            f'{" or ".join(sorted(seeds))} seeds. {NOTE}', '', *notes, '']
+    return [*grid(accuracy), '', *grid(costs), '', f'{" or ".join(sorted(seeds))} seeds. {NOTE}']
+
+
+def sweep(standings: Standings) -> List[str]:
+    """One table: a row for each curve, a column for each value of the first varied key."""
+    key, values = next(iter(standings.plan.vary.items()))
+    rows = [[f'{key.rpartition(".")[2]}:', 'without it', *map(str, values)]]
+    for name, curve in sorted(standings.curves().items()):
+        found = {repr(row.variation.get(key)): row for row in curve}
+        rows.append([name, *(mean_and_gain(found.get(repr(value))) for value in (None, *values))])
+    return [*grid(rows), '', f'{standings.plan.seeds} seeds: mean ± standard deviation of the test accuracy in '
+            'percent; in brackets the gain over plain at the same learning rate ± its standard error, `~` if its 95 % '
+            'interval holds zero.']
+
+
+def mean_and_gain(row: Optional[Standing]) -> str:
+    """A cell of the table of a sweep."""
+    if row is None:
+        return ''
+    accuracy = list(row.accuracy.values())
+    return f'{statistics.mean(accuracy):.2f} ± {spread(accuracy):.2f}' + f' ({gain_text(row.gain)})' * bool(row.gain)
 
 
 def grid(rows: List[List[str]]) -> List[str]:
@@ -68,35 +110,53 @@ def grid(rows: List[List[str]]) -> List[str]:
     return ['| ' + ' | '.join(row) + ' |' for row in [head, [':-'] * len(head), *body]]
 
 
-def picture_of(pair: str) -> str:
-    """Name of a pair's picture."""
-    return f'gains_{pair.rpartition("_")[2]}.svg'
+def command_of(plan: Dict[str, Any], out: str) -> List[str]:
+    """The command that makes a sweep's runs, for a code block."""
+    assigned = [f'{key}={value}' for key, value in plan.get('options', {}).items()]
+    varied = [f'{key}={",".join(map(str, values))}' for key, values in plan['vary'].items()]
+    words = [f'--methods {" ".join(plan["methods"])}', f'--seeds {plan["seeds"]} --points {plan["points"]}',
+             *[f'--cfg-options {" ".join(assigned)}'] * bool(assigned), f'--vary {" ".join(varied)}',
+             f'--out work_dirs/compare/{out}']
+    return ['```bash', ' \\\n    '.join([f'python tools/compare_methods.py {plan["pair"]}', *words]), '```']
 
 
-def written(page: str) -> Tuple[str, Dict[str, bytes]]:
-    """The page with its tables, and pictures by their names."""
-    pictures = {}
-    for pair in TABLES:
-        with tempfile.TemporaryDirectory() as folder:
-            standings = standings_of(pair, Path(folder))
-            has_picture = 'gains.svg' in write_pictures(standings, Path(folder))
-            if has_picture:
-                pictures[picture_of(pair)] = (Path(folder) / 'gains.svg').read_bytes()
-            lines = '\n'.join(table_of(standings, has_picture))
-        page, count = re.subn(rf'(<!-- table {pair} -->\n).*?(<!-- end -->)',
-                              lambda match, lines=lines: match[1] + lines + match[2], page, flags=re.DOTALL)
+def section(name: str, plan: Dict[str, Any]) -> Tuple[List[str], Dict[str, bytes]]:
+    """Lines of a comparison's place on its page, and its picture by its file's name."""
+    with tempfile.TemporaryDirectory() as folder:
+        standings = standings_of(plan, Path(folder))
+        kind, alt, table = (('curves', 'Test accuracy, a dot for each seed', sweep) if standings.plan.vary else
+                            ('gains', 'Gains over plain, a dot for each seed', ranking))
+        lines, pictures = [''], {}
+        if standings.plan.vary:
+            lines += [*command_of(plan, name), '']
+        if f'{kind}.svg' in write_pictures(standings, Path(folder)):
+            pictures[f'{kind}_{name}.svg'] = (Path(folder) / f'{kind}.svg').read_bytes()
+            lines += [f'![{alt}](_static/{kind}_{name}.svg)', '']
+        notes = [f'- {note}' for note in footnotes(standings)]
+        return [*lines, *table(standings), '', *notes, ''], pictures
+
+
+def written(page: str, comparisons: Dict[str, dict]) -> Tuple[str, Dict[str, bytes]]:
+    """A page with its tables, and pictures by their files' names."""
+    found = {}
+    for name, plan in comparisons.items():
+        lines, pictures = section(name, plan)
+        found.update(pictures)
+        page, count = re.subn(rf'(<!-- table {name} -->\n).*?(<!-- end -->)',
+                              lambda match, text='\n'.join(lines): match[1] + text + match[2], page, flags=re.DOTALL)
         if count != 1:
-            raise SystemExit(f'{PAGE} needs one place for the table: <!-- table {pair} --> and <!-- end -->.')
-    return page, pictures
+            raise SystemExit(f'the page needs one place for the table: <!-- table {name} --> and <!-- end -->.')
+    return page, found
 
 
 def main() -> None:
     MMLogger.get_instance('mmengine', log_level='ERROR')
-    page, pictures = written(PAGE.read_text(encoding='utf-8'))
-    PAGE.write_text(page, encoding='utf-8')
-    for name, content in pictures.items():
-        (DOCS / '_static' / name).write_bytes(content)
-    print(f'Wrote {PAGE} and {", ".join(pictures) or "no picture"}.', file=sys.stderr)
+    for name, comparisons in PAGES.items():
+        page, pictures = written((DOCS / name).read_text(encoding='utf-8'), comparisons)
+        (DOCS / name).write_text(page, encoding='utf-8')
+        for picture, content in pictures.items():
+            (DOCS / '_static' / picture).write_bytes(content)
+        print(f'Wrote {DOCS / name} and {", ".join(pictures) or "no picture"}.', file=sys.stderr)
 
 
 if __name__ == '__main__':

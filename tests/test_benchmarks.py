@@ -97,19 +97,21 @@ def test_sparse_conv_compares_before(run, monkeypatch):
         run('bench_sparse_conv.py', '--layers', 'SEW-ResNet-18, layer1', '--maps', 1, '--repeats', 1)
 
 
-def test_methods_table_is_that_of_the_runs(monkeypatch, tmp_path):
+def test_tables_are_those_of_the_runs(monkeypatch, tmp_path):
     """Written anew from the results in the repository, where no teacher is."""
     monkeypatch.syspath_prepend(BENCHMARKS)
     monkeypatch.chdir(tmp_path)
     writer = importlib.import_module('write_tables')
     assert set(writer.AUTHORS) == set(methods()) - {'hard_kd', 'soft_token'}
-    page = writer.PAGE.read_text(encoding='utf-8')
-    again, pictures = writer.written(page)
-    assert again == page
-    for name, picture in pictures.items():
-        assert f'_static/{name}' in page and picture.startswith(b'<?xml') and (writer.DOCS / '_static' / name).exists()
-    with pytest.raises(SystemExit, match='needs one place for the table'):
-        writer.written('')
+    for name, comparisons in writer.PAGES.items():
+        page = (writer.DOCS / name).read_text(encoding='utf-8')
+        again, pictures = writer.written(page, comparisons)
+        assert again == page
+        for file, picture in pictures.items():
+            assert f'_static/{file}' in page and picture.startswith(b'<?xml')
+            assert (writer.DOCS / '_static' / file).exists()
+        with pytest.raises(SystemExit, match='needs one place for the table'):
+            writer.written('', comparisons)
 
 
 def test_predict(run):

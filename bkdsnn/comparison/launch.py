@@ -10,6 +10,7 @@ import torch
 from filelock import FileLock
 from mmengine.registry import DefaultScope
 from rich.console import Console
+from rich.progress import track
 
 from ..config.checks import check_config
 from ..config.networks import model_config
@@ -51,13 +52,15 @@ def compare(plan: Plan, executor: str = 'local', jobs: Optional[int] = None, slu
         raise ValueError(f'jobs={jobs} must be at least 1.')
     if plan.points:
         require('optuna', 'optuna', 'the search')  # before it is needed
+    console = console or Console()
     entries = plan.entries()
-    reasons = {entry.name: why_not(entry) for entry in entries}
+    reasons = {entry.name: why_not(entry) for entry in track(entries, 'Building each method', transient=True,
+                                                             console=console, disable=not console.is_terminal)}
     progress = Progress(plan, [entry for entry in entries if reasons[entry.name] is None])
     names = [tuning.entry.name for tuning in progress.tunings]
     if not names:
         raise ValueError(f'none of the methods can be trained on {plan.pair}: {next(iter(reasons.values()))}')
-    with alone_in(Path(plan.out)), View(progress, console or Console()) as view:
+    with alone_in(Path(plan.out)), View(progress, console) as view:
         progress.tidy_up()
         if executor == 'none':
             work(plan, names, tell=view.update)

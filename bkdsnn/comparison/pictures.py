@@ -2,7 +2,7 @@
 from functools import partial
 from numbers import Real
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Sequence, Tuple
 
 import matplotlib
 from matplotlib.axes import Axes

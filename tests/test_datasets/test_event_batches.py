@@ -231,8 +231,10 @@ def test_workers_fill_a_cache_that_is_relative_to_the_data(tmp_path, workers):
 
 # ---- data sets of one's own, and DigitsDVS ----
 
-def test_digits_before_the_camera_are_the_digits(tmp_path):
-    train, again = (DigitsDVS(split, pipeline=[FRAMES]) for split in ('val', 'val'))
+def test_digits_before_the_camera_are_the_digits(monkeypatch):
+    train = DigitsDVS('val', pipeline=[FRAMES])
+    monkeypatch.setattr(DigitsDVS, 'made', {})  # as in another process
+    again = DigitsDVS('val', pipeline=[FRAMES])
     assert len(train) == 400 and train.metainfo['sensor_size'] == (20, 20, 2) and len(train.CLASSES) == 10
     for i in (0, 7, 399):
         np.testing.assert_array_equal(train[i]['events'], again[i]['events'])
@@ -243,6 +245,17 @@ def test_digits_before_the_camera_are_the_digits(tmp_path):
     np.testing.assert_array_equal(few[5]['events'], train[same]['events'])  # whatever else is made with it
     noisy = DigitsDVS('val', labels_per_class=1, camera=dict(noise_rate=20.0), motion=dict(zoom=1))
     assert len(noisy[0]['events']) != len(few[0]['events'])
+
+
+def test_digits_are_recorded_once(monkeypatch):
+    first = DigitsDVS('val', labels_per_class=1, serialize_data=False)
+    times = first[3]['events']['t'].copy()
+    first[3]['events']['t'] += 1  # a copy
+    monkeypatch.setattr(DigitsDVS, 'record', None)  # from now on, nothing is
+    np.testing.assert_array_equal(DigitsDVS('val', labels_per_class=1)[3]['events']['t'], times)
+    for other in (dict(camera=dict(threshold=0.3)), dict(motion=dict(zoom=1)), dict(seed=7), dict(labels_per_class=2)):
+        with pytest.raises(TypeError):
+            DigitsDVS('val', **{**dict(labels_per_class=1), **other})
 
 
 @pytest.mark.parametrize('options, words', [
