@@ -112,12 +112,12 @@ class Plan:
         of_pair = {key: values for key, values in self.vary.items() if not of_loss(key)}
         of_losses = {key: values for key, values in self.vary.items() if of_loss(key)}
         check_options({**self.options, **of_pair}, pair)
-        pair.merge_from_dict(self.options)
+        pair.merge_from_dict(as_there(pair, self.options))
         self._check_splits(pair)
         found: Dict[str, Entry] = {}
         for neuron, settings in itertools.product(self.neurons or (None, ), every(of_pair)):
             cfg = copy.deepcopy(pair)
-            cfg.merge_from_dict(settings)
+            cfg.merge_from_dict(as_there(cfg, settings))
             if neuron is not None:
                 apply_neuron(cfg, neuron)
             for method, numbers in itertools.product(self.methods, every(of_losses)):
@@ -216,7 +216,7 @@ class Entry:
             searched = cfg.get('search', default_search(cfg.model.losses))
         losses = cfg.model.get('losses', {})
         numbers = {key: value for key, value in (numbers or {}).items() if key.split('.')[1] in losses}
-        cfg.merge_from_dict({f'model.{key}': value for key, value in numbers.items()})
+        cfg.merge_from_dict(as_there(cfg, {f'model.{key}': value for key, value in numbers.items()}))
         variation = {**(settings or {}), **numbers}
         tuned = [(LEARNING_RATE, LEARNING_RATE, 3)]
         tuned += [(axis['key'], f'model.{axis["key"]}', axis['factor']) for axis in searched]
@@ -295,6 +295,17 @@ def value_at(cfg: Config, key: str) -> Any:
             raise ValueError(f'{key} is to be tuned, but the config does not have it; write its value there.')
         cfg = cfg[part]
     return cfg
+
+
+def as_there(cfg: Config, values: Dict[str, Any]) -> Dict[str, Any]:
+    """Values by dotted key, whole numbers as floats where the config has one: 10 and 10.0 are one run."""
+    found = {}
+    for key, value in values.items():
+        old: Any = cfg
+        for part in key.split('.'):
+            old = old.get(part) if isinstance(old, (dict, Config)) else None
+        found[key] = float(value) if type(value) is int and isinstance(old, float) else value
+    return found
 
 
 def start_of(cfg: Config, key: str) -> float:

@@ -4,4 +4,6 @@ _base_ = [
     '../_base_/default_runtime.py'
 ]
 model = dict(backbone=dict(strides=(2, 2, 2), stem_channels=16, base_channels=16), head=dict(in_channels=64))
+train_cfg = dict(max_epochs=12)
+param_scheduler = dict(T_max=12)
 work_dir = 'work_dirs/fashion/teacher_cnn'

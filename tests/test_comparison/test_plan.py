@@ -171,11 +171,20 @@ def test_the_students_settings_are_varied_for_plain_and_neurons_too():
     assert all('student' not in found[name] for name in found if 'plain' in name)
 
 
-def test_a_run_is_the_same_whether_its_number_is_varied_or_written():
-    (varied, ) = Plan(PAIR, ('bkd', ), 'unused', points=0, vary={WEIGHT: (0.05, )}).entries()
+@pytest.mark.parametrize('weight', [0.05, 3])
+def test_a_run_is_the_same_whether_its_number_is_varied_or_written(weight):
+    (varied, ) = Plan(PAIR, ('bkd', ), 'unused', points=0, vary={WEIGHT: (weight, )}).entries()
     written = entry('bkd')
-    assert config_hash(varied.config) == config_hash(written.config_at({f'model.{WEIGHT}': 0.05}))
+    assert config_hash(varied.config) == config_hash(written.config_at({f'model.{WEIGHT}': float(weight)}))
     assert [axis.key for axis in varied.axes] == [LR]
+
+
+def test_whole_numbers_stay_whole_where_the_config_has_such():
+    options = {LR: 1, 'train_cfg.max_epochs': 2, 'model.student.random_T': [1, 2]}
+    (found, ) = Plan(PAIR, ('kd', ), 'unused', options=options).entries()
+    cfg = found.config
+    assert type(cfg.optim_wrapper.optimizer.lr) is float and type(cfg.train_cfg.max_epochs) is int
+    assert cfg.model.student.random_T == [1, 2]
 
 
 @pytest.mark.parametrize('changes, words', [
