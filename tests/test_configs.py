@@ -26,6 +26,8 @@ from helpers import REPOSITORY
 
 CONFIGS = REPOSITORY / 'configs'
 METHODS = ('bkd', 'bkd_only', 'wsld', 'kd')
+# Folders of configs whose metafiles list those with published weights, and no others.
+WITH_WEIGHTS = ('demo', 'fashion')
 ZOO = sorted(path for folder in ('ann', 'snn', *METHODS) for path in (CONFIGS / folder).glob('*.py'))
 # {student}-t{T}_{teacher}_{gpus}xb{batch}-{epochs}e_{data}; a teacher only where there is one, T only where it spikes.
 SCHEDULE = r'\d+xb\d+-\d+e_(in1k|cifar10|cifar100|cifar10-224px|cifar100-224px|cifar10-dvs|dvs-gesture|n-caltech101)'
@@ -303,11 +305,11 @@ def test_every_entry_of_the_metafiles_is_a_config_and_every_config_has_one():
             assert config.is_file() and config.parent == path.parent and config.stem == entry['Name']
             listed.append(config)
     assert len(set(listed)) == len(listed)
-    listed = [path for path in listed if path.parent.name != 'demo']  # of which those with weights are listed
+    listed = [path for path in listed if path.parent.name not in WITH_WEIGHTS]  # of which no others are listed
     assert sorted(listed) == [path for path in ZOO if not re.fullmatch(ALIASES, path.stem)]
 
 
-@pytest.mark.parametrize('folder', ['ann', 'demo', 'snn', *METHODS])
+@pytest.mark.parametrize('folder', ['ann', *WITH_WEIGHTS, 'snn', *METHODS])
 def test_tables_of_the_readme_are_those_of_the_metafile(folder):
     """Parameters of a few are counted anew; ``model_zoo.py --check`` does so for all."""
     entries = yaml.safe_load((CONFIGS / folder / 'metafile.yml').read_text())['Models']
@@ -318,8 +320,8 @@ def test_tables_of_the_readme_are_those_of_the_metafile(folder):
         reported, trained = entry['Results'][0]['Metrics'].values()
         assert f'[{entry["Name"]}]({entry["Name"]}.py)' in row
         assert f'| {entry["Metadata"]["Parameters"] / 1e6:.2f} M |' in row
-        if folder == 'demo':
-            assert row.endswith(f'| [{trained:.2f}]({entry["Weights"].removeprefix("configs/demo/")}) |')
+        if folder in WITH_WEIGHTS:
+            assert row.endswith(f'| [{trained:.2f}]({entry["Weights"].removeprefix(f"configs/{folder}/")}) |')
             assert (REPOSITORY / entry['Weights']).is_file()
         else:
             assert trained is None and row.endswith('|  |')

@@ -14,7 +14,15 @@ from bkdsnn.checkpoints.published import hash_in, sha256
 from bkdsnn.models.neurons import BaseNode
 from helpers import DEMO
 
-SHIPPED = {f'demo/{entry["Name"]}': entry for entry in yaml.safe_load((DEMO / 'metafile.yml').read_text())['Models']}
+FASHION = Path('/usr/share/datasets/fashion-mnist')
+
+def listed(folder: str) -> dict:
+    """Entries of a metafile by the models' names."""
+    models = yaml.safe_load((DEMO.parent / folder / 'metafile.yml').read_text())['Models']
+    return {f'{folder}/{entry["Name"]}': entry for entry in models}
+
+
+SHIPPED, CLOTHES = listed('demo'), listed('fashion')
 
 
 def test_all_networks_of_the_demo_are_there_and_small():
@@ -26,6 +34,8 @@ def test_all_networks_of_the_demo_are_there_and_small():
     assert sorted(paths) == sorted((DEMO / 'weights').iterdir())
     assert sum(path.stat().st_size for path in paths) < 5e6
     assert all(hash_in(path.name) == sha256(path)[:8] for path in paths)
+    assert sorted(Path(files[name]) for name in CLOTHES) == sorted((DEMO.parent / 'fashion' / 'weights').iterdir())
+    assert all(hash_in(file) == sha256(file)[:8] for file in map(files.get, CLOTHES))
 
 
 @pytest.mark.parametrize('name', SHIPPED)
@@ -39,6 +49,17 @@ def test_accuracy_is_the_recorded_one(name):
     assert evaluate(model) == pytest.approx(recorded, abs=0.12)
     assert model.dataset_meta['classes'] == tuple('0123456789')
     assert ('sensor_size' in model.dataset_meta) == ('events' in name)
+
+
+@pytest.mark.parametrize('name', CLOTHES)
+def test_accuracy_on_clothes_is_the_recorded_one(name):
+    """On all 10,000 test pictures, where they are."""
+    recorded = CLOTHES[name]['Results'][0]['Metrics']['Top 1 Accuracy, trained here']
+    model = bkdsnn.get_model(name, pretrained=True)
+    if not FASHION.exists():
+        pytest.skip('dataset-fashion-mnist is not installed')
+    assert evaluate(model) == pytest.approx(recorded, abs=0.05)  # five pictures near a border
+    assert 'Shirt' in model.dataset_meta['classes']
 
 
 @pytest.mark.parametrize('name', SHIPPED)
