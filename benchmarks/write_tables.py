@@ -44,9 +44,9 @@ PAGES: Dict[str, Dict[str, dict]] = {
                             f'{BKD}.loss_weight': (0.02, )}),
         'parts_decoupled': dict(pair=DIGITS, methods=('plain', 'bkd_decoupled'), seeds=20, points=0, options={LR: 0.3},
                                 vary={f'{BKD}.restore': (True, False), f'{BKD}.align': (True, False)}),
-        'weight': dict(pair=DIGITS, methods=('plain', 'bkd'), seeds=10, points=0,
+        'weight': dict(pair=DIGITS, methods=('plain', 'bkd'), seeds=6, points=0,
                        vary={f'{BKD}.loss_weight': (0.002, 0.005, 0.01, 0.02, 0.05, 0.1), LR: (0.1, 0.3)}),
-        'weight_decoupled': dict(pair=DIGITS, methods=('plain', 'bkd_decoupled'), seeds=10, points=0,
+        'weight_decoupled': dict(pair=DIGITS, methods=('plain', 'bkd_decoupled'), seeds=6, points=0,
                                  vary={f'{BKD}.loss_weight': (1, 2.5, 10, 25, 100), LR: (0.1, 0.3, 1)}),
         'adamw': dict(pair=f'{DIGITS}_adamw', methods=('plain', 'bkd'), seeds=5, points=0,
                       vary={f'{BKD}.loss_weight': (0.002, 0.01, 0.05, 0.2), LR: (0.003, 0.01)}),
@@ -90,9 +90,7 @@ def sweep(standings: Standings) -> List[str]:
     for name, curve in sorted(standings.curves().items()):
         found = {repr(row.variation.get(key)): row for row in curve}
         rows.append([name, *(mean_and_gain(found.get(repr(value))) for value in (None, *values))])
-    return [*grid(rows), '', f'{standings.plan.seeds} seeds: mean ± standard deviation of the test accuracy in '
-            'percent; in brackets the gain over plain at the same learning rate ± its standard error, `~` if its 95 % '
-            'interval holds zero.']
+    return [*grid(rows), '', f'{standings.plan.seeds} seeds.']
 
 
 def mean_and_gain(row: Optional[Standing]) -> str:
