@@ -48,6 +48,8 @@ class Plan:
         retry_before: Runs that failed before this date are tried again.
         vary: Values by config key, each of which is compared with each of the others: ``losses.loss_bkd.blur_ratio``
             is of the methods that have this loss, all other keys are of the pair. What is varied is not tuned.
+        finalists: How many of the best points get more runs before one of them is chosen.
+        final_seeds: How many more, with the seeds that follow.
 
     Raises:
         ValueError: If a number is out of range, or a method is named twice.
@@ -64,9 +66,11 @@ class Plan:
     retry_before: Optional[str] = None
     neurons: Tuple[str, ...] = ()
     vary: Dict[str, Tuple[Any, ...]] = field(default_factory=dict)
+    finalists: int = 0
+    final_seeds: int = 6
 
     def __post_init__(self) -> None:
-        for name, least in (('seeds', 1), ('points', 0), ('tune_seeds', 1)):
+        for name, least in (('seeds', 1), ('points', 0), ('tune_seeds', 1), ('finalists', 0), ('final_seeds', 1)):
             if getattr(self, name) < least:
                 raise ValueError(f'{name}={getattr(self, name)} must be at least {least}.')
         if not self.methods:
@@ -88,6 +92,11 @@ class Plan:
                 raise ValueError(f'{key} is both set and varied.')
             if key.startswith('model.losses'):
                 raise ValueError(f'{key} belongs to a method; vary {key.partition(".")[2]}.')
+
+    @property
+    def tuned_with(self) -> str:
+        """How many seeds the search takes, as ``'2seeds'`` or, with finalists, ``'2seeds-3finalists-6seeds'``."""
+        return f'{self.tune_seeds}seeds' + f'-{self.finalists}finalists-{self.final_seeds}seeds' * bool(self.finalists)
 
     @property
     def results(self) -> Path:

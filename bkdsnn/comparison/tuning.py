@@ -19,7 +19,7 @@ class Choice:
 
     Attributes:
         point: Values by config key.
-        accuracy: Mean accuracy on the validation split in percent; ``None`` without a search.
+        accuracy: Mean accuracy on the validation split in percent, over all seeds; ``None`` without a search.
         points: How many points were tried.
         on_edge: Whether nothing beyond the point was tried along one of the axes, for want of points.
     """
@@ -31,7 +31,7 @@ class Choice:
 
 
 class Tuning:
-    """The search for one method's point, as far as it is.
+    """The search for one method's point, as far as it is: a grid, and then more seeds for the best of its points.
 
     Args:
         plan: The comparison.
@@ -42,6 +42,7 @@ class Tuning:
         self.plan, self.entry = plan, entry
         self.points = plan.points if entry.axes else 0
         self.scores: Scores = {}
+        self.finals: Scores = {}
         self.reasons: List[str] = []
         self.places: List[Place] = []
         self._read()
@@ -49,12 +50,14 @@ class Tuning:
     def open_tasks(self, lines: Lines) -> List[Task]:
         """What is to be trained for the search now; empty when it has ended."""
         self.update(lines)
-        return [task for place in self.places for task in self._tasks(place) if task.key not in lines]
+        return [task for place in self.places for task in self._tasks(place) if task.key not in lines] + [
+            task for place in self.finalists for task in self._tasks(place, final=True) if task.key not in lines]
 
     def all_tasks(self, lines: Lines) -> List[Task]:
         """All runs of the search so far, those to be trained now included."""
         self.update(lines)
-        return [task for place in (*self.scores, *self.places) for task in self._tasks(place)]
+        return [task for place in (*self.scores, *self.places) for task in self._tasks(place)] + [
+            task for place in (*self.finals, *self.finalists) for task in self._tasks(place, final=True)]
 
     def update(self, lines: Lines) -> None:
         """Take over results."""
@@ -63,22 +66,43 @@ class Tuning:
             if not all(map(all, found)):
                 return
             for place, results in zip(self.places, found):
-                failed = [line['reason'] for line in results if line['status'] == 'failed']
-                self.reasons += failed
-                self.scores[place] = None if failed else statistics.mean(line['accuracy'] for line in results)
+                self.scores[place] = self._score(results)
             self._read()
+        for place in self.finalists:
+            results = [lines.get(task.key) for task in self._tasks(place) + self._tasks(place, final=True)]
+            if all(results):
+                self.finals[place] = self._score(results)
+
+    def _score(self, results: List[dict]) -> Optional[float]:
+        """Mean accuracy of finished runs; ``None`` if one has failed."""
+        failed = [line['reason'] for line in results if line['status'] == 'failed']
+        self.reasons += failed
+        return None if failed else statistics.mean(line['accuracy'] for line in results)
 
     def _read(self) -> None:
         self.places = next_places(len(self.entry.axes), self.points, self.scores)
 
-    def _tasks(self, place: Place) -> List[Task]:
-        point = self.entry.point(place)
-        return [self.entry.run(point, FIRST_TUNING_SEED + seed, 'val') for seed in range(self.plan.tune_seeds)]
+    @property
+    def finalists(self) -> List[Place]:
+        """Once the grid has ended, its best points that more seeds are still to be run of."""
+        if self.places:
+            return []
+        scored = {place: score for place, score in self.scores.items() if score is not None}
+        best = sorted(scored, key=scored.get, reverse=True)[:self.plan.finalists]
+        return [place for place in best if place not in self.finals]
+
+    def _tasks(self, place: Place, final: bool = False) -> List[Task]:
+        """The runs of a point in the grid, or those that a finalist has beyond."""
+        point, first = self.entry.point(place), FIRST_TUNING_SEED
+        if final:
+            first += self.plan.tune_seeds
+        seeds = self.plan.final_seeds if final else self.plan.tune_seeds
+        return [self.entry.run(point, first + seed, 'val') for seed in range(seeds)]
 
     @property
     def ended(self) -> bool:
-        """Whether all points have been tried."""
-        return not self.places
+        """Whether all points have been tried, and the best of them again."""
+        return not self.places and not self.finalists
 
     @property
     def choice(self) -> Optional[Choice]:
@@ -87,10 +111,11 @@ class Tuning:
             return None
         if not self.scores:
             return Choice({axis.key: axis.start for axis in self.entry.axes})
-        best = best_place(self.scores)
+        scores = self.finals or self.scores
+        best = best_place(scores)
         if best is None:
             return None
-        return Choice(self.entry.point(best), self.scores[best], len(self.scores), on_edge(best, self.scores))
+        return Choice(self.entry.point(best), scores[best], len(self.scores), on_edge(best, self.scores))
 
     def record(self, storage: str) -> None:
         """Write the points that were tried into an Optuna study, for its plots and dashboard; those there stay."""
@@ -98,10 +123,10 @@ class Tuning:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         start = self.entry.run({axis.key: axis.start for axis in self.entry.axes}, 0, 'val')
         study = optuna.create_study(storage=storage, direction='maximize', load_if_exists=True,
-                                    study_name=f'{self.entry.name}-{start.key[0]}-{self.plan.tune_seeds}seeds')
+                                    study_name=f'{self.entry.name}-{start.key[0]}-{self.plan.tuned_with}')
         known = [trial.user_attrs['place'] for trial in study.get_trials(deepcopy=False)]
         state = optuna.trial.TrialState
-        for place, score in self.scores.items():
+        for place, score in {**self.scores, **self.finals}.items():
             if list(place) in known:
                 continue
             point = self.entry.point(place)

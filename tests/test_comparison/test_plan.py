@@ -145,6 +145,30 @@ def test_neuron_of_ones_own_and_errors(tmp_path, monkeypatch):
         Plan(PAIR, ('plain', ), 'unused', neurons=('lif', 'lif'))
 
 
+@pytest.mark.parametrize('fails, chosen', [(False, 0.1), (True, 0.03)])
+def test_the_best_points_get_more_seeds_before_one_is_chosen(fails, chosen):
+    """The point that is best by its first seed had luck."""
+    plan = Plan(PAIR, ('plain', ), 'unused', points=4, tune_seeds=1, finalists=2, final_seeds=3)
+    tuning, lines, seeds = Tuning(plan, plan.entries()[0]), {}, {}
+
+    def line(rate, seed):
+        if fails and rate == 0.1 and seed == 102:
+            return dict(status='failed', reason='the loss is not finite')
+        return dict(status='finished', accuracy={0.1: 90.0, 0.03: 95.0 if seed == 100 else 87.0}.get(rate, 70.0))
+
+    while tasks := tuning.open_tasks(lines):
+        assert tuning.choice is None and not tuning.ended
+        for task in tasks:
+            seeds.setdefault(task.point[LR], []).append(task.seed)
+            lines[task.key] = line(task.point[LR], task.seed)
+    assert {rate for rate in seeds if seeds[rate] == [100, 101, 102, 103]} == {0.1, 0.03}
+    assert sorted(map(len, seeds.values())) == [1, 1, 4, 4]
+    assert {task.key for task in tuning.all_tasks(lines)} == set(lines)
+    assert tuning.choice.point == {LR: chosen} and tuning.choice.accuracy == (90.0 if chosen == 0.1 else 89.0)
+    assert tuning.reasons == ['the loss is not finite'] * fails
+    assert Tuning(plan, plan.entries()[0]).open_tasks(lines) == []  # another process sees the same
+
+
 BLUR, WEIGHT = 'losses.loss_bkd.blur_ratio', 'losses.loss_bkd.loss_weight'
 
 
