@@ -127,6 +127,8 @@ def section(name: str, plan: Dict[str, Any]) -> Tuple[List[str], Dict[str, bytes
         lines, pictures = [''], {}
         if standings.plan.vary:
             lines += [*command_of(plan, name), '']
+            # Why there is no run may depend on the files that are here; the page says it in words.
+            standings.rows = [row for row in standings.rows if row.lines]
         if f'{kind}.svg' in write_pictures(standings, Path(folder)):
             pictures[f'{kind}_{name}.svg'] = (Path(folder) / f'{kind}.svg').read_bytes()
             lines += [f'![{alt}](_static/{kind}_{name}.svg)', '']

@@ -248,6 +248,7 @@ def test_digits_before_the_camera_are_the_digits(monkeypatch):
 
 
 def test_digits_are_recorded_once(monkeypatch):
+    monkeypatch.setattr(DigitsDVS, 'made', {})
     first = DigitsDVS('val', labels_per_class=1, serialize_data=False)
     times = first[3]['events']['t'].copy()
     first[3]['events']['t'] += 1  # a copy
