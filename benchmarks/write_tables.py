@@ -19,6 +19,7 @@ from mmengine.logging import MMLogger
 from bkdsnn.comparison import Plan, Standings
 from bkdsnn.comparison.launch import look
 from bkdsnn.comparison.pictures import write_pictures
+from bkdsnn.comparison.plan import of_loss
 from bkdsnn.comparison.render import COLUMNS, NOTE, cells, footnotes, gain_text
 from bkdsnn.comparison.table import Standing
 from bkdsnn.report.over_seeds import spread
@@ -33,6 +34,8 @@ LR, BKD, BLURS = 'optim_wrapper.optimizer.lr', 'losses.loss_bkd', (0, 0.15, 0.3,
 PAGES: Dict[str, Dict[str, dict]] = {
     'methods_table.md': {
         'digits': dict(pair=DIGITS, methods=('plain', *AUTHORS), seeds=20),
+        'random_T': dict(pair=DIGITS, methods=('plain', 'kd', 'twd'), seeds=10, points=0, options={LR: 0.3},
+                         vary={'model.student.random_T': (None, [1, 2])}),
     },
     'ablation.md': {
         'blur': dict(pair=DIGITS, methods=('plain', 'bkd'), seeds=20, points=0, options={LR: 0.3},
@@ -71,14 +74,15 @@ def link(name: str) -> str:
 
 
 def ranking(standings: Standings) -> List[str]:
-    """Two tables, of accuracy beside what authors report, and of time steps and costs, with their notes."""
+    """Two tables, of accuracy, beside what authors report if nothing is varied, and of time steps and costs."""
     rows = [dict(zip(COLUMNS, cells(standings, row))) for row in standings.rows]
     seeds = {row['seeds'] for row in rows}
-    accuracy, costs = [[*ACCURACY, 'authors report', 'their code']], [list(COSTS)]
+    beside = {} if standings.plan.vary else {'reported': 'authors report', 'otherwise': 'their code'}
+    accuracy, costs = [[*ACCURACY, *beside.values()]], [list(COSTS)]
     for found, row in zip(rows, standings.rows):
         authors = AUTHORS.get(row.method, {})
         found = dict(found, method=link(found['method']))
-        accuracy.append([*(found[name] for name in ACCURACY), *map(authors.get, ('reported', 'otherwise'))])
+        accuracy.append([*(found[name] for name in ACCURACY), *map(authors.get, beside)])
         costs.append([found[name] for name in COSTS])
     return [*grid(accuracy), '', *grid(costs), '', f'{" or ".join(sorted(seeds))} seeds. {NOTE}']
 
@@ -111,7 +115,7 @@ def grid(rows: List[List[str]]) -> List[str]:
 def command_of(plan: Dict[str, Any], out: str) -> List[str]:
     """The command that makes a sweep's runs, for a code block."""
     assigned = [f'{key}={value}' for key, value in plan.get('options', {}).items()]
-    varied = [f'{key}={",".join(map(str, values))}' for key, values in plan['vary'].items()]
+    varied = [f'{key}={",".join(map(str, values))}'.replace(' ', '') for key, values in plan['vary'].items()]
     words = [f'--methods {" ".join(plan["methods"])}', f'--seeds {plan["seeds"]} --points {plan["points"]}',
              *[f'--cfg-options {" ".join(assigned)}'] * bool(assigned), f'--vary {" ".join(varied)}',
              f'--out work_dirs/compare/{out}']
@@ -122,10 +126,12 @@ def section(name: str, plan: Dict[str, Any]) -> Tuple[List[str], Dict[str, bytes
     """Lines of a comparison's place on its page, and its picture by its file's name."""
     with tempfile.TemporaryDirectory() as folder:
         standings = standings_of(plan, Path(folder))
-        kind, alt, table = (('curves', 'Test accuracy, a dot for each seed', sweep) if standings.plan.vary else
+        vary = standings.plan.vary
+        is_sweep = bool(vary) and of_loss(next(iter(vary)))
+        kind, alt, table = (('curves', 'Test accuracy, a dot for each seed', sweep) if is_sweep else
                             ('gains', 'Gains over plain, a dot for each seed', ranking))
         lines, pictures = [''], {}
-        if standings.plan.vary:
+        if vary:
             lines += [*command_of(plan, name), '']
             # Why there is no run may depend on the files that are here; the page says it in words.
             standings.rows = [row for row in standings.rows if row.lines]
