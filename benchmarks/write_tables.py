@@ -7,12 +7,12 @@ what is around them is written by hand. What authors report beside is ``benchmar
 """
 import json
 import re
+import shlex
 import shutil
-import statistics
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
 from mmengine.logging import MMLogger
 
@@ -20,9 +20,7 @@ from bkdsnn.comparison import Plan, Standings
 from bkdsnn.comparison.launch import look
 from bkdsnn.comparison.pictures import write_pictures
 from bkdsnn.comparison.plan import of_loss
-from bkdsnn.comparison.render import COLUMNS, NOTE, cells, footnotes, gain_text
-from bkdsnn.comparison.table import Standing
-from bkdsnn.report.over_seeds import spread
+from bkdsnn.comparison.render import COLUMNS, NOTE, cells, footnotes
 
 BENCHMARKS = Path(__file__).resolve().parent
 RESULTS, DOCS = BENCHMARKS / 'results' / 'compare', BENCHMARKS.parent / 'docs'
@@ -92,21 +90,16 @@ def sweep(standings: Standings) -> List[str]:
     key, values = next(iter(standings.plan.vary.items()))
     rows = [[f'{key.rpartition(".")[2]}:', 'without it', *map(str, values)]]
     for name, curve in sorted(standings.curves().items()):
-        found = {repr(row.variation.get(key)): row for row in curve}
-        rows.append([name, *(mean_and_gain(found.get(repr(value))) for value in (None, *values))])
+        found = {}
+        for row in curve:
+            _, _, accuracy, gain, *_ = cells(standings, row)
+            found[repr(row.variation.get(key))] = accuracy + f' ({gain})' * bool(gain)
+        rows.append([name, *(found.get(repr(value)) for value in (None, *values))])
     return [*grid(rows), '', f'{standings.plan.seeds} seeds.']
 
 
-def mean_and_gain(row: Optional[Standing]) -> str:
-    """A cell of the table of a sweep."""
-    if row is None:
-        return ''
-    accuracy = list(row.accuracy.values())
-    return f'{statistics.mean(accuracy):.2f} ± {spread(accuracy):.2f}' + f' ({gain_text(row.gain)})' * bool(row.gain)
-
-
-def grid(rows: List[List[str]]) -> List[str]:
-    """Lines of a table in Markdown; the first row is its head."""
+def grid(rows: List[list]) -> List[str]:
+    """Lines of a table in Markdown; the first row is its head, and ``None`` an empty cell."""
     head, *body = [['' if cell is None else cell for cell in row] for row in rows]
     body = [[cell.replace('\n', ' ').replace('|', '\\|') for cell in row] for row in body]
     return ['| ' + ' | '.join(row) + ' |' for row in [head, [':-'] * len(head), *body]]
@@ -114,8 +107,9 @@ def grid(rows: List[List[str]]) -> List[str]:
 
 def command_of(plan: Dict[str, Any], out: str) -> List[str]:
     """The command that makes a sweep's runs, for a code block."""
-    assigned = [f'{key}={value}' for key, value in plan.get('options', {}).items()]
-    varied = [f'{key}={",".join(map(str, values))}'.replace(' ', '') for key, values in plan['vary'].items()]
+    assigned = [shlex.quote(f'{key}={value}') for key, value in plan.get('options', {}).items()]
+    varied = [shlex.quote(f'{key}={",".join(map(str, values))}'.replace(' ', ''))
+              for key, values in plan['vary'].items()]
     words = [f'--methods {" ".join(plan["methods"])}', f'--seeds {plan["seeds"]} --points {plan["points"]}',
              *[f'--cfg-options {" ".join(assigned)}'] * bool(assigned), f'--vary {" ".join(varied)}',
              f'--out work_dirs/compare/{out}']
@@ -127,7 +121,7 @@ def section(name: str, plan: Dict[str, Any]) -> Tuple[List[str], Dict[str, bytes
     with tempfile.TemporaryDirectory() as folder:
         standings = standings_of(plan, Path(folder))
         vary = standings.plan.vary
-        is_sweep = bool(vary) and of_loss(next(iter(vary)))
+        is_sweep = bool(vary) and of_loss(next(iter(vary)))  # students that differ are compared as methods are
         kind, alt, table = (('curves', 'Test accuracy, a dot for each seed', sweep) if is_sweep else
                             ('gains', 'Gains over plain, a dot for each seed', ranking))
         lines, pictures = [''], {}

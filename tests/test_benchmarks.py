@@ -86,6 +86,7 @@ def test_sparse_conv(run, tmp_path):
     plot = tmp_path / 'plot.svg'
     result = run('bench_sparse_conv.py', '--layers', layer, '--maps', 1, '--repeats', 1, '--plot', plot)
     assert {'speedup', 'speedup_min', 'versions', 'machine'} <= set(result) and set(result['layers']) == {layer}
+    assert set(result['layers'][layer]) == {'forward', 'ordered', 'weight_grad'}
     for row in result['layers'][layer].values():
         assert row['dense']['median_ms'] > 0 and len(row['sparse']) == len(result['densities'])
     assert layer in plot.read_text()
@@ -159,6 +160,9 @@ def test_against_spikingjelly(run, arguments, sides, ratios):
         return
     result = run(*arguments)
     assert ratios | {'versions', 'machine'} <= set(result) and set(result.get('times') or result['sides']) == sides
+    if arguments[0] == 'bench_step.py':
+        shares = list(result['profile'].values())
+        assert sum(shares) == pytest.approx(1) and all(share > 0 for share in shares[:3])  # the kinds of convolutions
 
 
 @pytest.mark.parametrize('recipe, arguments', [
@@ -209,13 +213,13 @@ def test_the_page_is_written_from_the_results(monkeypatch, tmp_path):
     monkeypatch.setattr(write_page, 'RESULTS', tmp_path)
     monkeypatch.setattr(write_page, 'PAGE', tmp_path / 'page.md')
     times = dict(ours=dict(median_ms=12.34, minimum_ms=11.0))
-    result = dict(speedup=1.234, times=times, saved_bytes=dict(ours=3 * 2**20), versions=dict(torch='2'), machine='m',
-                  date='2026-01-02')
+    result = dict(speedup=1.234, times=times, profile={'neurons': 0.123, 'the rest': 0.877},
+                  saved_bytes=dict(ours=3 * 2**20), versions=dict(torch='2'), machine='m', date='2026-01-02')
     (tmp_path / 'step-sew-resnet18.json').write_text(json.dumps(result))
     write_page.write_page()
     page = (tmp_path / 'page.md').read_text()
     assert '`python benchmarks/bench_step.py --compile --cached-teacher`' in page and '| `speedup` | 1.23 |' in page
-    assert '| ours | 12 (11) | 3 |' in page and '(m; torch 2; 2026-01-02.)' in page
+    assert '| neurons | 12 % |' in page and '| ours | 12 (11) | 3 |' in page and '(m; torch 2; 2026-01-02.)' in page
     assert page.endswith('### GPU\n\n`python benchmarks/bench_gpu.py`\n\nNot run.\n')
 
 

@@ -73,6 +73,8 @@ class Plan:
         for name, least in (('seeds', 1), ('points', 0), ('tune_seeds', 1), ('finalists', 0), ('final_seeds', 1)):
             if getattr(self, name) < least:
                 raise ValueError(f'{name}={getattr(self, name)} must be at least {least}.')
+        if self.finalists and not self.points:
+            raise ValueError(f'finalists={self.finalists} are the best points of a search, and points=0 makes none.')
         if not self.methods:
             raise ValueError('name at least one method.')
         for kind, chosen in (('method', self.methods), ('neuron', self.neurons)):
@@ -92,11 +94,6 @@ class Plan:
                 raise ValueError(f'{key} is both set and varied.')
             if key.startswith('model.losses'):
                 raise ValueError(f'{key} belongs to a method; vary {key.partition(".")[2]}.')
-
-    @property
-    def tuned_with(self) -> str:
-        """How many seeds the search takes, as ``'2seeds'`` or, with finalists, ``'2seeds-3finalists-6seeds'``."""
-        return f'{self.tune_seeds}seeds' + f'-{self.finalists}finalists-{self.final_seeds}seeds' * bool(self.finalists)
 
     @property
     def results(self) -> Path:
@@ -299,22 +296,23 @@ def value_at(cfg: Config, key: str) -> Any:
     Raises:
         ValueError: If there is nothing.
     """
+    value = found_at(cfg, key)
+    if value is None:
+        raise ValueError(f'{key} is to be tuned, but the config does not have it; write its value there.')
+    return value
+
+
+def found_at(cfg: Config, key: str) -> Any:
+    """What stands at a dotted key; ``None`` if there is nothing."""
     for part in key.split('.'):
-        if not isinstance(cfg, dict) and not isinstance(cfg, Config) or part not in cfg:
-            raise ValueError(f'{key} is to be tuned, but the config does not have it; write its value there.')
-        cfg = cfg[part]
+        cfg = cfg.get(part) if isinstance(cfg, (dict, Config)) else None
     return cfg
 
 
 def as_there(cfg: Config, values: Dict[str, Any]) -> Dict[str, Any]:
     """Values by dotted key, whole numbers as floats where the config has one: 10 and 10.0 are one run."""
-    found = {}
-    for key, value in values.items():
-        old: Any = cfg
-        for part in key.split('.'):
-            old = old.get(part) if isinstance(old, (dict, Config)) else None
-        found[key] = float(value) if type(value) is int and isinstance(old, float) else value
-    return found
+    return {key: float(value) if type(value) is int and isinstance(found_at(cfg, key), float) else value
+            for key, value in values.items()}
 
 
 def start_of(cfg: Config, key: str) -> float:

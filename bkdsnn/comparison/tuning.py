@@ -99,6 +99,11 @@ class Tuning:
         seeds = self.plan.final_seeds if final else self.plan.tune_seeds
         return [self.entry.run(point, first + seed, 'val') for seed in range(seeds)]
 
+    def total(self) -> int:
+        """How many runs the search has, as far as is known."""
+        finalists = min(self.points, self.plan.finalists) if self.places else len(self.finals) + len(self.finalists)
+        return self.points * self.plan.tune_seeds + finalists * self.plan.final_seeds
+
     @property
     def ended(self) -> bool:
         """Whether all points have been tried, and the best of them again."""
@@ -122,8 +127,9 @@ class Tuning:
         optuna = require('optuna', 'optuna', 'the search')
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         start = self.entry.run({axis.key: axis.start for axis in self.entry.axes}, 0, 'val')
+        finals = f'-{self.plan.finalists}finalists-{self.plan.final_seeds}seeds' * bool(self.plan.finalists)
         study = optuna.create_study(storage=storage, direction='maximize', load_if_exists=True,
-                                    study_name=f'{self.entry.name}-{start.key[0]}-{self.plan.tuned_with}')
+                                    study_name=f'{self.entry.name}-{start.key[0]}-{self.plan.tune_seeds}seeds{finals}')
         known = [trial.user_attrs['place'] for trial in study.get_trials(deepcopy=False)]
         state = optuna.trial.TrialState
         for place, score in {**self.scores, **self.finals}.items():

@@ -60,8 +60,7 @@ class Progress:
     def total(self) -> int:
         """How many runs the comparison has, as far as is known."""
         hopeless = sum(tuning.ended and tuning.choice is None for tuning in self.tunings)
-        return (sum(tuning.points * self.plan.tune_seeds
-                    + min(tuning.points, self.plan.finalists) * self.plan.final_seeds for tuning in self.tunings)
+        return (sum(tuning.total() for tuning in self.tunings)
                 + (len(self.tunings) - hopeless) * self.plan.seeds)
 
     @property

@@ -29,7 +29,7 @@ class DigitsDVS(RecordedImages):
         """One dict per recording: ``recording``, its events; ``gt_label``, ``digit_id`` and a name as ``path``."""
         digits = self.images()
         digits = [digits.get_data_info(i) for i in range(len(digits))]
-        key = self.source(), self.split, self.labels_per_class
+        key = type(self), self.source(), self.split, self.labels_per_class
         if key not in self.made:
             self.made[key] = self.record(np.stack([digit['img'] for digit in digits]),
                                          [[self.seed, digit['digit_id']] for digit in digits])

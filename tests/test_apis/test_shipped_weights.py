@@ -11,10 +11,10 @@ from bkdsnn.apis import student_config
 from bkdsnn.apis.evaluate import evaluate
 from bkdsnn.apis.model import published_weights
 from bkdsnn.checkpoints.published import hash_in, sha256
+from bkdsnn.datasets import FashionMNIST
 from bkdsnn.models.neurons import BaseNode
 from helpers import DEMO
 
-FASHION = Path('/usr/share/datasets/fashion-mnist')
 
 def listed(folder: str) -> dict:
     """Entries of a metafile by the models' names."""
@@ -56,8 +56,8 @@ def test_accuracy_on_clothes_is_the_recorded_one(name):
     """On all 10,000 test pictures, where they are."""
     recorded = CLOTHES[name]['Results'][0]['Metrics']['Top 1 Accuracy, trained here']
     model = bkdsnn.get_model(name, pretrained=True)
-    if not FASHION.exists():
-        pytest.skip('dataset-fashion-mnist is not installed')
+    if not Path(FashionMNIST.system_folder).exists():
+        pytest.skip(f'{FashionMNIST.package} is not installed')
     assert evaluate(model) == pytest.approx(recorded, abs=0.05)  # five pictures near a border
     assert 'Shirt' in model.dataset_meta['classes']
 

@@ -150,6 +150,7 @@ def test_the_best_points_get_more_seeds_before_one_is_chosen(fails, chosen):
     """The point that is best by its first seed had luck."""
     plan = Plan(PAIR, ('plain', ), 'unused', points=4, tune_seeds=1, finalists=2, final_seeds=3)
     tuning, lines, seeds = Tuning(plan, plan.entries()[0]), {}, {}
+    assert tuning.total() == 4 * 1 + 2 * 3
 
     def line(rate, seed):
         if fails and rate == 0.1 and seed == 102:
@@ -163,7 +164,7 @@ def test_the_best_points_get_more_seeds_before_one_is_chosen(fails, chosen):
             lines[task.key] = line(task.point[LR], task.seed)
     assert {rate for rate in seeds if seeds[rate] == [100, 101, 102, 103]} == {0.1, 0.03}
     assert sorted(map(len, seeds.values())) == [1, 1, 4, 4]
-    assert {task.key for task in tuning.all_tasks(lines)} == set(lines)
+    assert {task.key for task in tuning.all_tasks(lines)} == set(lines) and len(lines) == tuning.total()
     assert tuning.choice.point == {LR: chosen} and tuning.choice.accuracy == (90.0 if chosen == 0.1 else 89.0)
     assert tuning.reasons == ['the loss is not finite'] * fails
     assert Tuning(plan, plan.entries()[0]).open_tasks(lines) == []  # another process sees the same

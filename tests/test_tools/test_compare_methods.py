@@ -25,6 +25,8 @@ from helpers import DEMO, TOOLS, assert_same_checkpoint, run_tool, save_time
 
 PAIR = 'sew-resnet-t2_resnet_digits'
 NAMES = ['plain', 'kd']
+# Of the search's two points, the better one gets one seed more.
+FINALS = dict(finalists=1, final_seeds=1)
 
 
 @pytest.fixture(scope='module')
@@ -65,7 +67,7 @@ def figures_of(plan):
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory, options):
     """A comparison that two workers have carried out at once."""
-    plan = small_plan(tmp_path_factory.mktemp('finished'), options)
+    plan = small_plan(tmp_path_factory.mktemp('finished'), options, **FINALS)
     workers = [in_background(plan) for _ in range(2)]
     for worker in workers:
         worker.join(240)
@@ -76,7 +78,7 @@ def finished(tmp_path_factory, options):
 def test_two_workers_share_the_runs_and_repeat_none(finished):
     lines = [json.loads(line) for line in finished.results.read_text().splitlines()]
     keys = [(line['config_hash'], line['seed'], line['split']) for line in lines]
-    assert len(keys) == len(set(keys)) == 2 * (2 + 2)
+    assert len(keys) == len(set(keys)) == 2 * (2 + 1 + 2)
     assert {line['status'] for line in lines} == {'finished'}
     assert not list((finished.results.parent / 'running').iterdir())
 
@@ -92,11 +94,12 @@ def test_table_has_all_figures_of_all_seeds(finished):
     assert kd['accuracy_over_time'][-1] == pytest.approx(kd['mean'])
     assert plain['relative_step_time'] == 1.0 and kd['energy'] > 0 and kd['spikes'] > 0
     table = (out / 'table.md').read_text()
+    assert '2 points for each method, 1 seed each, the best 1 with 1 more' in table
     assert table == markdown(standings) and all(f'{row["mean"]:.2f}' in table for row in (kd, plain))
 
 
 def test_interrupted_comparison_goes_on_and_gives_the_same(finished, tmp_path, options):
-    plan = small_plan(tmp_path, options, seeds=1)
+    plan = small_plan(tmp_path, options, seeds=1, **FINALS)
     worker = in_background(plan)
     deadline = time.time() + 120
     while not (Ledger(plan.results).lines() and list(tmp_path.glob('running/*/epoch_1.pth'))):
@@ -105,7 +108,7 @@ def test_interrupted_comparison_goes_on_and_gives_the_same(finished, tmp_path, o
     worker.kill()
     worker.join()
     before = plan.results.read_text()
-    assert 1 <= len(before.splitlines()) < 6
+    assert 1 <= len(before.splitlines()) < 8
     standings = compare(plan, 'none')
     assert plan.results.read_text().startswith(before)  # nothing was done twice
     expected = {key: line for key, line in figures_of(finished).items() if key[1:] != (1, 'test')}
@@ -217,7 +220,8 @@ def test_jobs_of_a_cluster_get_what_they_are_given(tmp_path, options, monkeypatc
 @pytest.mark.parametrize('changes, words', [
     (dict(methods=('kd', 'kd')), "'kd' is named twice"), (dict(methods=('mixd', )), "Did you mean 'mixed'"),
     (dict(pair='sew'), 'tools/list_experiments.py'), (dict(pair=str(DEMO / 'plain.py')), 'no model.student'),
-    (dict(seeds=0), 'seeds=0 must be at least 1'),
+    (dict(seeds=0), 'seeds=0 must be at least 1'), (dict(finalists=-1), 'finalists=-1 must be at least 0'),
+    (dict(finalists=3, points=0), 'finalists=3 are the best points of a search'),
     (dict(options={'optim_wraper.lr': 1}), "Did you mean 'optim_wrapper'"),
     (dict(options={'model.losses.loss_kd.tau': 1}), r'--vary losses\.loss_kd\.tau=VALUE'),
     (dict(options={'model.losses.loss_kd.tau': 1}), 'give its path as a method'),
