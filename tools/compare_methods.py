@@ -38,6 +38,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--finalists', type=int, default=0,
                         help='how many of the best settings get more seeds before one is chosen (0)')
     parser.add_argument('--final-seeds', type=int, default=6, help='how many more (6)')
+    parser.add_argument('--tune-on', metavar='PAIR',
+                        help='another pair whose search chooses the settings, as one of fewer data (the pair itself)')
     parser.add_argument('--executor', choices=EXECUTORS, default='local',
                         help='local: processes on this machine; slurm: jobs of a cluster; none: this process')
     parser.add_argument('--jobs', type=int,
@@ -60,7 +62,7 @@ def main() -> None:
     plan = Plan(args.pair, tuple(args.methods), out, args.seeds, args.points, args.tune_seeds, args.cfg_options,
                 args.keep, now() if args.retry_failed else None, tuple(args.neurons),
                 {key: tuple(values) if isinstance(values, list) else (values, ) for key, values in args.vary.items()},
-                args.finalists, args.final_seeds)
+                args.finalists, args.final_seeds, args.tune_on)
     # The file as it is now: what runs print is led elsewhere.
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200)
     standings = look(plan) if args.table else compare(plan, args.executor, args.jobs, args.slurm, console)

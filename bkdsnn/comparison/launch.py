@@ -105,7 +105,7 @@ def look(plan: Plan) -> Standings:
 
 
 def why_not(entry: Entry) -> Optional[str]:
-    """Why a method cannot be trained on the pair; ``None`` if it can.
+    """Why a method cannot be trained on the pair, or on the one that it is tuned on; ``None`` if it can.
 
     Raises:
         FileNotFoundError: If the teacher's weights are missing, which concerns the whole comparison.
@@ -116,7 +116,7 @@ def why_not(entry: Entry) -> Optional[str]:
             MODELS.build(model_config(entry.config))
     except (ValueError, KeyError, TypeError) as error:
         return str(error)
-    return None
+    return None if entry.searched is None else why_not(entry.searched)
 
 
 def record_searches(progress: Progress) -> None:

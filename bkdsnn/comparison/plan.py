@@ -50,6 +50,7 @@ class Plan:
             is of the methods that have this loss, all other keys are of the pair. What is varied is not tuned.
         finalists: How many of the best points get more runs before one of them is chosen.
         final_seeds: How many more, with the seeds that follow.
+        tune_on: Another pair whose search chooses the points, such as one of fewer data; ``None`` is the pair itself.
 
     Raises:
         ValueError: If a number is out of range, or a method is named twice.
@@ -68,6 +69,7 @@ class Plan:
     vary: Dict[str, Tuple[Any, ...]] = field(default_factory=dict)
     finalists: int = 0
     final_seeds: int = 6
+    tune_on: Optional[str] = None
 
     def __post_init__(self) -> None:
         for name, least in (('seeds', 1), ('points', 0), ('tune_seeds', 1), ('finalists', 0), ('final_seeds', 1)):
@@ -75,6 +77,8 @@ class Plan:
                 raise ValueError(f'{name}={getattr(self, name)} must be at least {least}.')
         if self.finalists and not self.points:
             raise ValueError(f'finalists={self.finalists} are the best points of a search, and points=0 makes none.')
+        if self.tune_on is not None and not self.points:
+            raise ValueError(f'tune_on={self.tune_on!r} is where settings are searched, and points=0 makes no search.')
         if not self.methods:
             raise ValueError('name at least one method.')
         for kind, chosen in (('method', self.methods), ('neuron', self.neurons)):
@@ -104,22 +108,48 @@ class Plan:
         """The methods, with each of the neurons, and their configs.
 
         Raises:
-            FileNotFoundError, ValueError: If the pair, a method or a neuron does not exist, or an option is misspelled.
+            FileNotFoundError, ValueError: If a pair, a method or a neuron does not exist, or an option is misspelled.
         """
-        path = find_pair(self.pair)
+        pair = self._read(self.pair)
+        entries = self._entries_of(pair)
+        if self.tune_on is not None:
+            other = self._read(self.tune_on)
+            if without(other.val_dataloader.dataset, 'pipeline') == without(pair.test_dataloader.dataset, 'pipeline'):
+                raise ValueError(f'{self.tune_on} validates on the test data of {self.pair}, which the search must '
+                                 'not see.')
+            for entry, searched in zip(entries, self._entries_of(other)):
+                entry.searched = searched
+        return entries
+
+    def _read(self, name: str) -> Config:
+        """A pair's config with the options.
+
+        Raises:
+            FileNotFoundError, ValueError: If it is not there, is no pair or has no splits, or an option is misspelled.
+        """
+        path = find_pair(name)
         if not osp.isfile(path):
-            raise FileNotFoundError(f'there is no pair {self.pair!r}; tools/list_experiments.py lists them, or give '
-                                    'the path of a config.')
+            raise FileNotFoundError(f'there is no pair {name!r}; tools/list_experiments.py lists them, or give the '
+                                    'path of a config.')
         pair = read_config_file(path)
         if 'student' not in pair.model:
             raise ValueError(f'{path} is no pair: it has no model.student.')
         if 'max_epochs' not in pair.train_cfg:
             raise ValueError(f'{path}: only training by epoch can be compared (train_cfg.max_epochs).')
+        check_options({**self.options, **{key: values for key, values in self.vary.items() if not of_loss(key)}}, pair)
+        pair.merge_from_dict(as_there(pair, self.options))
+        self._check_splits(name, pair)
+        return pair
+
+    def _entries_of(self, pair: Config) -> List['Entry']:
+        """The methods on one pair.
+
+        Raises:
+            FileNotFoundError, ValueError: If a method or a neuron does not exist, or a value that is varied tells no
+                runs apart.
+        """
         of_pair = {key: values for key, values in self.vary.items() if not of_loss(key)}
         of_losses = {key: values for key, values in self.vary.items() if of_loss(key)}
-        check_options({**self.options, **of_pair}, pair)
-        pair.merge_from_dict(as_there(pair, self.options))
-        self._check_splits(pair)
         found: Dict[str, Entry] = {}
         for neuron, settings in itertools.product(self.neurons or (None, ), every(of_pair)):
             cfg = copy.deepcopy(pair)
@@ -149,15 +179,15 @@ class Plan:
                 raise ValueError(f'{key} is to be varied, but does not tell runs apart: places of files, seeds and '
                                  'what is logged are no part of what decides about figures.')
 
-    def _check_splits(self, pair: Config) -> None:
+    def _check_splits(self, name: str, pair: Config) -> None:
         """Raise ValueError unless the pair has a test split, and one for validation that is another."""
         for split in ('val', 'test'):
             if pair.get(f'{split}_dataloader') is None:
-                raise ValueError(f'{self.pair} has no {split}_dataloader.')
+                raise ValueError(f'{name} has no {split}_dataloader.')
         val, test = (without(pair[f'{split}_dataloader'].dataset, 'pipeline') for split in ('val', 'test'))
         if self.points and val == test:
             raise ValueError(
-                f'{self.pair} validates on its test data, which the search must not see. Hold out training data, of '
+                f'{name} validates on its test data, which the search must not see. Hold out training data, of '
                 'CIFAR with --cfg-options train_dataloader.dataset.indices=45000 val_dataloader.dataset.split=train '
                 'val_dataloader.dataset.indices=-5000, or take the settings of the configs with --points 0.')
 
@@ -188,6 +218,7 @@ class Entry:
         axes: What is tuned, the learning rate first; none where that is all and is varied.
         neuron: The neuron's name; ``None`` is the pair's own.
         variation: What is varied and its value here, by the key of the plan.
+        searched: The same method on the pair that it is tuned on; ``None`` where that is this one.
     """
 
     method: str
@@ -195,7 +226,13 @@ class Entry:
     axes: List[Axis]
     neuron: Optional[str] = None
     variation: Dict[str, Any] = field(default_factory=dict)
+    searched: Optional['Entry'] = None
     hashes: Dict[Tuple[float, ...], str] = field(default_factory=dict, repr=False)
+
+    @property
+    def pair(self) -> str:
+        """Name of its pair."""
+        return Path(self.config.filename).stem
 
     @property
     def name(self) -> str:

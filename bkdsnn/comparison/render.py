@@ -64,7 +64,8 @@ def footnotes(standings: Standings) -> List[str]:
     runs = [line for row in standings.rows for line in row.lines.values()]
     finals = f', the best {plan.finalists} with {plan.final_seeds} more' * bool(plan.finalists)
     tuned = (f'{plan.points} points for each method, {plan.tune_seeds} seed{"s" * (plan.tune_seeds > 1)} each{finals}, '
-             'on the validation split' if plan.points else 'not tuned')
+             'on the validation split' + f' of {Path(plan.tune_on).stem}' * bool(plan.tune_on) if plan.points else
+             'not tuned')
     fixed = [row.name for row in standings.rows if plan.points and row.choice and not row.choice.point]
     notes = [f'Settings: {tuned}' + f'; nothing is left to tune of {", ".join(fixed)}' * bool(fixed) + '.']
     remarks: Dict[str, List[str]] = {}

@@ -42,7 +42,7 @@ def carry_out(plan: Plan, task: Task) -> dict:
     if not plan.keep:  # then nobody sees the curve
         cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs
     config_hash, seed, split = task.key
-    line = dict(pair=Path(plan.pair).stem, method=task.entry.method, neuron=task.entry.neuron,
+    line = dict(pair=task.entry.pair, method=task.entry.method, neuron=task.entry.neuron,
                 variation=task.entry.variation or None, split=split,
                 point=task.point, seed=seed, config_hash=config_hash, epochs=cfg.train_cfg.max_epochs)
     folder.mkdir(parents=True, exist_ok=True)

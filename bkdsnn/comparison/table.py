@@ -152,7 +152,7 @@ class Standings:
     def summary(self) -> dict:
         """All figures, for JSON; ``tools/analysis_tools/report.py`` reads it."""
         return dict(pair=Path(self.plan.pair).stem, options=self.plan.options, points=self.plan.points,
-                    tune_seeds=self.plan.tune_seeds, finalists=self.plan.finalists,
+                    tune_on=self.plan.tune_on, tune_seeds=self.plan.tune_seeds, finalists=self.plan.finalists,
                     final_seeds=self.plan.final_seeds, vary=self.plan.vary, teachers={},
                     methods={row.name: self._summary_of(row) for row in self.rows})
 

@@ -39,8 +39,8 @@ class Tuning:
     """
 
     def __init__(self, plan: Plan, entry: Entry) -> None:
-        self.plan, self.entry = plan, entry
-        self.points = plan.points if entry.axes else 0
+        self.plan, self.entry, self.searched = plan, entry, entry.searched or entry
+        self.points = plan.points if self.searched.axes else 0
         self.scores: Scores = {}
         self.finals: Scores = {}
         self.reasons: List[str] = []
@@ -80,7 +80,7 @@ class Tuning:
         return None if failed else statistics.mean(line['accuracy'] for line in results)
 
     def _read(self) -> None:
-        self.places = next_places(len(self.entry.axes), self.points, self.scores)
+        self.places = next_places(len(self.searched.axes), self.points, self.scores)
 
     @property
     def finalists(self) -> List[Place]:
@@ -93,11 +93,11 @@ class Tuning:
 
     def _tasks(self, place: Place, final: bool = False) -> List[Task]:
         """The runs of a point in the grid, or those that a finalist has beyond."""
-        point, first = self.entry.point(place), FIRST_TUNING_SEED
+        point, first = self.searched.point(place), FIRST_TUNING_SEED
         if final:
             first += self.plan.tune_seeds
         seeds = self.plan.final_seeds if final else self.plan.tune_seeds
-        return [self.entry.run(point, first + seed, 'val') for seed in range(seeds)]
+        return [self.searched.run(point, first + seed, 'val') for seed in range(seeds)]
 
     def total(self) -> int:
         """How many runs the search has, as far as is known."""
@@ -115,30 +115,30 @@ class Tuning:
         if not self.ended:
             return None
         if not self.scores:
-            return Choice({axis.key: axis.start for axis in self.entry.axes})
+            return Choice({axis.key: axis.start for axis in self.searched.axes})
         scores = self.finals or self.scores
         best = best_place(scores)
         if best is None:
             return None
-        return Choice(self.entry.point(best), scores[best], len(self.scores), on_edge(best, self.scores))
+        return Choice(self.searched.point(best), scores[best], len(self.scores), on_edge(best, self.scores))
 
     def record(self, storage: str) -> None:
         """Write the points that were tried into an Optuna study, for its plots and dashboard; those there stay."""
         optuna = require('optuna', 'optuna', 'the search')
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        start = self.entry.run({axis.key: axis.start for axis in self.entry.axes}, 0, 'val')
+        start = self.searched.run({axis.key: axis.start for axis in self.searched.axes}, 0, 'val')
         finals = f'-{self.plan.finalists}finalists-{self.plan.final_seeds}seeds' * bool(self.plan.finalists)
         study = optuna.create_study(storage=storage, direction='maximize', load_if_exists=True,
-                                    study_name=f'{self.entry.name}-{start.key[0]}-{self.plan.tune_seeds}seeds{finals}')
+                                    study_name=f'{self.searched.name}-{start.key[0]}-{self.plan.tune_seeds}seeds{finals}')
         known = [trial.user_attrs['place'] for trial in study.get_trials(deepcopy=False)]
         state = optuna.trial.TrialState
         for place, score in {**self.scores, **self.finals}.items():
             if list(place) in known:
                 continue
-            point = self.entry.point(place)
+            point = self.searched.point(place)
             study.add_trial(optuna.trial.create_trial(
                 state=state.FAIL if score is None else state.COMPLETE, value=score, params=point,
                 distributions={axis.key: optuna.distributions.FloatDistribution(axis.start / FAR, axis.start * FAR,
                                                                                  log=True)
-                               for axis in self.entry.axes},
+                               for axis in self.searched.axes},
                 user_attrs=dict(place=place)))

@@ -4,7 +4,7 @@ from mmengine.config import Config
 
 from bkdsnn.comparison.plan import Plan, config_hash
 from bkdsnn.comparison.tuning import Tuning
-from bkdsnn.config.methods import methods
+from bkdsnn.config.methods import find_pair, methods
 from bkdsnn.config.neurons import neurons
 from bkdsnn.models.neurons import SpikingNode
 from bkdsnn.registry import MODELS
@@ -168,6 +168,20 @@ def test_the_best_points_get_more_seeds_before_one_is_chosen(fails, chosen):
     assert tuning.choice.point == {LR: chosen} and tuning.choice.accuracy == (90.0 if chosen == 0.1 else 89.0)
     assert tuning.reasons == ['the loss is not finite'] * fails
     assert Tuning(plan, plan.entries()[0]).open_tasks(lines) == []  # another process sees the same
+
+
+def test_a_search_elsewhere_starts_from_the_numbers_there_and_does_not_see_the_test_data(tmp_path):
+    other = tmp_path / 'other.py'
+    other.write_text(f"_base_ = ['{find_pair(PAIR)}']\noptim_wrapper = dict(optimizer=dict(lr=0.7))")
+    plan = Plan(PAIR, ('kd', ), 'unused', tune_on=str(other), points=1, tune_seeds=1)
+    (found, ) = plan.entries()
+    tuning = Tuning(plan, found)
+    (task, ) = tuning.open_tasks({})
+    assert task.point[LR] == 0.7 and start(found)[LR] != 0.7 and task.entry.pair == 'other' and found.pair == PAIR
+    other.write_text(other.read_text() + "\nval_dataloader = dict(dataset=dict(split='test'))"
+                     "\ntest_dataloader = dict(dataset=dict(split='val'))")
+    with pytest.raises(ValueError, match=f'validates on the test data of {PAIR}'):
+        plan.entries()
 
 
 BLUR, WEIGHT = 'losses.loss_bkd.blur_ratio', 'losses.loss_bkd.loss_weight'

@@ -19,6 +19,7 @@ from bkdsnn.comparison.ledger import Ledger
 from bkdsnn.comparison.pictures import write_pictures
 from bkdsnn.comparison.render import markdown, write
 from bkdsnn.comparison.work import work
+from bkdsnn.config.methods import find_pair
 from bkdsnn.report.reading import read_comparison
 from bkdsnn.runs.folders import Run
 from helpers import DEMO, TOOLS, assert_same_checkpoint, run_tool, save_time
@@ -217,11 +218,31 @@ def test_jobs_of_a_cluster_get_what_they_are_given(tmp_path, options, monkeypatc
     assert job.submission().function is work and job.submission().args == (plan, ['kd'])
 
 
+def test_the_search_of_another_pair_chooses(finished, tmp_path, options):
+    """Its runs are those of a comparison of that pair by itself, and are taken from there."""
+    longer = tmp_path / 'longer.py'
+    longer.write_text(f"_base_ = ['{find_pair(PAIR)}']\nparam_scheduler = dict(T_max=3)")
+    out = tmp_path / 'out'
+    plan = small_plan(out, options, pair=str(longer), tune_on=PAIR, seeds=1, **FINALS)
+    out.mkdir()
+    searched = [line for line in finished.results.read_text().splitlines(True) if '"split": "val"' in line]
+    plan.results.write_text(''.join(searched))
+    standings = compare(plan, 'none')
+    new = [json.loads(line) for line in plan.results.read_text().splitlines()[len(searched):]]
+    assert [(line['pair'], line['split'], line['seed']) for line in new] == [('longer', 'test', 0)] * 2
+    chosen = {row.method: row.choice for row in look(finished).rows}
+    assert {row.method: row.choice for row in standings.rows} == chosen
+    assert {line['method']: line['point'] for line in new} == {name: chosen[name].point for name in NAMES}
+    assert f'on the validation split of {PAIR}.' in markdown(standings)
+
+
 @pytest.mark.parametrize('changes, words', [
     (dict(methods=('kd', 'kd')), "'kd' is named twice"), (dict(methods=('mixd', )), "Did you mean 'mixed'"),
     (dict(pair='sew'), 'tools/list_experiments.py'), (dict(pair=str(DEMO / 'plain.py')), 'no model.student'),
     (dict(seeds=0), 'seeds=0 must be at least 1'), (dict(finalists=-1), 'finalists=-1 must be at least 0'),
     (dict(finalists=3, points=0), 'finalists=3 are the best points of a search'),
+    (dict(tune_on=PAIR, points=0), 'is where settings are searched, and points=0 makes no search'),
+    (dict(tune_on='sew'), "there is no pair 'sew'"),
     (dict(options={'optim_wraper.lr': 1}), "Did you mean 'optim_wrapper'"),
     (dict(options={'model.losses.loss_kd.tau': 1}), r'--vary losses\.loss_kd\.tau=VALUE'),
     (dict(options={'model.losses.loss_kd.tau': 1}), 'give its path as a method'),
