@@ -13,6 +13,7 @@ import torch
 from bkdsnn.config.methods import methods
 from bkdsnn.datasets.transforms import CentralSquare
 from bkdsnn.models.layers import sparse_conv
+from bkdsnn.report.answers import Answers
 from bkdsnn.utils.processor import cpu_computes_in_bfloat16
 
 BENCHMARKS = Path(__file__).parent.parent / 'benchmarks'
@@ -113,6 +114,40 @@ def test_tables_are_those_of_the_runs(monkeypatch, tmp_path):
             assert (writer.DOCS / '_static' / file).exists()
         with pytest.raises(SystemExit, match='needs one place for the table'):
             writer.written('', comparisons)
+
+
+def test_mistakes_are_counted_and_drawn(small_comparison, monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    drawer = importlib.import_module('draw_mistakes')
+    monkeypatch.setattr(drawer, 'STATIC', tmp_path)
+    monkeypatch.setattr(drawer, 'RESULTS', tmp_path)
+    monkeypatch.setattr(sys, 'argv', ['draw_mistakes.py', str(small_comparison), '--out', 'small'])
+    drawer.main()
+    assert {file.name for file in tmp_path.iterdir()} == {
+        'learning_small.svg', 'confusion_small.svg', 'pictures_small.png', 'mistakes_small.json'}
+    found = json.loads((tmp_path / 'mistakes_small.json').read_text())
+    for name, seeds in found['accuracy'].items():
+        assert list(seeds) == ['0', '1']
+        matrix = torch.tensor(found['confusion'][name])
+        assert matrix.sum() == found['samples']
+        assert 100 * matrix.trace() / found['samples'] == pytest.approx(sum(seeds.values()) / 2, abs=1e-4)
+    assert 'are right by all seeds of mixed and by none of plain' in capsys.readouterr().out
+    monkeypatch.setattr(sys, 'argv', [*sys.argv, '--method', 'kd'])
+    with pytest.raises(ValueError, match='no kept runs of kd'):
+        drawer.main()
+
+
+def test_answers_that_no_seed_of_the_other_has(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    drawer = importlib.import_module('draw_mistakes')
+    labels = torch.tensor([0, 0, 1, 1])
+
+    def answers(*classes):
+        return Answers(torch.nn.functional.one_hot(torch.tensor(classes), 2).float()[None], labels)
+
+    plain, method = {0: answers(1, 0, 0, 0), 1: answers(1, 0, 1, 0)}, {0: answers(0, 1, 1, 0), 1: answers(0, 1, 1, 0)}
+    assert drawer.told_apart(plain, method) == dict(method=[0], plain=[1])
+    assert drawer.mistakes(plain).tolist() == [[1, 1], [1.5, 0.5]] and drawer.usual(plain, 0) == 1
 
 
 def test_predict(run):
