@@ -1,4 +1,5 @@
 """Every config of the model zoo: it builds, its name follows the rule, and one of each kind trains."""
+import argparse
 import json
 import re
 from functools import lru_cache, partial
@@ -14,8 +15,9 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmpretrain.structures import DataSample
 
+from bkdsnn.apis.cli import add_common_arguments, load_config
 from bkdsnn.config.checks import check_config
-from bkdsnn.config.methods import apply_method, methods
+from bkdsnn.config.methods import apply_method, methods, pairs
 from bkdsnn.evaluation import measure_complexity
 from bkdsnn.models import Distiller
 from bkdsnn.models.distillers.requests import DEFAULT_TAPS, Request
@@ -341,3 +343,15 @@ def test_own_images_need_their_folder_only(name, tmp_path, monkeypatch):
     for loader, count in ((cfg.train_dataloader, 12), (cfg.val_dataloader, 6), (cfg.test_dataloader, 6)):
         dataset = DATASETS.build(loader.dataset)
         assert dataset.CLASSES == ('apple', 'banana', 'cherry') and len(dataset) == count
+
+
+def test_each_method_on_each_pair_has_a_work_directory_of_its_own():
+    """Pairs inherit from configs of students that have one."""
+    parser = argparse.ArgumentParser()
+    for name in ('config', '--method'):
+        parser.add_argument(name)
+    add_common_arguments(parser)
+    found = [load_config(parser.parse_args([pair, '--method', method])).work_dir
+             for pair in pairs() if 'digits' in pair or 'fashion' in pair for method in ('kd', 'mixed')]
+    assert len(set(found)) == len(found) >= 20
+    assert 'work_dirs/sew-resnet-t4_resnet_fashion-10pct_mixed' in found

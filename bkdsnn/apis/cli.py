@@ -66,8 +66,8 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = default_work_dir(args.config)
     if method is not None:
         apply_method(cfg, method)
-        if args.work_dir is None:  # that of the config is for its own losses
-            cfg.work_dir = f'{cfg.work_dir}_{Path(method).stem}'
+        if args.work_dir is None:  # that of the config is for its own losses, or another's from which it inherits
+            cfg.work_dir = f'{default_work_dir(args.config)}_{Path(method).stem}'
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if isinstance(cfg.get(name), dict):
             cfg[name].setdefault('pin_memory', torch.cuda.is_available())

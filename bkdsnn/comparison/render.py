@@ -63,9 +63,9 @@ def footnotes(standings: Standings) -> List[str]:
     plan = standings.plan
     runs = [line for row in standings.rows for line in row.lines.values()]
     finals = f', the best {plan.finalists} with {plan.final_seeds} more' * bool(plan.finalists)
+    where = '' if plan.tune_on is None else f' of {Path(plan.tune_on).stem}'
     tuned = (f'{plan.points} points for each method, {plan.tune_seeds} seed{"s" * (plan.tune_seeds > 1)} each{finals}, '
-             'on the validation split' + f' of {Path(plan.tune_on).stem}' * bool(plan.tune_on) if plan.points else
-             'not tuned')
+             f'on the validation split{where}' if plan.points else 'not tuned')
     fixed = [row.name for row in standings.rows if plan.points and row.choice and not row.choice.point]
     notes = [f'Settings: {tuned}' + f'; nothing is left to tune of {", ".join(fixed)}' * bool(fixed) + '.']
     remarks: Dict[str, List[str]] = {}
@@ -78,7 +78,8 @@ def footnotes(standings: Standings) -> List[str]:
         notes.append('Names begin with the neuron of the student. Gains are over plain with the same neuron, times '
                      f'over {name_of(PLAIN, Path(plan.neurons[0]).stem)}.')
     if of_pair := [key for key in plan.vary if not of_loss(key)]:
-        notes.append(f'Gains are over plain with the same {", ".join(of_pair)}, times over the first of them.')
+        notes.append(f'Gains are over plain with the same {", ".join(of_pair)}, times over the first of them; `=` '
+                     'compares accuracies.')
     if not any(row.method == PLAIN for row in standings.rows):
         notes.append('Without plain there are no gains; name it among the methods.')
     machines = sorted({'{}, {} threads, Python {}, PyTorch {}'.format(
