@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import Runner
+from mmpretrain.engine.hooks import SwitchRecipeHook
 from torch import Tensor
 
 from bkdsnn.config.data import steps_in_epoch, without
@@ -50,12 +51,32 @@ def open_cache(runner: Runner, processes: Optional[int] = None) -> None:
     Args:
         runner: With a data loader that is built, and draws that repeat.
         processes: Of the training; by default as many as there are now.
+
+    Raises:
+        ValueError: If draws do not repeat, images change in the middle of training, or the cache cannot be used.
     """
     hook, loader, processes = seed_hook_of(runner), runner.train_dataloader, processes or get_world_size()
+    check_recipes(runner)
     hook.repeat(runner)
     steps = steps_in_epoch(len(loader.dataset), processes, loader.batch_size, loader.drop_last)
     cache_of(runner).open(key_of(runner, hook, processes), hook.augmentation_epochs, processes, steps,
                           loader.batch_size)
+
+
+def check_recipes(runner: Runner) -> None:
+    """Refuse what changes the teacher's images in the middle of training, since its answers change with them.
+
+    Raises:
+        ValueError: If a hook does so.
+    """
+    for hook in runner.hooks:
+        for epoch, recipe in hook.schedule.items() if isinstance(hook, SwitchRecipeHook) else ():
+            changed = [name for name in ('batch_augments', 'train_pipeline') if name in recipe]
+            if changed and epoch <= runner.max_epochs:
+                raise ValueError(f'model.teacher_cache: SwitchRecipeHook changes {" and ".join(changed)} at epoch '
+                                 f'{epoch}, and the cache would go on with answers about images as they were before. '
+                                 'Leave the hook out of custom_hooks, end training before (train_cfg.max_epochs), or '
+                                 'train without the cache.')
 
 
 def key_of(runner: Runner, hook: EpochSeedHook, processes: int) -> Dict[str, Any]:

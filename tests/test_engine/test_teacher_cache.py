@@ -111,6 +111,23 @@ def test_draws_that_do_not_repeat_and_configs_without_a_cache_are_errors(small_t
         prepare(cfg, 1)
 
 
+@pytest.mark.parametrize('change, words', [
+    (dict(batch_augments=None), 'SwitchRecipeHook changes batch_augments at epoch 2'),
+    (dict(train_pipeline=[], batch_augments=None), 'changes batch_augments and train_pipeline at epoch 2'),
+    (dict(loss=None), None), (dict(action_epoch=9, batch_augments=None), None)])
+def test_images_that_change_within_a_run_are_refused(small_teacher, tmp_path, change, words):
+    """The check sum is of what the loader gives, before mixup."""
+    cfg = config(tmp_path / 'run', small_teacher, tmp_path)
+    assert cfg.train_cfg.max_epochs < 9
+    schedule = [dict(dict(action_epoch=2), **change)]
+    cfg.custom_hooks = [*cfg.custom_hooks, dict(type='mmpretrain.SwitchRecipeHook', schedule=schedule)]
+    if words is None:
+        prepare(cfg, 1)
+    else:
+        with pytest.raises(ValueError, match=words):
+            prepare(cfg, 1)
+
+
 def test_parts_fill_a_cache_ahead_as_training_does(filled, small_teacher, tmp_path, monkeypatch, capsys):
     runner = prepare(config(tmp_path, small_teacher, tmp_path / 'caches'), 1)
     files = cache_of(runner).files
