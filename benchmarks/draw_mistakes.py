@@ -1,7 +1,7 @@
 """What distilling changes in a student's answers: ``python benchmarks/draw_mistakes.py FOLDER --out NAME``.
 
 ``FOLDER`` is that of a comparison whose runs were kept (``tools/compare_methods.py --keep``), with ``plain`` among its
-methods. All runs of ``plain`` and of ``--method`` answer the test split. Written are, in ``docs/_static``:
+methods. The seeds that ``plain`` and ``--method`` both have answer the test split. Written are, in ``docs/_static``:
 
 - ``learning_NAME.svg``: validation accuracy over epochs, and test accuracy after each time step, mean and spread over
   seeds;
@@ -134,6 +134,9 @@ def main() -> None:
         raise ValueError(f'{args.folder} has no kept runs of {absent[0]}; make them with tools/compare_methods.py '
                          '--keep.')
     comparison.groups = [groups[BASELINE], groups[args.method]]
+    shared = set.intersection(*({run.seed for run in group.runs} for group in comparison.groups))
+    for group in comparison.groups:
+        group.runs = [run for run in group.runs if run.seed in shared]
     bench = Bench(comparison, show_progress=True).load()
     tested = ask(bench, 'test')
     if bench.notes:

@@ -39,6 +39,9 @@ PAGES: Dict[str, Dict[str, dict]] = {
                          vary={'model.student.random_T': (None, [1, 2])}),
         'plain_rates': dict(pair=DIGITS, methods=('plain', ), seeds=20, points=0, vary={LR: (0.3, 1)}),
     },
+    'fashion_results.md': {
+        'fashion_10pct': dict(pair=f'{FASHION}-10pct', methods=CAMPAIGN, seeds=3, points=7, tune_seeds=1),
+    },
     'ablation.md': {
         'blur': dict(pair=DIGITS, methods=('plain', 'bkd'), seeds=20, points=0, options={LR: 0.3},
                      vary={f'{BKD}.blur_ratio': BLURS, f'{BKD}.loss_weight': (0.02, )}),

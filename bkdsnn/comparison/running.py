@@ -39,7 +39,7 @@ def carry_out(plan: Plan, task: Task) -> dict:
         The line for the results.
     """
     cfg, folder = task.config(plan.out), task.folder(plan.out)
-    if not plan.keep:  # then nobody sees the curve
+    if not plan.keep or task.split == 'val':  # then nobody sees the curve
         cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs
     config_hash, seed, split = task.key
     line = dict(pair=task.entry.pair, method=task.entry.method, neuron=task.entry.neuron,

@@ -11,6 +11,9 @@ from bkdsnn.apis import student_config
 from bkdsnn.apis.evaluate import evaluate
 from bkdsnn.apis.model import published_weights
 from bkdsnn.checkpoints.published import hash_in, sha256
+from bkdsnn.comparison.plan import config_hash
+from bkdsnn.config.files import read_config_file
+from bkdsnn.config.networks import model_config
 from bkdsnn.datasets import FashionMNIST
 from bkdsnn.models.neurons import BaseNode
 from helpers import DEMO
@@ -22,6 +25,7 @@ def listed(folder: str) -> dict:
     return {f'{folder}/{entry["Name"]}': entry for entry in models}
 
 
+CAMPAIGN = DEMO.parent.parent / 'benchmarks/results/compare/sew-resnet-t4_resnet_fashion-10pct.jsonl'
 SHIPPED, CLOTHES = listed('demo'), listed('fashion')
 
 
@@ -60,6 +64,18 @@ def test_accuracy_on_clothes_is_the_recorded_one(name):
         pytest.skip(f'{FashionMNIST.package} is not installed')
     assert evaluate(model) == pytest.approx(recorded, abs=0.05)  # five pictures near a border
     assert 'Shirt' in model.dataset_meta['classes']
+
+
+@pytest.mark.parametrize('name', [name for name in CLOTHES if 'teacher' not in name])
+def test_students_on_clothes_are_runs_of_the_table(name):
+    """Of the settings that the search has chosen, seed 0."""
+    cfg = read_config_file(DEMO.parent / f'{name}.py')
+    if 'student' not in cfg.model:
+        cfg.model = student_config(model_config(cfg))
+    (run, ) = [line for line in map(json.loads, CAMPAIGN.read_text().splitlines())
+               if (line['config_hash'], line['seed'], line['split']) == (config_hash(cfg), 0, 'test')]
+    recorded = CLOTHES[name]['Results'][0]['Metrics']['Top 1 Accuracy, trained here']
+    assert run['accuracy'] == pytest.approx(recorded, abs=0.01)
 
 
 @pytest.mark.parametrize('name', SHIPPED)

@@ -12,6 +12,7 @@ from bkdsnn.apis.evaluate import evaluate
 from bkdsnn.apis.model import published_weights
 from bkdsnn.checkpoints.files import load_file, resolve
 from bkdsnn.checkpoints.published import hash_in, sha256
+from bkdsnn.config.networks import model_config, student_config
 from helpers import DEMO, REPOSITORY
 
 
@@ -49,6 +50,19 @@ def test_published_run_is_found_by_name_with_its_accuracy(zoo, small_teacher, su
     assert entry['Weights'] == f'configs/demo/weights/{path.name}'
     accuracy = entry['Results'][0]['Metrics']['Top 1 Accuracy, trained here']
     assert accuracy == round(evaluate(model), 2) and f'{accuracy:.2f} %' in line
+
+
+def test_a_plain_student_of_a_comparison_is_the_same_network(zoo, small_teacher, tmp_path):
+    """Its preprocessing stands in the model, that of the zoo's config beside it."""
+    tool, _ = zoo
+    checkpoint = load_file(resolve(str(small_teacher)))
+    cfg = sys.modules['publish_model'].config_in(checkpoint, str(small_teacher))
+    cfg.model = student_config(model_config(cfg))
+    assert 'data_preprocessor' in cfg.model
+    checkpoint['message_hub'] = {}
+    checkpoint['meta']['cfg'] = cfg.pretty_text
+    torch.save(checkpoint, tmp_path / 'run.pth')
+    assert 'configs/demo/weights/small-' in tool.publish_to_zoo('demo/small', str(tmp_path / 'run.pth'))
 
 
 def test_run_of_another_network_and_unknown_names_are_errors(zoo, small_teacher):

@@ -17,6 +17,7 @@ from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.apis.evaluate import evaluate
 from bkdsnn.checkpoints.files import load_file, resolve
 from bkdsnn.config.files import read_config_file
+from bkdsnn.config.networks import model_config
 from bkdsnn.utils.atomic import write_atomically
 
 TRAINED = 'Top 1 Accuracy, trained here'
@@ -44,8 +45,9 @@ def publish_to_zoo(name: str, run: str, suffix: str = SUFFIXES[0]) -> str:
     if not entries:
         raise ValueError(f'{metafile} has no entry for {name}; write one first, as those of its neighbours.')
     cfg, checkpoint = read_config_file(config), load_file(resolve(run))
-    trained = student_config(config_in(checkpoint, run).model)
-    if Config(dict(model=trained)).pretty_text != Config(dict(model=student_config(cfg.model))).pretty_text:
+    trained, wanted = (Config(dict(model=student_config(model_config(found)))).pretty_text
+                       for found in (config_in(checkpoint, run), cfg))
+    if trained != wanted:
         raise ValueError(f'{run} trained another network than {config}; publish it with publish_model.py instead.')
     folder = config.parent / 'weights'
     folder.mkdir(exist_ok=True)
