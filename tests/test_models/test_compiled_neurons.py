@@ -4,7 +4,10 @@ import copy
 import errno
 import gc
 import logging
+import os
 import re
+import subprocess
+import sys
 import weakref
 
 import pytest
@@ -517,5 +520,27 @@ def test_only_compilers_that_have_all_instructions_are_not_asked_for_them(versio
         compiler.chmod(0o755)
     monkeypatch.setattr(cpp_builder, 'get_cpp_compiler', lambda: f'{compiler} -some-flag')
     monkeypatch.setattr(kernels.platform, 'machine', lambda: 'x86_64')
+    monkeypatch.setattr(kernels, '_vector_bits', lambda options: 256)  # asks the compiler, and remembers
     options = kernels.cpu_options.__wrapped__()
     assert ('cpp.vec_isa_ok' in options) == has_all and kernels.OPTIONS.items() <= options.items()
+    assert options['cpp.simdlen'] == 256
+
+
+def test_programs_for_longer_vectors_are_not_taken_from_a_common_folder(tmp_path):
+    """PyTorch would find them there, and run loops that leave half of the numbers out."""
+    code = '''
+import torch
+from bkdsnn.registry import MODELS
+
+IF = dict(type='IFNode', v_threshold=1.0, v_reset=0.0, detach_reset=True, surrogate=dict(type='ATan', alpha=2.0))
+torch.manual_seed(0)
+x = torch.randint(-4, 5, (4, 32, 64)) / 4.0
+spikes = [MODELS.build(dict(IF, backend=backend))(x) for backend in ('compile', 'eager')]
+assert torch.equal(*spikes) and 0 < spikes[0].mean() < 1
+print('the same')
+'''
+    for capability in (None, 'avx2', 'default'):
+        named = {} if capability is None else dict(ATEN_CPU_CAPABILITY=capability)
+        done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
+                              env=dict(os.environ, TORCHINDUCTOR_CACHE_DIR=str(tmp_path), **named))
+        assert done.stdout.endswith('the same\n'), (capability, done.stderr[-2000:])
