@@ -56,7 +56,7 @@ def mistakes(seeds: Dict[int, Answers]) -> Tensor:
 
 
 def share_right(seeds: Dict[int, Answers]) -> Tensor:
-    """How many of the seeds get each sample right, as a share (N, )."""
+    """Share of the seeds that get each sample right, (N, )."""
     return torch.stack([answers.right for answers in seeds.values()]).double().mean(0)
 
 
@@ -161,7 +161,8 @@ def main() -> None:
         accuracy={name: {str(seed): answers.accuracy for seed, answers in found.items()}
                   for name, found in ((BASELINE, plain), (args.method, method))},
         confusion={BASELINE: before.tolist(), args.method: after.tolist()},
-        right_by_all_seeds_of_one_and_none_of_the_other={args.method: apart['method'], BASELINE: apart['plain']},
+        right_by_all_seeds_of_one_and_none_of_the_other={
+            args.method: [data.indices[i] for i in apart['method']], BASELINE: [data.indices[i] for i in apart['plain']]},
         machine=machine(), versions=versions(), date=now())
     write_json(RESULTS / f'mistakes_{args.out}.json', figures)
     console = Console()

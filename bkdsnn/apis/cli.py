@@ -19,7 +19,7 @@ from ..config.checks import check_config, check_disk, merge_options
 from ..config.files import read_config_file
 from ..config.methods import apply_method, find_pair
 from ..config.sharded_optimizer import check_processes
-from ..models.neurons.kernels import why_not
+from ..models.neurons.kernels import name_vector_length
 from ..registry import HOOKS
 from ..runs.folders import default_work_dir
 from ..runs.full_disk import stop_where_log_is_lost
@@ -113,7 +113,7 @@ def build_checked_runner(cfg: Config) -> Runner:
     """Build the runner of a config that is checked."""
     check_processes(cfg)
     if cfg.get('compile'):
-        why_not('cpu')  # sets up the compiler, or leaves its error to mmengine
+        name_vector_length()
     launcher = cfg.get('launcher')
     if launcher == 'slurm' and 'SLURM_JOB_ID' in os.environ:
         # mmengine's is the same for all jobs on a machine.

@@ -78,8 +78,7 @@ def footnotes(standings: Standings) -> List[str]:
         notes.append('Names begin with the neuron of the student. Gains are over plain with the same neuron, times '
                      f'over {name_of(PLAIN, Path(plan.neurons[0]).stem)}.')
     if of_pair := [key for key in plan.vary if not of_loss(key)]:
-        notes.append(f'Gains are over plain with the same {", ".join(of_pair)}, times over the first of them; `=` '
-                     'compares accuracies.')
+        notes.append(f'Gains are over plain with the same {", ".join(of_pair)}, times over the first of them.')
     if not any(row.method == PLAIN for row in standings.rows):
         notes.append('Without plain there are no gains; name it among the methods.')
     machines = sorted({'{}, {} threads, Python {}, PyTorch {}'.format(

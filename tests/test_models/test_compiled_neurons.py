@@ -9,27 +9,33 @@ import re
 import subprocess
 import sys
 import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
 from torch import nn
 from torch._dynamo.exc import BackendCompilerFailed
 from torch._dynamo.utils import counters
-from torch._inductor import cpp_builder
+from torch._inductor import config as inductor
+from torch._inductor import cpp_builder, cpu_vec_isa
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from bkdsnn.apis.cli import build_checked_runner
 from bkdsnn.models.layers import expand_time
 from bkdsnn.models.neurons import BaseNode, IFNode, compiled, kernels, nodes
 from bkdsnn.models.neurons.base import going_on
 from bkdsnn.models.neurons.compiled import merge_axes
 from bkdsnn.models.neurons.kernels import trace
+from bkdsnn.models.teachers import FrozenTeacher
 from bkdsnn.registry import MODELS, SURROGATES
 from bkdsnn.utils import log_once
 from bkdsnn.utils.out_of_memory import find_memory_error
+from helpers import demo_config, tiny_cnn
 
 COMMON = dict(v_threshold=1.0, v_reset=0.0, detach_reset=False, surrogate=dict(type='Sigmoid', alpha=4.0))
 IF = dict(COMMON, type='IFNode')
@@ -520,10 +526,23 @@ def test_only_compilers_that_have_all_instructions_are_not_asked_for_them(versio
         compiler.chmod(0o755)
     monkeypatch.setattr(cpp_builder, 'get_cpp_compiler', lambda: f'{compiler} -some-flag')
     monkeypatch.setattr(kernels.platform, 'machine', lambda: 'x86_64')
-    monkeypatch.setattr(kernels, '_vector_bits', lambda options: 256)  # asks the compiler, and remembers
+    monkeypatch.setattr(cpu_vec_isa, 'pick_vec_isa', lambda: SimpleNamespace(bit_width=lambda: 256))  # asks it, too
     options = kernels.cpu_options.__wrapped__()
     assert ('cpp.vec_isa_ok' in options) == has_all and kernels.OPTIONS.items() <= options.items()
     assert options['cpp.simdlen'] == 256
+
+
+def test_what_pytorch_compiles_by_itself_is_told_apart_by_its_vectors_too(tmp_path):
+    bits = kernels.cpu_options()['cpp.simdlen']
+
+    def of_a_run():
+        with DefaultScope.overwrite_default_scope('bkdsnn'):
+            build_checked_runner(demo_config('plain', tmp_path, compile=True))
+
+    for compiles in (lambda: FrozenTeacher(tiny_cnn(), compile=True), of_a_run):
+        with inductor.patch({'cpp.simdlen': None}):
+            compiles()
+            assert inductor.cpp.simdlen == bits
 
 
 def test_programs_for_longer_vectors_are_not_taken_from_a_common_folder(tmp_path):

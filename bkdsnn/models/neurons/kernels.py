@@ -49,7 +49,6 @@ def _missing_compiler(device: str) -> Optional[str]:
             cpp_builder.get_cpp_compiler()
         except exc.InvalidCxxCompiler:
             return 'there is no C++ compiler; install g++ or clang, or name one in the environment variable CXX'
-        tell_vectors_apart()
         return None
     from torch.utils._triton import has_triton  # likewise
     return None if has_triton() else f'Triton does not work here for the device type {device!r}'
@@ -61,26 +60,22 @@ def cpu_options() -> Dict[str, object]:
 
     By default PyTorch tries each set of instructions that the processor has with a program of its own, for eight
     seconds at first use. Compilers from GCC 11 and Clang 11 on have all of them.
+
+    The length of vectors is named, since PyTorch searches its cache of programs without it: where one was written for
+    long vectors, as before ``ATEN_CPU_CAPABILITY=avx2``, one for short vectors would get its loops, and leave half of
+    the numbers out.
     """
-    options = {**OPTIONS, 'cpp.vec_isa_ok': True} if _compiler_has_all_instructions() else OPTIONS
-    return {**options, 'cpp.simdlen': _vector_bits(options)}
-
-
-def tell_vectors_apart() -> None:
-    """Make the length of vectors a part of what PyTorch's cache of compiled programs is searched by.
-
-    It is none by itself: on a folder that machines share, or after ``ATEN_CPU_CAPABILITY``, a program for short vectors
-    would get loops for long ones, which leave half of the numbers out.
-    """
-    from torch._inductor import config  # heavy, and only needed to compile
-    if config.cpp.simdlen is None:
-        config.cpp.simdlen = cpu_options()['cpp.simdlen']
-
-
-def _vector_bits(options: Dict[str, object]) -> int:
     from torch._inductor import config, cpu_vec_isa  # heavy, and only needed to compile
+    options = {**OPTIONS, 'cpp.vec_isa_ok': True} if _compiler_has_all_instructions() else OPTIONS
     with config.patch(options):
-        return cpu_vec_isa.pick_vec_isa().bit_width()
+        return {**options, 'cpp.simdlen': cpu_vec_isa.pick_vec_isa().bit_width()}
+
+
+def name_vector_length() -> None:
+    """Have programs that are compiled with PyTorch's own options named alike, see :func:`cpu_options`."""
+    from torch._inductor import config  # heavy, and only needed to compile
+    if why_not('cpu') is None and config.cpp.simdlen is None:
+        config.cpp.simdlen = cpu_options()['cpp.simdlen']
 
 
 def _compiler_has_all_instructions() -> bool:

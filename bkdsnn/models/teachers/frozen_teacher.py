@@ -12,7 +12,7 @@ from bkdsnn.utils.processor import cpu_computes_in_bfloat16, emulation_refused
 
 from ..layers import channels_last as to_channels_last
 from ..layers import full_precision, has_time_axis, time_mean
-from ..neurons.kernels import why_not
+from ..neurons.kernels import name_vector_length, why_not
 from .sources import build_teacher
 
 INTERPOLATIONS = ('bicubic', 'bilinear', 'nearest')
@@ -123,6 +123,7 @@ class FrozenTeacher(nn.Module):
             if reason and options.get('backend', 'inductor') == 'inductor':
                 raise ValueError(f'FrozenTeacher: compile={compile!r} cannot be used: {reason}. Or drop '
                                  'model.teacher.compile.')
+            name_vector_length()
             self.network.compile(**options)
 
     @property
