@@ -162,7 +162,8 @@ def main() -> None:
                   for name, found in ((BASELINE, plain), (args.method, method))},
         confusion={BASELINE: before.tolist(), args.method: after.tolist()},
         right_by_all_seeds_of_one_and_none_of_the_other={
-            args.method: [data.indices[i] for i in apart['method']], BASELINE: [data.indices[i] for i in apart['plain']]},
+            name: [data.indices[i] for i in found]
+            for name, found in ((args.method, apart['method']), (BASELINE, apart['plain']))},
         machine=machine(), versions=versions(), date=now())
     write_json(RESULTS / f'mistakes_{args.out}.json', figures)
     console = Console()
