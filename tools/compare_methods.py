@@ -75,5 +75,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with fail_clearly():
+    with fail_clearly('The same command goes on where it was.'):
         main()

@@ -155,12 +155,16 @@ WORKER = ' in DataLoader worker process '
 
 
 @contextmanager
-def fail_clearly():
-    """Turn the errors that a user can mend into one paragraph; ``BKDSNN_DEBUG=1`` shows the whole trace."""
+def fail_clearly(interrupted: str = 'A training run goes on from its last checkpoint with --resume.'):
+    """Turn the errors that a user can mend into one paragraph; ``BKDSNN_DEBUG=1`` shows the whole trace.
+
+    Args:
+        interrupted: What to say of Ctrl-C.
+    """
     try:
         yield
     except KeyboardInterrupt:
-        sys.exit('Interrupted. A training run goes on from its last checkpoint with --resume.')
+        sys.exit(f'Interrupted. {interrupted}')
     except (*MENDABLE, RuntimeError) as error:
         message = misfit(error) if isinstance(error, RuntimeError) else str(
             error.args[0] if isinstance(error, KeyError) and error.args else error)

@@ -17,6 +17,7 @@ from ..checkpoints.files import latest_checkpoint
 from ..config.files import read_config_file
 from ..runs.folders import Run, same_config
 from ..runs.lock import locked
+from ..utils.processor import usable_cores
 from .model import config_root
 
 EPOCH = re.compile(rb'Epoch\(train\)\s+\[(\d+)\]')
@@ -140,7 +141,7 @@ def run_all(trainings: List[Training], jobs: int, what: str) -> None:
         return
     epochs = {training.work_dir: training.merged_config().train_cfg.max_epochs for training in waiting}
     jobs = min(jobs, len(waiting))
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, usable_cores() // jobs)
     running: Dict[subprocess.Popen, Training] = {}
     finished_epochs = finished = 0
     console = Console(force_interactive=sys.stdout.isatty())

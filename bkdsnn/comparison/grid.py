@@ -86,7 +86,7 @@ def _generation(dimensions: int, tried: Scores) -> List[Place]:
     if not tried:
         return [start, *_around(start, 1.0, 1)]
     best = best_place(tried)
-    if best is None:  # a lower learning rate, the first axis, is what failed runs need
+    if best is None:  # less along the first axis, the learning rate where it is tuned, is what failed runs need
         return [(min(place[0] for place in tried) - 1, *start[1:])]
     step = 1.0
     while True:

@@ -1,21 +1,24 @@
 """The processes of a comparison: this one alone, several on this machine, or jobs of a Slurm cluster."""
 import os
+import shlex
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 from uuid import uuid4
 
-import torch
 from filelock import FileLock
 from mmengine.registry import DefaultScope
 from rich.console import Console
 from rich.progress import track
 
-from ..config.checks import check_config
+from ..config.checks import check_config, check_disk
 from ..config.networks import model_config
 from ..registry import MODELS
 from ..utils.optional import require
+from ..utils.processor import usable_cores, visible_gpus
+from .origin import teachers_of
 from .plan import Entry, Plan
 from .table import Standings
 from .view import View
@@ -41,10 +44,11 @@ def compare(plan: Plan, executor: str = 'local', jobs: Optional[int] = None, slu
         The table.
 
     Raises:
-        FileNotFoundError: If the pair, a method or the teacher's weights are missing.
-        ValueError: If no method can be trained, an argument is out of range, or another command works in the same
-            folder.
+        FileNotFoundError: If the pair, a method, data or the teacher's weights are missing.
+        ValueError: If no method can be trained, an argument is out of range, another command works in the same
+            folder, or finished runs there had another teacher.
         ChildProcessError: If workers ended before their work.
+        OSError: If a run cannot go on for want of files or of room on the disk.
     """
     if executor not in EXECUTORS:
         raise ValueError(f'executor={executor!r} is unknown; choose from {EXECUTORS}.')
@@ -60,8 +64,15 @@ def compare(plan: Plan, executor: str = 'local', jobs: Optional[int] = None, slu
     names = [tuning.entry.name for tuning in progress.tunings]
     if not names:
         raise ValueError(f'none of the methods can be trained on {plan.pair}: {next(iter(reasons.values()))}')
+    for tuning in progress.tunings:
+        for entry in (tuning.entry, tuning.searched):
+            check_disk(entry.config, ('train', 'val', 'test'))
+    check_teachers(progress)
     with alone_in(Path(plan.out)), View(progress, console) as view:
         progress.tidy_up()
+        if plan.keep and (missing := progress.not_kept()):
+            console.print(f'{len(missing)} of them have no folder, as they were not kept; for all of them, train into '
+                          'another one (--out).', highlight=False)
         if executor == 'none':
             work(plan, names, tell=view.update)
         else:
@@ -86,6 +97,22 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def check_teachers(progress: Progress) -> None:
+    """See that finished runs had the teacher that is there now.
+
+    Raises:
+        ValueError: If one had another.
+    """
+    lines = progress.ledger.lines()
+    for task in progress.all_tasks():
+        for there, here in zip(lines.get(task.key, {}).get('teacher') or (), teachers_of(task.entry.config)):
+            if there and here and there != here:
+                raise ValueError(f'{task.entry.name} in {progress.plan.results} had a teacher whose weights begin with '
+                                 f'{there} (SHA-256), and the one here has {here}: their students do not compare. Name '
+                                 'the former with --cfg-options model.teacher.checkpoint=FILE, or start anew with '
+                                 'another folder (--out).')
 
 
 def look(plan: Plan) -> Standings:
@@ -128,16 +155,18 @@ def record_searches(progress: Progress) -> None:
 
 def _run_workers(plan: Plan, names: List[str], executor: str, jobs: Optional[int], slurm: Dict[str, Any],
                  view: View) -> None:
-    """Start workers and wait for them; again, as long as some have died and others got on."""
+    """Start workers and wait for them; again, as long as some have died and a run was finished."""
     locks = Path(plan.out) / 'locks'
     locks.mkdir(exist_ok=True)
     with FileLock(locks / f'command-{uuid4().hex}') as leader:
         while opened := view.progress.open_tasks():
             if all(is_locked(lock_of(plan, task)) for task in opened):  # workers of an earlier command are at it
                 time.sleep(PATIENCE)
+                view.update()
                 continue
+            before = view.progress.done()
             errors = _wait_for(_submit(plan, names, leader.lock_file, executor, jobs, slurm), view)
-            if errors and len(view.progress.open_tasks()) >= len(opened):
+            if errors and view.progress.done() == before:
                 raise ChildProcessError(f'the workers ended before their work: {errors[0]} (their output: '
                                         f'{Path(plan.out) / "workers"})')
 
@@ -175,13 +204,15 @@ def _submit(plan: Plan, names: List[str], leader: str, executor: str, jobs: Opti
         launcher.update_parameters(**{'name': f'compare-{Path(plan.pair).stem}', **slurm})
         # Jobs of a cluster go on where nobody waits for them.
         return [launcher.submit(work, plan, names) for _ in range(jobs or 1)]
-    gpus, cores = torch.cuda.device_count(), os.cpu_count() or 1
-    jobs = jobs or gpus or cores
+    gpus, cores = visible_gpus(), usable_cores()
+    jobs = jobs or len(gpus) or cores
     threads = None if 'OMP_NUM_THREADS' in os.environ else max(1, cores // jobs)
-    launcher = submitit.AutoExecutor(folder, cluster='local')
     launched = []
     for number in range(jobs):
-        devices = dict(gpus_per_node=1, local_visible_gpus=[number % gpus]) if gpus else {}
-        launcher.update_parameters(timeout_min=FOREVER, **devices)
+        # submitit gives GPUs by their numbers on the machine, and takes no UUIDs.
+        gpu = gpus[number % len(gpus)] if gpus else ''
+        python = shlex.join(['env', f'CUDA_VISIBLE_DEVICES={gpu}', sys.executable])
+        launcher = submitit.LocalExecutor(folder, python=python)
+        launcher.update_parameters(timeout_min=FOREVER)
         launched.append(launcher.submit(work, plan, names, leader, threads))
     return launched

@@ -54,11 +54,11 @@ class Ledger:
         try:
             line = json.loads(text)
             key = line['config_hash'], line['seed'], line['split']
-            failed = line['status'] == 'failed'
+            failed, date = line['status'] == 'failed', line['date']
         except (ValueError, KeyError, TypeError) as error:
             print_log(f'{self.path} has a line that is no result ({error}): {text[:80]!r}', level=30)
             return
         known = self._lines.get(key)
-        if failed and line['date'] < self.retry_before or known and (failed or known['status'] != 'failed'):
+        if failed and date < self.retry_before or known and (failed or known['status'] != 'failed'):
             return
         self._lines[key] = line

@@ -10,8 +10,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from mmengine.config import Config
 
+from ..checkpoints.starting import NEW
 from ..config.checks import check_options
-from ..config.data import without
+from ..config.data import same_source
 from ..config.files import read_config_file
 from ..config.methods import apply_method, find_pair
 from ..config.networks import model_config, student_config
@@ -114,7 +115,7 @@ class Plan:
         entries = self._entries_of(pair)
         if self.tune_on is not None:
             other = self._read(self.tune_on)
-            if without(other.val_dataloader.dataset, 'pipeline') == without(pair.test_dataloader.dataset, 'pipeline'):
+            if same_source(other.val_dataloader.dataset, pair.test_dataloader.dataset):
                 raise ValueError(f'{self.tune_on} validates on the test data of {self.pair}, which the search must '
                                  'not see.')
             for entry, searched in zip(entries, self._entries_of(other)):
@@ -184,12 +185,16 @@ class Plan:
         for split in ('val', 'test'):
             if pair.get(f'{split}_dataloader') is None:
                 raise ValueError(f'{name} has no {split}_dataloader.')
-        val, test = (without(pair[f'{split}_dataloader'].dataset, 'pipeline') for split in ('val', 'test'))
-        if self.points and val == test:
+        if self.points and validates_on_test(pair):
             raise ValueError(
                 f'{name} validates on its test data, which the search must not see. Hold out training data, of '
                 'CIFAR with --cfg-options train_dataloader.dataset.indices=45000 val_dataloader.dataset.split=train '
                 'val_dataloader.dataset.indices=-5000, or take the settings of the configs with --points 0.')
+
+
+def validates_on_test(pair: Config) -> bool:
+    """Whether a pair validates on its test data, or on some of them."""
+    return same_source(pair.val_dataloader.dataset, pair.test_dataloader.dataset)
 
 
 def name_of(method: str, neuron: Optional[str] = None, variation: Optional[Dict[str, Any]] = None) -> str:
@@ -372,6 +377,8 @@ def set_value(old: Any, value: float) -> Any:
 def config_hash(cfg: Config) -> str:
     """Twelve digits that tell apart configs whose runs have other figures, whatever their seeds, folders and paths."""
     decisive = _without_places({key: cfg[key] for key in DECISIVE if cfg.get(key) is not None})
+    if cfg.get('load_from'):  # of weights to start from, the name alone says little
+        decisive['load_from'] = [cfg.load_from, found_at(cfg, NEW)]
     text = json.dumps(decisive, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -74,6 +74,8 @@ def footnotes(standings: Standings) -> List[str]:
             remarks.setdefault(remark, []).append(f'{row.name}*')
     notes += [f'{", ".join(names)}: {remark}.' for remark, names in remarks.items()]
     notes += [f'{row.name}: {remark}' for row in standings.rows if not row.lines for remark in row.remarks]
+    if any(line.get('early_exit', {}) is None for line in runs):
+        notes.append('Early exit is left out: the pair validates on its test data, where no threshold may be chosen.')
     if plan.neurons:
         notes.append('Names begin with the neuron of the student. Gains are over plain with the same neuron, times '
                      f'over {name_of(PLAIN, Path(plan.neurons[0]).stem)}.')

@@ -23,13 +23,15 @@ from ..runs.full_disk import explained
 from ..runs.lock import locked
 from ..runs.logs import LogSummary
 from .origin import origin_of
-from .plan import Plan, Task
+from .plan import Plan, Task, validates_on_test
 
 # How many samples operations are counted on, spread over the test split.
 COUNTED = 32
 LOG = 'output.log'
 # What submitit raises, wherever a job is at work, when its time is over; the run goes on in another job.
 INTERRUPTED = 'UncompletedJobError'
+# How errors begin that PyTorch raises where a process was killed, or a GPU answers no more.
+LOST = ('DataLoader worker (pid', 'CUDA error')
 
 
 def carry_out(plan: Plan, task: Task) -> dict:
@@ -37,6 +39,9 @@ def carry_out(plan: Plan, task: Task) -> dict:
 
     Returns:
         The line for the results.
+
+    Raises:
+        OSError, RuntimeError: If the machine is at fault, not the method; the run stays open.
     """
     cfg, folder = task.config(plan.out), task.folder(plan.out)
     if not plan.keep or task.split == 'val':  # then nobody sees the curve
@@ -51,11 +56,16 @@ def carry_out(plan: Plan, task: Task) -> dict:
             train(cfg)
             line.update(status='finished', **measure(cfg, split))
     except Exception as error:
-        if type(error).__name__ == INTERRUPTED:
+        if of_the_machine(error):
             raise
         line.update(status='failed', reason=f'{type(error).__name__}: {error}')
     line.update(origin_of(cfg))
     return line
+
+
+def of_the_machine(error: Exception) -> bool:
+    """Whether an error says nothing of the method: missing files, a full disk, a lost process or GPU, no time left."""
+    return isinstance(error, OSError) or type(error).__name__ == INTERRUPTED or str(error).startswith(LOST)
 
 
 def tidy(plan: Plan, task: Task, line: dict) -> None:
@@ -64,7 +74,7 @@ def tidy(plan: Plan, task: Task, line: dict) -> None:
     if line['status'] == 'failed' or not folder.exists():
         return
     if plan.keep and task.split == 'test':
-        kept = Path(plan.out) / task.entry.name / f'seed{task.seed}'
+        kept = kept_folder(plan, task)
         shutil.rmtree(kept, ignore_errors=True)  # of another point
         kept.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(kept)
@@ -72,9 +82,14 @@ def tidy(plan: Plan, task: Task, line: dict) -> None:
         shutil.rmtree(folder)
 
 
+def kept_folder(plan: Plan, task: Task) -> Path:
+    """Where the work directory of a run of the table is, once it is finished and kept."""
+    return Path(plan.out) / task.entry.name / f'seed{task.seed}'
+
+
 def train(cfg: Config) -> None:
     """Train a config in this process; go on from the last checkpoint in its work directory if there is one."""
-    with explained(cfg.work_dir), locked(cfg.work_dir):
+    with explained(cfg.work_dir, 'with the same command'), locked(cfg.work_dir):
         run = Run(Path(cfg.work_dir), cfg)
         if run.finished:
             return
@@ -96,14 +111,15 @@ def measure(cfg: Config, split: str) -> dict:
     figures = dict(accuracy=accuracy[-1], accuracy_over_time=accuracy, step_time=log.step_time, train_time=log.elapsed)
     if split == 'val':
         return figures
-    threshold = calibrate_early_exit(*answers(model, cfg, 'val')).threshold
-    stopped = early_exit(scores, labels, threshold)
+    stopped = None
+    if not validates_on_test(cfg):
+        chosen = early_exit(scores, labels, calibrate_early_exit(*answers(model, cfg, 'val')).threshold)
+        stopped = dict(accuracy=chosen.accuracy, mean_steps=chosen.mean_steps)
     loader = build_loader(cfg, split)
     cost = measure_synops(model, spread_samples(loader, COUNTED))
     neurons = sum(layer.neurons for layer in cost.neurons)
-    return dict(figures, early_exit=dict(accuracy=stopped.accuracy, mean_steps=stopped.mean_steps),
-                firing_rate=cost.firing_rate, spikes=cost.firing_rate * neurons * cost.time_steps, synops=cost.synops,
-                macs=cost.multiplied, energy=cost.energy)
+    return dict(figures, early_exit=stopped, firing_rate=cost.firing_rate, macs=cost.multiplied, energy=cost.energy,
+                spikes=cost.firing_rate * neurons * cost.time_steps, synops=cost.synops)
 
 
 def answers(model: torch.nn.Module, cfg: Config, split: str) -> tuple:

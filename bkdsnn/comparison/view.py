@@ -23,7 +23,7 @@ class View:
         self.told = set(progress.ledger.lines())
         self.task = self.bar.add_task('Comparing')
         if done := progress.done():
-            console.print(f'{done} of {progress.total()} runs were finished before and are kept.', highlight=False)
+            console.print(f'{done} of {progress.total()} runs were done before and are not repeated.', highlight=False)
 
     def __enter__(self) -> 'View':
         self.bar.start()
@@ -31,6 +31,8 @@ class View:
 
     def __exit__(self, *error: object) -> None:
         self.bar.stop()
+        if failed := self.progress.failed():
+            self.console.print(f'{failed} runs have failed; --retry-failed trains them once more.', highlight=False)
 
     def update(self) -> None:
         """Tell what is new."""

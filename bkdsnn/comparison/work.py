@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 
 from .ledger import Ledger
 from .plan import Entry, Plan, Task
-from .running import carry_out, tidy
+from .running import carry_out, kept_folder, tidy
 from .tuning import Tuning
 
 # Seconds between two looks at what others do.
@@ -52,10 +52,21 @@ class Progress:
             if task.key in lines:
                 tidy(self.plan, task, lines[task.key])
 
+    def not_kept(self) -> List[Task]:
+        """Finished runs of the table without a folder, since they were not to be kept, or came from elsewhere."""
+        lines = self.ledger.lines()
+        return [task for task in self.final_tasks() if lines.get(task.key, {}).get('status') == 'finished'
+                and not kept_folder(self.plan, task).exists()]
+
     def done(self) -> int:
         """How many of the comparison's runs are finished."""
         lines = self.ledger.lines()
         return sum(task.key in lines for task in self.all_tasks())
+
+    def failed(self) -> int:
+        """How many of them have failed."""
+        lines = self.ledger.lines()
+        return sum(task.key in lines and lines[task.key]['status'] == 'failed' for task in self.all_tasks())
 
     def total(self) -> int:
         """How many runs the comparison has, as far as is known."""

@@ -32,6 +32,12 @@ def without(dataset: Any, *keys: str) -> Any:
             if key not in keys}
 
 
+def same_source(dataset: Any, other: Any) -> bool:
+    """Whether two data sets draw on the same samples, whichever of them each takes and makes of them."""
+    which = ('pipeline', 'indices', 'cache_dir', 'test_mode')
+    return without(dataset, *which) == without(other, *which)
+
+
 def steps_in_epoch(samples: int, processes: int, batch_size: int, drop_last: bool = False) -> int:
     """Batches of a process in an epoch, of a sampler that gives all as many samples (``DefaultSampler``)."""
     each = -(-samples // processes)

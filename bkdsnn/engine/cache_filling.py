@@ -20,6 +20,7 @@ from bkdsnn.apis.launch import end_of, stopped_in_the_end, take_ended
 from bkdsnn.datasets.draws import SeededAugment
 from bkdsnn.models.distillers.distiller import views_of
 from bkdsnn.models.teachers.cache.files import CacheFiles
+from bkdsnn.utils.processor import usable_cores, visible_gpus
 
 from .hooks.teacher_check_hook import TeacherCheckHook
 from .teacher_cache import cache_of, check_sum, distiller_of, open_cache, seed_hook_of
@@ -110,13 +111,14 @@ def fill_in_processes(command: List[str], processes: int, folder: Path) -> Itera
         ChildProcessError: If one fails; the others are stopped, and the message holds the end of its output.
     """
     logs = [folder / f'part{part}.log' for part in range(processes)]
+    gpus = visible_gpus()
     running: Dict[subprocess.Popen, Path] = {}
     with stopped_in_the_end(running):
         for part, log in enumerate(logs):
-            threads = max(1, (os.cpu_count() or 1) // processes)
+            threads = max(1, usable_cores() // processes)
             environment = dict(os.environ, OMP_NUM_THREADS=str(threads), BKDSNN_DEBUG='')
-            if torch.cuda.device_count() > 1:
-                environment['CUDA_VISIBLE_DEVICES'] = str(part % torch.cuda.device_count())
+            if gpus:
+                environment['CUDA_VISIBLE_DEVICES'] = gpus[part % len(gpus)]
             with open(log, 'wb') as file:
                 running[subprocess.Popen([sys.executable, *command, '--part', f'{part}/{processes}'], stdout=file,
                                          stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment)] = log

@@ -9,11 +9,12 @@ from ..utils.disk import REASONS, named, reason_of
 
 
 @contextlib.contextmanager
-def explained(work_dir: str) -> Iterator[None]:
+def explained(work_dir: str, how: str = 'with --resume') -> Iterator[None]:
     """Inside, errors of a disk that takes no more say which file it was, what is safe, and how the run goes on.
 
     Args:
         work_dir: Of the run.
+        how: It goes on.
 
     Raises:
         OSError: In their place.
@@ -27,7 +28,7 @@ def explained(work_dir: str) -> Iterator[None]:
         latest = latest_checkpoint(work_dir)
         safe = 'No checkpoint was written before, so the run begins anew' if latest is None else \
             f'{latest} is whole, and the run goes on from it'
-        raise OSError(f'{reason} {safe} with --resume when that is mended.') from error
+        raise OSError(f'{reason} {safe} {how} when that is mended.') from error
 
 
 def stop_where_log_is_lost(logger: logging.Logger) -> None:

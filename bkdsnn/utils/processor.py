@@ -1,6 +1,8 @@
-"""What networks are run on where there is no GPU."""
+"""What networks are run on: this machine's processor, and the GPUs that this process may use."""
+import os
 import platform
 from pathlib import Path
+from typing import List
 
 import torch
 
@@ -15,6 +17,18 @@ def processor() -> str:
     names = [line.partition(':')[2].strip() for line in info.read_text().splitlines()
              if line.startswith('model name')] if info.is_file() else []
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, which a scheduler or ``taskset`` can make fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def visible_gpus() -> List[str]:
+    """This process's GPUs, each as ``CUDA_VISIBLE_DEVICES`` of another process names it: by its number or UUID."""
+    given = os.environ.get('CUDA_VISIBLE_DEVICES')
+    count = torch.cuda.device_count()
+    return [name.strip() for name in given.split(',')][:count] if given else list(map(str, range(count)))
 
 
 def cpu_computes_in_bfloat16() -> bool:

@@ -30,6 +30,12 @@ def test_half_a_line_of_a_killed_process_hides_no_other(tmp_path):
         assert {key[1] for key in reader.lines()} == {0, 2}
 
 
+def test_a_line_without_a_date_is_no_result(tmp_path):
+    path = tmp_path / 'results.jsonl'
+    path.write_text(json.dumps({key: value for key, value in line(status='failed').items() if key != 'date'}) + '\n')
+    assert Ledger(path, '2026-01-02T00:00:00Z').lines() == {}
+
+
 @pytest.mark.parametrize('statuses, expected', [
     (['finished', 'finished'], 0), (['finished', 'failed'], 0), (['failed', 'finished'], 1), (['failed', 'failed'], 0)])
 def test_a_run_counts_once_and_best_if_finished(tmp_path, statuses, expected):

@@ -37,12 +37,23 @@ def test_places_and_seeds_are_no_part_of_the_hash(changes):
 @pytest.mark.parametrize('changes', [
     {LR: 0.2}, {'model.losses.loss_kd.tau': 3.0}, {'train_cfg.max_epochs': 3}, {'model.student.backbone.T': 3},
     {'train_dataloader.dataset.labels_per_class': 5}, {'model.teacher.model': '/another/resnet.py'},
-    {'optim_wrapper.clip_grad.max_norm': 1.0}])
+    {'optim_wrapper.clip_grad.max_norm': 1.0}, {'load_from': '/runs/a/epoch_1.pth'}])
 def test_what_changes_figures_changes_the_hash(changes):
     cfg = entry('kd').config
     changed = Config(cfg.to_dict())
     changed.merge_from_dict(changes)
     assert config_hash(changed) != config_hash(cfg)
+
+
+def test_weights_to_start_from_are_told_apart_by_their_path_and_by_what_starts_anew():
+    cfg = entry('kd').config
+    hashes = set()
+    for changes in ({'load_from': '/runs/a/epoch_1.pth'}, {'load_from': '/runs/b/epoch_1.pth'},
+                    {'load_from': '/runs/b/epoch_1.pth', 'default_hooks.checkpoint_check.new': ['head']}):
+        changed = Config(cfg.to_dict())
+        changed.merge_from_dict(changes)
+        hashes.add(config_hash(changed))
+    assert len(hashes) == 3
 
 
 @pytest.mark.parametrize('method', ['plain', *methods()])
@@ -93,6 +104,8 @@ def test_the_search_does_not_see_the_test_split():
     with pytest.raises(ValueError, match='validates on its test data, which the search must not see'):
         Plan(**cifar).entries()
     assert len(Plan(**cifar, points=0).entries()) == 1
+    with pytest.raises(ValueError, match='validates on its test data'):  # on half of them
+        Plan(**cifar, options={'val_dataloader.dataset.indices': -5000}).entries()
     held_out = {'train_dataloader.dataset.indices': 45000, 'val_dataloader.dataset.split': 'train',
                 'val_dataloader.dataset.indices': -5000}
     (found, ) = Plan(**cifar, options=held_out).entries()

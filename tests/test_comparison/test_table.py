@@ -69,6 +69,15 @@ def test_failed_seeds_edges_and_other_teachers_are_told():
     assert '(2026-01-01 to 2026-01-03)' in footnotes(standings(row('plain', 80.0, 81.0, 82.0)))[-1]
 
 
+def test_early_exit_without_a_validation_split_is_left_out_and_told():
+    table = standings(row('plain', 80.0, 81.0))
+    assert not any('Early exit is left out' in note for note in footnotes(table))
+    for line in table.rows[0].lines.values():
+        line['early_exit'] = None
+    assert any('Early exit is left out: the pair validates on its test data' in note for note in footnotes(table))
+    assert '80.50' in markdown(table) and table.summary()['methods']['plain']['early_exit']['accuracy'] is None
+
+
 def test_markdown_has_as_many_cells_in_each_row():
     table = standings(row('plain', 80.0, 81.0), row('a|b', 90.0, 91.0), Standing('broken', reason='two\nlines'))
     rows = [line for line in markdown(table).splitlines() if line.startswith('|')]

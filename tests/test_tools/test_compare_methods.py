@@ -1,6 +1,8 @@
 """The comparison of methods: resumed, shared by workers, and equal to runs of tools/train.py."""
+import errno
 import json
 import os
+import shutil
 import sqlite3
 import time
 from dataclasses import replace
@@ -8,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import submitit
+import torch
 from filelock import FileLock
 
 from bkdsnn import init_model
@@ -20,8 +23,10 @@ from bkdsnn.comparison.pictures import write_pictures
 from bkdsnn.comparison.render import markdown, write
 from bkdsnn.comparison.work import work
 from bkdsnn.config.methods import find_pair
+from bkdsnn.datasets import FashionMNIST
 from bkdsnn.report.reading import read_comparison
 from bkdsnn.runs.folders import Run
+from bkdsnn.utils.processor import usable_cores
 from helpers import DEMO, TOOLS, assert_same_checkpoint, run_tool, save_time
 
 PAIR = 'sew-resnet-t2_resnet_digits'
@@ -143,7 +148,7 @@ def test_varied_numbers_are_trained_and_drawn(tmp_path, options):
     assert 'losses.loss_bkd.restore' in picture and 'bkd align=True' in picture
 
 
-def test_run_equals_that_of_the_training_tool(tmp_path, options, finished):
+def test_run_equals_that_of_the_training_tool(tmp_path, options, finished, capsys):
     plan = small_plan(tmp_path / 'out', options, seeds=1, points=0, keep=True)
     compare(plan, 'none')
     kept = Run.open(tmp_path / 'out' / 'kd' / 'seed0')
@@ -160,9 +165,12 @@ def test_run_equals_that_of_the_training_tool(tmp_path, options, finished):
     assert row.accuracy == pytest.approx({0: accuracy})
     write(look(plan))
     assert {group.name: len(group.runs) for group in read_comparison([plan.out]).groups} == dict(plain=1, kd=1)
+    shutil.rmtree(kept.folder)
+    compare(plan, 'none')
+    assert '1 of them have no folder, as they were not kept' in capsys.readouterr().out
 
 
-def test_failures_and_methods_that_cannot_be_are_in_the_table_with_their_reasons(tmp_path, options):
+def test_failures_and_methods_that_cannot_be_are_in_the_table_with_their_reasons(tmp_path, options, capsys):
     settings = {**options, 'optim_wrapper.clip_grad': None, 'optim_wrapper.optimizer.lr': 1e30,
                 'train_dataloader.batch_size': 10}
     plan = Plan(PAIR, ('plain', 'hard_kd'), str(tmp_path), seeds=1, points=1, tune_seeds=1, options=settings)
@@ -175,17 +183,26 @@ def test_failures_and_methods_that_cannot_be_are_in_the_table_with_their_reasons
     (log, ) = tmp_path.glob('running/*/output.log')
     assert 'Traceback' in log.read_text()
     compare(plan, 'none')  # what has failed is not tried again,
+    assert '1 runs have failed; --retry-failed trains them once more' in capsys.readouterr().out
     assert len(plan.results.read_text().splitlines()) == 1
     plan.results.write_text(json.dumps({**line, 'date': '2020-01-01T00:00:00Z'}) + '\n')
     compare(replace(plan, retry_before='2020-01-02T00:00:00Z'), 'none')  # unless it is asked for
     assert len(plan.results.read_text().splitlines()) == 2
 
 
-def test_workers_are_started_by_submitit(tmp_path, options, monkeypatch):
-    executors = submitit.AutoExecutor
-    monkeypatch.setattr(submitit, 'AutoExecutor', lambda folder, cluster: executors(folder, cluster='debug'))
+def test_workers_are_started_by_submitit(tmp_path, options):
     plan = small_plan(tmp_path, options, methods=('plain', ), seeds=1, points=0)
-    assert [len(row.lines) for row in compare(plan, 'local').rows] == [1]
+    assert [len(row.lines) for row in compare(plan, 'local', jobs=1).rows] == [1]
+
+
+@pytest.mark.parametrize('visible, given', [(['3', 'GPU-5f'], ['3', 'GPU-5f', '3']), ([], ['', '', ''])])
+def test_each_worker_gets_one_of_this_process_gpus(tmp_path, monkeypatch, visible, given):
+    monkeypatch.setattr(launch, 'visible_gpus', lambda: visible)
+    monkeypatch.setattr(launch, 'work', lambda *arguments: os.environ['CUDA_VISIBLE_DEVICES'])
+    jobs = launch._submit(SimpleNamespace(out=str(tmp_path)), [], 'leader', 'local', 3, {})
+    assert [job.result() for job in jobs] == given
+    count = len(launch._submit(SimpleNamespace(out=str(tmp_path)), [], 'leader', 'local', None, {}))
+    assert count == (len(visible) or usable_cores())
 
 
 def test_workers_that_die_without_a_result_are_an_error_and_others_are_started_anew(tmp_path, options, monkeypatch):
@@ -253,15 +270,44 @@ def test_bad_input_is_named_before_anything_is_trained(tmp_path, changes, words)
     assert not (tmp_path / 'out').exists()
 
 
-def test_a_job_whose_time_is_over_leaves_its_run_open(tmp_path, options, monkeypatch):
-    def out_of_time(cfg):
-        raise submitit.core.utils.UncompletedJobError('timed-out and not checkpointable')
+@pytest.mark.parametrize('error', [
+    submitit.core.utils.UncompletedJobError('timed-out and not checkpointable'), FileNotFoundError('data/digits'),
+    OSError(errno.ENOSPC, 'no space'), RuntimeError('CUDA error: device-side assert triggered'),
+    RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed.')], ids=str)
+def test_what_the_machine_is_at_fault_for_leaves_a_run_open(tmp_path, options, monkeypatch, error):
+    def broken(cfg):
+        raise error
 
     plan = small_plan(tmp_path, options, methods=('plain', ), points=0)
-    monkeypatch.setattr(running, 'train', out_of_time)
-    with pytest.raises(submitit.core.utils.UncompletedJobError):
+    monkeypatch.setattr(running, 'train', broken)
+    with pytest.raises(type(error)):
         work(plan, ['plain'])
     assert Ledger(plan.results).lines() == {}
+    monkeypatch.undo()
+    work(replace(plan, seeds=1), ['plain'])
+    assert [line['status'] for line in Ledger(plan.results).lines().values()] == ['finished']
+
+
+def test_missing_data_are_named_before_any_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(FashionMNIST, 'system_folder', str(tmp_path / 'no package'))
+    plan = Plan('sew-resnet-t4_resnet_fashion', ('plain', 'kd'), str(tmp_path / 'out'), points=0, options={
+        f'{split}_dataloader.dataset.{key}': value for split in ('train', 'val', 'test')
+        for key, value in dict(data_root=str(tmp_path / 'lost'), download=False).items()})
+    with pytest.raises(FileNotFoundError, match='train_dataloader.dataset: .*lost'):
+        compare(plan, 'none')
+    assert not (tmp_path / 'out').exists()
+
+
+def test_runs_of_another_teacher_are_not_taken_for_those_of_this_one(finished, options, small_teacher, tmp_path):
+    other = shutil.copytree(small_teacher, tmp_path / 'other')
+    for checkpoint in other.glob('*.pth'):
+        state = torch.load(checkpoint, weights_only=False)
+        torch.save({**state, 'retrained': True}, checkpoint)
+    plan = replace(finished, options={**options, 'model.teacher.checkpoint': str(other)}, seeds=3)
+    before = plan.results.read_bytes()
+    with pytest.raises(ValueError, match='kd in .*results.jsonl had a teacher whose weights begin with .* start anew'):
+        compare(plan, 'none')
+    assert plan.results.read_bytes() == before
 
 
 def test_worker_ends_when_nobody_waits_for_it(tmp_path, options):
