@@ -134,7 +134,11 @@ def main() -> None:
         raise ValueError(f'{args.folder} has no kept runs of {absent[0]}; make them with tools/compare_methods.py '
                          '--keep.')
     comparison.groups = [groups[BASELINE], groups[args.method]]
-    shared = set.intersection(*({run.seed for run in group.runs} for group in comparison.groups))
+    seeds = [[run.seed for run in group.runs] for group in comparison.groups]
+    shared = set.intersection(*map(set, seeds))
+    if not shared:
+        raise ValueError(f'the kept runs of plain have the seeds {seeds[0]}, and those of {args.method} {seeds[1]}: '
+                         'none is of both.')
     for group in comparison.groups:
         group.runs = [run for run in group.runs if run.seed in shared]
     bench = Bench(comparison, show_progress=True).load()

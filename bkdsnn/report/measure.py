@@ -51,10 +51,12 @@ def ask(bench: Bench, split: str) -> Tested:
     cannot be read are noted.
 
     Raises:
-        ValueError: If no data can be read.
+        ValueError: If there are no runs, or no data can be read.
     """
     tested = Tested()
     loaders = _by_loader(bench, split)
+    if not loaders:
+        raise ValueError('there is no run to ask.')
     failed = {', '.join(dict.fromkeys(group.name for group, _ in runs)): reason for runs in loaders
               if isinstance(reason := attempt(_ask_together, bench, split, runs, tested), Missing)}
     if len(failed) == len(loaders):
@@ -152,7 +154,8 @@ def measure_gradients(bench: Bench) -> Dict[str, Union[List[Shares], Missing]]:
         distiller = bench.distillers[group.name]
         shares = distiller if isinstance(distiller, Missing) else attempt(_gradients, bench, run)
         if isinstance(shares, Missing):
-            measured.setdefault(group.name, shares)
+            if measured.setdefault(group.name, shares) is not shares:
+                bench.notes.append(f'{run.folder} is left out of the gradients of the loss terms: {shares}')
         elif not isinstance(measured.setdefault(group.name, []), Missing):
             measured[group.name].append(shares)
     return measured

@@ -58,7 +58,7 @@ def read_summary(folder: Path) -> Tuple[List[Found], Optional[float]]:
     path = folder / SUMMARY
     try:
         summary = json.loads(path.read_text())
-        groups = [(_summarised(entry, _seeds(folder / name)), (folder / name).absolute())
+        groups = [(_summarised(entry, _seeds(folder / name, entry.get('seeds'))), (folder / name).absolute())
                   for name, entry in summary['methods'].items() if entry['accuracy']]
         return groups, max(map(float, summary.get('teachers', {}).values()), default=None)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -67,16 +67,17 @@ def read_summary(folder: Path) -> Tuple[List[Found], Optional[float]]:
 
 
 def _summarised(entry: dict, runs: List[Run]) -> Group:
-    """A group of a summary, which lists the accuracies of all seeds in their order."""
+    """A group of a summary, which lists the accuracies of all seeds in their order, and may say which they are."""
     group, accuracies = Group('', runs, lr=entry.get('lr')), list(map(float, entry['accuracy']))
     seeds = [seed_of(group, run) for run in runs] if len(runs) == len(accuracies) else range(len(accuracies))
-    group.accuracy = dict(zip(seeds, accuracies))
+    group.accuracy = dict(zip(entry.get('seeds') or seeds, accuracies))
     return group
 
 
-def _seeds(folder: Path) -> List[Run]:
-    """Runs ``seed<k>`` with a checkpoint, in the order of their seeds."""
-    paths = [path for path in folder.glob('seed*') if path.name[4:].isdigit() and any(path.glob('*.py'))]
+def _seeds(folder: Path, wanted: Optional[List[int]]) -> List[Run]:
+    """Runs ``seed<k>`` with a checkpoint, in the order of their seeds; ``wanted`` are those of a summary that says."""
+    paths = [path for path in folder.glob('seed*') if path.name[4:].isdigit() and any(path.glob('*.py'))
+             and (wanted is None or int(path.name[4:]) in wanted)]
     return [run for run in map(Run.open, sorted(paths, key=lambda path: int(path.name[4:]))) if run.checkpoint]
 
 

@@ -97,6 +97,4 @@ def _features(distiller: Distiller, loss: BKDLoss, data: dict) -> Tuple[Tensor, 
         distiller.student(views['student'])
     aligned = loss.align_student(recorder.features[loss.student])
     teacher = time_mean(distiller.teach(views['teacher'])[loss.teacher])
-    if loss.rescale:
-        teacher = teacher * (aligned.amax() / teacher.amax())
-    return aligned, teacher
+    return aligned, loss.scale_teacher(teacher, aligned)

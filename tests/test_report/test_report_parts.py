@@ -1,4 +1,5 @@
 """What a report is made of: groups, settings, answers, similarity, pictures; small cases by hand."""
+import json
 import math
 import re
 
@@ -11,17 +12,20 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from bkdsnn.config.differences import describe, differences
+from bkdsnn.evaluation import EarlyExit
 from bkdsnn.models.teachers import FrozenTeacher
 from bkdsnn.registry import MODELS
 from bkdsnn.report.answers import Answers, agreement, collect_answers, confused_pairs, lost_samples
 from bkdsnn.report.config_diff import settings_of
 from bkdsnn.report.groups import Comparison, Group
+from bkdsnn.report.measure import Exit
 from bkdsnn.report.over_seeds import Curve, Gain, verdict
 from bkdsnn.report.page import TEMPLATES
 from bkdsnn.report.pieces import heat_table, plus_minus
 from bkdsnn.report.reading import group_runs, read_comparison
 from bkdsnn.report.samples import picture, reads_bgr
 from bkdsnn.report.sections.learning import term_meanings
+from bkdsnn.report.sections.over_time import _exit_row
 from bkdsnn.report.sections.settings import settings
 from bkdsnn.report.similarity import (
     MAX_STAGES,
@@ -312,6 +316,21 @@ def test_numbers_in_heat_maps_can_be_read(paper, heat, colours):
 def test_missing_numbers_are_not_coloured():
     assert '--heat:0.00' in heat_table(['a'], ['b'], np.array([[math.nan]]), [['–']], '', '')
     assert plus_minus('1.00', None) == '1.00' and plus_minus('1.00', 0.5).split() == ['1.00', '±', '0.50']
+
+
+def test_folders_of_seeds_that_a_summary_does_not_have_are_left_alone(tmp_path, small_comparison):
+    for seed in (0, 1, 4):
+        derive_run(small_comparison / 'plain' / 'seed0', tmp_path / 'plain' / f'seed{seed}', seed)
+    entry = dict(accuracy=[80.0, 82.0, 83.0], seeds=[0, 1, 2], lr=0.3)
+    (tmp_path / 'summary.json').write_text(json.dumps(dict(methods=dict(plain=entry))))
+    (group, ) = read_comparison([tmp_path]).groups
+    assert [run.seed for run in group.runs] == [0, 1] and group.accuracy == {0: 80.0, 1: 82.0, 2: 83.0}
+
+
+def test_a_confidence_that_few_seeds_have_says_so():
+    exits = [Exit(EarlyExit(threshold, 90.0, 1.5), 91.0) for threshold in (0.9, math.inf, math.inf)]
+    assert _exit_row('mixed', exits)[1] == '0.900 (1 of 3 seeds)'
+    assert _exit_row('mixed', exits[1:])[1] == 'never' and _exit_row('mixed', exits[:1])[1] == '0.900'
 
 
 def test_summary_without_runs_names_path_and_command(tmp_path):

@@ -112,6 +112,10 @@ class BKDLoss(DistillLoss):
             mask = blur_mask(aligned, self.blur_ratio)
         return aligned if mask is None else aligned * mask
 
+    def scale_teacher(self, teacher: Tensor, aligned: Tensor) -> Tensor:
+        """The teacher's feature, of any shape, with ``rescale`` as large at its largest as the aligned map."""
+        return teacher * (aligned.detach().amax() / teacher.amax().clamp(min=1e-12)) if self.rescale else teacher
+
     def forward(self, student: Tensor, teacher: Tensor, target: Optional[Tensor] = None,
                 mask: Optional[Tensor] = None) -> Tensor:
         """Weighted loss; in the decoupled form the distance, of which only the gradient is weighted.
@@ -131,8 +135,7 @@ class BKDLoss(DistillLoss):
                                    "(B, C, H, W) or vector (B, C), such as a ViT's class token; not tokens (B, N, C). "
                                    'Hook another module (model.losses.*.student, .teacher).')
         aligned = self.align(scale_gradient(mean, self.loss_weight) if self.decouple else mean)
-        if self.rescale:
-            teacher = teacher * (aligned.detach().amax() / teacher.amax().clamp(min=1e-12))
+        teacher = self.scale_teacher(teacher, aligned)
         restored = self.restore(self.blur(aligned, mask))
         if teacher.dim() == 2:
             restored = restored.mean((-2, -1))

@@ -73,5 +73,7 @@ def _exit_row(name: str, seeds: List[Exit]) -> List[str]:
 
     thresholds = [seed.calibrated.threshold for seed in seeds]
     sure = [threshold for threshold in thresholds if threshold <= 1]
-    return [breakable(name), cell(sure, 3) if sure else 'never', cell([seed.calibrated.mean_steps for seed in seeds]),
-            cell([seed.calibrated.accuracy for seed in seeds]), cell([seed.all_steps for seed in seeds])]
+    some = f' ({len(sure)} of {len(seeds)} seeds)' * (len(sure) < len(seeds))
+    return [breakable(name), cell(sure, 3) + some if sure else 'never',
+            cell([seed.calibrated.mean_steps for seed in seeds]), cell([seed.calibrated.accuracy for seed in seeds]),
+            cell([seed.all_steps for seed in seeds])]
