@@ -6,7 +6,7 @@ methods. The seeds that ``plain`` and ``--method`` both have answer the test spl
 - ``learning_NAME.svg``: validation accuracy over epochs, and test accuracy after each time step, mean and spread over
   seeds;
 - ``confusion_NAME.svg``: which classes are taken for which by ``plain``, and how many more or fewer by the method;
-- ``pictures_NAME.png``: samples that every seed of the method gets right and every seed of ``plain`` wrong;
+- ``pictures_NAME.png``: the samples that the most seeds more of the method than of ``plain`` get right;
 
 and ``benchmarks/results/mistakes_NAME.json``, the figures in them with machine, versions and date.
 """
@@ -67,6 +67,12 @@ def told_apart(plain: Dict[int, Answers], method: Dict[int, Answers]) -> Dict[st
                 plain=((ours == 0) & (theirs == 1)).nonzero().flatten().tolist())
 
 
+def most_changed(plain: Dict[int, Answers], method: Dict[int, Answers], count: int) -> List[int]:
+    """The samples that the most seeds more of a method get right, those of equally many in their order."""
+    more = share_right(method) - share_right(plain)
+    return [sample for sample in more.argsort(descending=True, stable=True)[:count].tolist() if more[sample] > 0]
+
+
 def draw_learning(path: Path, comparison: Comparison, tested: Tested) -> None:
     """Validation accuracy over epochs, and test accuracy over time steps beside the teacher's."""
     groups = comparison.groups
@@ -111,7 +117,7 @@ def _matrix(ax: Axes, values: Tensor, strength: Tensor, names: List[str], form: 
 def draw_samples(path: Path, images: List[np.ndarray], titles: List[str]) -> None:
     """Test samples with their titles, eight a row."""
     rows = max(1, -(-len(images) // 8))
-    with picture(path, (12, 2.1 * rows)) as figure:
+    with picture(path, (12, 2.4 * rows)) as figure:
         for ax in figure.subplots(rows, 8, squeeze=False).flat:
             ax.axis('off')
         for ax, image, title in zip(figure.axes, images, titles):
@@ -148,13 +154,15 @@ def main() -> None:
     plain, method = (tested.of(group) for group in comparison.groups)
     data = tested.data[BASELINE]
     names = [data.name_of(label) for label in range(next(iter(plain.values())).classes_known)]
-    before, after, apart = mistakes(plain), mistakes(method), told_apart(plain, method)
+    confusion, apart = [mistakes(plain), mistakes(method)], told_apart(plain, method)
 
     draw_learning(STATIC / f'learning_{args.out}.svg', comparison, tested)
-    draw_confusion(STATIC / f'confusion_{args.out}.svg', before, after, names, args.method)
-    shown, bgr = apart['method'][:SHOWN], reads_bgr(comparison.groups[0].runs[0])
+    draw_confusion(STATIC / f'confusion_{args.out}.svg', *confusion, names, args.method)
+    shown, bgr = most_changed(plain, method, SHOWN), reads_bgr(comparison.groups[0].runs[0])
+    right = [[int(sum(answers.right[i] for answers in seeds.values())) for seeds in (plain, method)] for i in shown]
     truth = next(iter(plain.values())).labels
-    titles = [f'{names[truth[i]]}\nnot {names[usual(plain, i)]}' for i in shown]
+    titles = [f'{names[truth[i]]}\nnot {names[usual(plain, i)]}\n{before} to {after} right'
+              for i, (before, after) in zip(shown, right)]
     images = [picture_of(data.loader.dataset[i]['inputs'], bgr) for i in shown]
     draw_samples(STATIC / f'pictures_{args.out}.png', images, titles)
 
@@ -164,16 +172,19 @@ def main() -> None:
         teacher=teacher and teacher.accuracy,
         accuracy={name: {str(seed): answers.accuracy for seed, answers in found.items()}
                   for name, found in ((BASELINE, plain), (args.method, method))},
-        confusion={BASELINE: before.tolist(), args.method: after.tolist()},
+        confusion={name: matrix.tolist() for name, matrix in zip((BASELINE, args.method), confusion)},
+        pictures=[{'sample': data.indices[i], BASELINE: before, args.method: after}
+                  for i, (before, after) in zip(shown, right)],
         right_by_all_seeds_of_one_and_none_of_the_other={
             name: [data.indices[i] for i in found]
             for name, found in ((args.method, apart['method']), (BASELINE, apart['plain']))},
         machine=machine(), versions=versions(), date=now())
     write_json(RESULTS / f'mistakes_{args.out}.json', figures)
     console = Console()
-    for true, said, _ in confused_pairs((1000 * (before + after)).long(), PAIRS):
-        console.print(f'{names[true]} taken for {names[said]}: plain {before[true, said]:.1f}, {args.method} '
-                      f'{after[true, said]:.1f}', highlight=False)
+    for true, said, _ in confused_pairs((1000 * sum(confusion)).long(), PAIRS):
+        before, after = (matrix[true, said] for matrix in confusion)
+        console.print(f'{names[true]} taken for {names[said]}: plain {before:.1f}, {args.method} {after:.1f}',
+                      highlight=False)
     console.print(f'{len(apart["method"])} samples are right by all seeds of {args.method} and by none of plain, '
                   f'{len(apart["plain"])} the other way round.', highlight=False)
 

@@ -8,7 +8,6 @@ what is around them is written by hand. What authors report beside is ``benchmar
 import json
 import re
 import shlex
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -40,7 +39,7 @@ PAGES: Dict[str, Dict[str, dict]] = {
         'plain_rates': dict(pair=DIGITS, methods=('plain', ), seeds=20, points=0, vary={LR: (0.3, 1)}),
     },
     'fashion_results.md': {
-        'fashion_10pct': dict(pair=f'{FASHION}-10pct', methods=CAMPAIGN, seeds=3, points=7, tune_seeds=1),
+        'fashion_10pct': dict(pair=f'{FASHION}-10pct', methods=CAMPAIGN, seeds=5, points=7, tune_seeds=1),
     },
     'ablation.md': {
         'blur': dict(pair=DIGITS, methods=('plain', 'bkd'), seeds=20, points=0, options={LR: 0.3},
@@ -68,8 +67,9 @@ COSTS = ('method', 'after each step %', 'early exit: %, steps', 'spikes', 'energ
 
 
 def standings_of(plan: Dict[str, Any], folder: Path) -> Standings:
-    """The table of a comparison's finished runs; ``folder`` is for their copy."""
-    shutil.copyfile(RESULTS / f'{plan["pair"]}.jsonl', folder / 'results.jsonl')
+    """The table of a comparison's finished runs; ``folder`` is for a copy of them and of the search's."""
+    files = [RESULTS / f'{pair}.jsonl' for pair in dict.fromkeys([plan.get('tune_on') or plan['pair'], plan['pair']])]
+    (folder / 'results.jsonl').write_bytes(b''.join(file.read_bytes() for file in files))
     return look(Plan(out=str(folder), **plan))
 
 
@@ -82,7 +82,6 @@ def link(name: str) -> str:
 def ranking(standings: Standings) -> List[str]:
     """Two tables, of accuracy, beside what authors report where all methods are, and of time steps and costs."""
     rows = [dict(zip(COLUMNS, cells(standings, row))) for row in standings.rows]
-    seeds = {row['seeds'] for row in rows}
     everything = set(AUTHORS) <= set(standings.plan.methods)
     beside = {'reported': 'authors report', 'otherwise': 'their code'} if everything else {}
     accuracy, costs = [[*ACCURACY, *beside.values()]], [list(COSTS)]
@@ -91,7 +90,7 @@ def ranking(standings: Standings) -> List[str]:
         found = dict(found, method=link(found['method']))
         accuracy.append([*(found[name] for name in ACCURACY), *map(authors.get, beside)])
         costs.append([found[name] for name in COSTS])
-    return [*grid(accuracy), '', *grid(costs), '', f'{" or ".join(sorted(seeds))} seeds; {READING}.']
+    return [*grid(accuracy), '', *grid(costs), '', f'{seeds_of(standings)}; {READING}.']
 
 
 def sweep(standings: Standings) -> List[str]:
@@ -104,7 +103,12 @@ def sweep(standings: Standings) -> List[str]:
             _, _, accuracy, gain, *_ = cells(standings, row)
             found[repr(row.variation.get(key))] = accuracy + f' ({gain})' * bool(gain)
         rows.append([name, *(found.get(repr(value)) for value in (None, *values))])
-    return [*grid(rows), '', f'{standings.plan.seeds} seeds.']
+    return [*grid(rows), '', f'{seeds_of(standings)}.']
+
+
+def seeds_of(standings: Standings) -> str:
+    """How many seeds the rows of a table have."""
+    return ' or '.join(map(str, sorted({len(row.lines) for row in standings.rows if row.lines}))) + ' seeds'
 
 
 def grid(rows: List[list]) -> List[str]:

@@ -147,6 +147,7 @@ def test_answers_that_no_seed_of_the_other_has(monkeypatch):
 
     plain, method = {0: answers(1, 0, 0, 0), 1: answers(1, 0, 1, 0)}, {0: answers(0, 1, 1, 0), 1: answers(0, 1, 1, 0)}
     assert drawer.told_apart(plain, method) == dict(method=[0], plain=[1])
+    assert drawer.most_changed(plain, method, 3) == [0, 2] and drawer.most_changed(plain, method, 1) == [0]
     assert drawer.mistakes(plain).tolist() == [[1, 1], [1.5, 0.5]] and drawer.usual(plain, 0) == 1
 
 
