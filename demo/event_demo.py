@@ -17,7 +17,6 @@ from rich.table import Table
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.apis.demo import add_demo_arguments, make_inferencer, only_json_on_stdout, predict_and_print, write_json
 from bkdsnn.apis.readers import list_items
-from bkdsnn.datasets.event_windows import cut_windows
 
 SAMPLES = Path(__file__).parent / 'samples' / 'recordings'
 CHUNK = 5_000  # microseconds
@@ -40,9 +39,12 @@ def parse_args() -> argparse.Namespace:
 def replay(events: np.ndarray) -> Iterator[np.ndarray]:
     """Chunks of a recording, each at the time when a camera would have sent it."""
     begin = time.monotonic()
-    for chunk in cut_windows([events], duration=CHUNK):
-        time.sleep(max(0.0, begin + (chunk.stop - int(events['t'][0])) / 1e6 - time.monotonic()))
-        yield chunk.events
+    events = events[np.argsort(events['t'], kind='stable')]
+    numbers = (events['t'].astype(np.int64) - int(events['t'][0])) // CHUNK
+    for chunk in np.split(np.arange(len(events)), np.flatnonzero(np.diff(numbers)) + 1):  # a pause sends nothing
+        stop = (numbers[chunk[0]] + 1) * CHUNK / 1e6
+        time.sleep(max(0.0, begin + stop - time.monotonic()))
+        yield events[chunk]
 
 
 def follow(args: argparse.Namespace) -> List[dict]:

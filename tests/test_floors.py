@@ -1,6 +1,7 @@
 """Who may import whom: a file imports from its own floor or below, at the top of the file."""
 import ast
 import importlib
+import re
 import sys
 
 import pytest
@@ -71,6 +72,12 @@ def test_faults_are_found(module, source):
 
 def test_no_file_has_the_name_of_a_module_of_the_standard_library():
     assert {path.stem for path in FILES} & sys.stdlib_module_names == set()
+
+
+def test_docs_name_no_module_by_its_old_name():
+    for page in REPOSITORY.glob('docs/**/*.md'):
+        named = set(re.findall(r'automodule:: (\S+)', page.read_text(encoding='utf-8')))
+        assert not [name for name in named for old in moved.MOVED if name == old or name.startswith(f'{old}.')], page
 
 
 @pytest.mark.parametrize('old,new', sorted(moved.MOVED.items()))

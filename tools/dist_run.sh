@@ -17,7 +17,9 @@ at_least NODE_RANK 0
 at_least MAX_RESTARTS 0
 at_least JOIN_TIMEOUT 1
 ((NODE_RANK < NNODES)) || fail "NODE_RANK=$NODE_RANK, but machines are numbered from 0 to NNODES - 1, and NNODES=$NNODES."
-MEETING=(--nnodes="$NNODES" --nproc_per_node="$1" --max_restarts="$MAX_RESTARTS")
+GPUS=${1:-}
+at_least GPUS 1
+MEETING=(--nnodes="$NNODES" --nproc_per_node="$GPUS" --max_restarts="$MAX_RESTARTS")
 # A process that is started again must not read in a store what one before it has written there.
 ((MAX_RESTARTS == 0)) || export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 if ((NNODES == 1)) && [ -z "${PORT:-}" ]; then

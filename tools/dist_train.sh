@@ -2,6 +2,10 @@
 # Usage: tools/dist_train.sh CONFIG GPUS [arguments of train.py]
 # On a machine without a GPU, GPUS processes run on the CPU (gloo).
 set -euo pipefail
+(($# >= 2)) || {
+    echo "Usage: tools/dist_train.sh CONFIG GPUS [arguments of train.py]" >&2
+    exit 1
+}
 HERE=$(dirname "$0")
 case "${MAX_RESTARTS:-0} ${*:3} " in
     '0 '* | *' --resume ' | *' --resume --'*) ;;

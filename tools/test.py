@@ -38,6 +38,8 @@ def main() -> None:
     if args.work_dir is None:
         # Not the run's own folder: the config dumped here is the student's alone.
         cfg.work_dir = osp.join(cfg.work_dir, 'test')
+    if cfg.get('test_dataloader') is None:
+        raise ValueError(f'{args.config} has no test_dataloader, and so nothing to test on.')
     cfg.model = student_config(cfg.model)
     # A checkpoint of the config's own would be loaded by mmengine, and not strictly.
     cfg.load_from, cfg.resume = None, False

@@ -41,6 +41,9 @@ def main() -> None:
         # Without one, a CPU that is slow at it would train in fp32.
         cfg.optim_wrapper.setdefault('dtype', str(amp_dtype()).removeprefix('torch.'))
     if args.auto_scale_lr:
+        if not cfg.get('auto_scale_lr'):
+            raise ValueError(f'--auto-scale-lr: {args.config} does not say which batch size its rate is for; write '
+                             'auto_scale_lr=dict(base_batch_size=...) there.')
         cfg.auto_scale_lr.enable = True
     resumed = args.resume or (cfg.get('resume') and (cfg.get('load_from') or 'auto'))
     check_all(cfg)
@@ -54,6 +57,8 @@ def main() -> None:
                 # There is nothing yet; mmengine would look again, and take what an earlier run has left.
                 cfg.resume = False
         runner = build_checked_runner(cfg)
+        if resumed and not cfg.resume:
+            runner.logger.info(f'There is no checkpoint in {cfg.work_dir} to resume; training begins anew.')
         check_built(runner, ['train', 'val'])
         runner.train()
 

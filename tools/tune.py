@@ -5,7 +5,7 @@ The seeds are not those of the comparison and the test split is not used.
 import argparse
 import itertools
 import statistics
-from typing import Dict, List
+from typing import Dict, List, Union
 
 from mmengine.config import Config
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.table import Table
 
 from bkdsnn.apis.cli import fail_clearly, positive
 from bkdsnn.apis.launch import Training, run_all
+from bkdsnn.comparison.plan import found_at
 from bkdsnn.config.files import read_config_file
 from bkdsnn.runs.folders import Run, default_work_dir
 
@@ -26,22 +27,39 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def grid_points(grid: List[str]) -> List[Dict[str, float]]:
-    """Every combination of the grid's values."""
+def grid_points(grid: List[str], cfg: Config) -> List[Dict[str, Union[int, float]]]:
+    """Every combination of the grid's values, which are whole numbers where the config has one."""
     axes = {}
     for axis in grid:
         key, _, values = axis.partition('=')
+        kind = int if type(found_at(cfg, key)) is int else float
         try:
-            axes[key] = [float(value) for value in values.split(',')]
+            axes[key] = [kind(value) for value in values.split(',')]
         except ValueError:
-            raise ValueError(f'--grid {axis!r} must be key=number,number') from None
+            raise ValueError(f'--grid {axis!r} must be key=number,number'
+                             + ', whole numbers as in the config' * (kind is int)) from None
     return [dict(zip(axes, values)) for values in itertools.product(*axes.values())]
+
+
+def accuracy_of(run: Run) -> float:
+    """The last accuracy of a run on the validation split, in percent.
+
+    Raises:
+        ValueError: If it has logged none.
+    """
+    accuracy = run.val_accuracy()
+    if accuracy is None:
+        raise ValueError(f'{run.folder} has logged no accuracy/top1, by which points are compared; have '
+                         'val_evaluator=dict(type=\'Accuracy\') with 1 in its topk.')
+    return accuracy
 
 
 def main() -> None:
     args = parse_args()
     cfg = read_config_file(args.config)
-    points = grid_points(args.grid)
+    if cfg.get('val_cfg') is None:
+        raise ValueError(f'{args.config} has no val_cfg, and points are compared on the validation split.')
+    points = grid_points(args.grid, cfg)
     work_dir = cfg.get('work_dir') or default_work_dir(args.config)
     trainings = []
     for point in points:
@@ -49,23 +67,17 @@ def main() -> None:
         trainings.append([Training(args.config, f'{work_dir}/tune/{name}-seed{seed}',
                                    {'randomness.seed': seed, **point}) for seed in args.seeds])
     run_all(list(itertools.chain(*trainings)), args.jobs, f'Tuning {args.config}')
-    scores = [[Run.open(training.work_dir).val_accuracy() for training in runs] for runs in trainings]
+    scores = [[accuracy_of(Run.open(training.work_dir)) for training in runs] for runs in trainings]
     best = max(range(len(points)), key=lambda i: statistics.mean(scores[i]))
     table = Table(*points[0], 'validation accuracy %', '',
                   title=f'{args.config}: mean ± std over {len(args.seeds)} seeds')
     for i, (point, values) in enumerate(zip(points, scores)):
-        in_config = all(_get(cfg, key) == value for key, value in point.items())
+        in_config = all(found_at(cfg, key) == value for key, value in point.items())
         marks = [mark for mark, holds in (('best', i == best), ('in the config', in_config)) if holds]
         std = statistics.stdev(values) if len(values) > 1 else 0.0
         table.add_row(*[f'{value:g}' for value in point.values()], f'{statistics.mean(values):.2f} ± {std:.2f}',
                       ', '.join(marks))
     Console(width=None if Console().is_terminal else 140).print(table)
-
-
-def _get(cfg: Config, key: str):
-    for part in key.split('.'):
-        cfg = cfg[part]
-    return cfg
 
 
 if __name__ == '__main__':

@@ -91,6 +91,9 @@ class SpikingInferencer:
         self._framing = pipelines.framing_of(self.pipeline)
         self._said: Set[str] = set()
         meta = getattr(self.model, 'dataset_meta', None) or {}
+        number = getattr(getattr(self.model, 'head', None), 'num_classes', None)
+        if classes is not None and number and len(classes) != number:
+            raise ValueError(f'classes has {len(classes)} names, but the network has {number} classes.')
         self.classes = classes or meta.get('classes') or _classes_of(self.config)
         self.is_spiking = any(isinstance(module, SpikingNode) for module in self.model.modules())
         self.reader = self._make_reader(sensor_size or meta.get('sensor_size'))

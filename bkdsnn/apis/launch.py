@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..checkpoints.files import latest_checkpoint
 from ..config.files import read_config_file
+from ..config.networks import teacher_configs
 from ..runs.folders import Run, same_config
 from ..runs.lock import locked
 from ..utils.processor import usable_cores
@@ -54,14 +55,19 @@ class Training:
         cfg = self.merged_config()
         # What tools/train.py fills in.
         for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-            cfg[name].setdefault('pin_memory', run.config[name].get('pin_memory'))
+            if cfg.get(name) and run.config.get(name):
+                cfg[name].setdefault('pin_memory', run.config[name].get('pin_memory'))
         return run.finished and same_config(cfg, run.config) and not self._teacher_is_newer(cfg, run)
 
     @staticmethod
     def _teacher_is_newer(cfg: Config, run: Run) -> bool:
-        teacher = cfg.model.get('teacher', {}).get('checkpoint')
-        teacher = latest_checkpoint(teacher) if teacher and os.path.isdir(teacher) else teacher
-        return bool(teacher) and os.path.exists(teacher) and os.path.getmtime(teacher) > run.checkpoint.stat().st_mtime
+        teacher = cfg.model.get('teacher')
+        for single in teacher_configs(teacher) if teacher else []:
+            file = single.get('checkpoint')
+            file = latest_checkpoint(file) if file and os.path.isdir(file) else file
+            if file and os.path.exists(file) and os.path.getmtime(file) > run.checkpoint.stat().st_mtime:
+                return True
+        return False
 
     def start(self, threads: int) -> subprocess.Popen:
         """Start the process; its output goes to ``output.log`` in the work directory.

@@ -110,16 +110,18 @@ def _way_back(path: str) -> str:
 def latest_checkpoint(work_dir: str) -> Optional[str]:
     """Path of the latest checkpoint of the run in a work directory, or ``None``.
 
-    It is the one that the run has recorded. A kill may have left none or an outdated record; then it is the one with
-    the most steps. Checkpoints of an earlier run do not count from when another has begun in its folder.
+    It is the one that the run has recorded, which the hook's ``out_dir`` can have put elsewhere. A kill may have left
+    none or an outdated record; then it is the one with the most steps. Checkpoints of an earlier run do not count from
+    when another has begun in its folder.
     """
     folder, others = Path(work_dir), Progress.of(work_dir).others
     record = folder / 'last_checkpoint'
     if record.is_file():
+        recorded = Path(record.read_text().strip() or '?')
         # The record holds the path as it was when training; the folder may have moved since.
-        path = folder / Path(record.read_text().strip() or '?').name
-        if path.is_file() and path.name not in others:
-            return str(path)
+        for path in (folder / recorded.name, recorded):
+            if path.is_file() and path.name not in others:
+                return str(path)
     own = [path for path in folder.glob('*_*.pth') if NUMBERED.fullmatch(path.name) and path.name not in others]
     latest = {path.name.split('_')[0]: path for path in sorted(own, key=lambda path: (len(path.name), path.name))}
     if len(latest) > 1:  # by epochs and by steps, where names do not say which is later

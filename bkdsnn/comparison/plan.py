@@ -345,9 +345,12 @@ def value_at(cfg: Config, key: str) -> Any:
 
 
 def found_at(cfg: Config, key: str) -> Any:
-    """What stands at a dotted key; ``None`` if there is nothing."""
+    """What stands at a dotted key, of which numbers are places in lists; ``None`` if there is nothing."""
     for part in key.split('.'):
-        cfg = cfg.get(part) if isinstance(cfg, (dict, Config)) else None
+        if isinstance(cfg, (list, tuple)):
+            cfg = cfg[int(part)] if part.isdigit() and int(part) < len(cfg) else None
+        else:
+            cfg = cfg.get(part) if isinstance(cfg, (dict, Config)) else None
     return cfg
 
 

@@ -4,7 +4,7 @@ import os.path as osp
 import shutil
 from contextlib import suppress
 from itertools import takewhile
-from typing import List, Optional, Sequence, Set
+from typing import Dict, List, Optional, Sequence, Set
 
 from mmcv.transforms import CenterCrop, LoadImageFromFile, Pad, Resize
 from mmengine.logging import print_log
@@ -14,8 +14,8 @@ from .sample_cache import Arrays, SampleCache
 
 # What is not random of those that do not say so themselves. No subclasses, as those may be.
 NOT_RANDOM = (LoadImageFromFile, Resize, ResizeEdge, CenterCrop, EfficientNetCenterCrop, Pad)
-# Samples that the size of a cache is estimated from.
-PROBED = 16
+# Samples that the size of a cache is estimated from, and those that are looked up in it.
+PROBED, ASKED = 16, 1000
 # What to do with a sample that cannot be read.
 ON_ERROR = ('raise', 'skip')
 # As many in a row, and it is no longer a few damaged files.
@@ -122,10 +122,14 @@ class CachedPipeline:
         Raises:
             ValueError: If the disk has less room.
         """
-        for idx in range(0, len(self), max(1, len(self) // PROBED)):
+        # Another split may have its samples in the same folder.
+        absent = self._absent(ASKED)
+        share = sum(absent.values()) / max(1, len(absent))
+        probed = self._absent(PROBED)
+        for idx in probed:
             self.fill(idx)
         number, size = self.cache.size()
-        missing = max(0, len(self) - number) * size / max(1, number)
+        missing = max(0, share * len(self) - sum(probed.values())) * size / max(1, number)
         free = shutil.disk_usage(self.cache.folder).free if number else missing
         if missing > free:
             raise ValueError(
@@ -133,6 +137,11 @@ class CachedPipeline:
                 f'in {self.cache.folder}, where {free / 1e9:,.1f} GB are free. Make them smaller by a transform that '
                 'is not random, such as mmpretrain.ResizeEdge, before the first random one; choose another cache_dir; '
                 'or set cache_dir=None.')
+
+    def _absent(self, number: int) -> Dict[int, bool]:
+        """Whether the cache lacks them, of about so many samples, spread over the data set."""
+        spread = range(0, len(self), max(1, len(self) // number))
+        return {idx: not self.cache.has(self.name_of(self.get_data_info(idx))) for idx in spread}
 
     def cached(self, data_info: dict, rebuild: bool = False) -> Arrays:
         """What the cache has of one sample; it is filled if need be."""

@@ -49,7 +49,7 @@ class SampleCache:
         Raises:
             OSError: If an entry cannot be written; the message says where.
         """
-        entry = self.folder / f'{name.replace("/", "__")}.sample'
+        entry = self._entry(name)
         stat = _stat(path)
         if not rebuild and entry.exists():
             try:
@@ -68,6 +68,13 @@ class SampleCache:
         arrays = make()
         self._write(entry, dict(self.key, name=name, stat=stat, sha256=digest), arrays)
         return arrays
+
+    def has(self, name: str) -> bool:
+        """Whether there is an entry of a sample."""
+        return self._entry(name).exists()
+
+    def _entry(self, name: str) -> Path:
+        return self.folder / f'{name.replace("/", "__")}.sample'
 
     def size(self) -> Tuple[int, int]:
         """Number of entries and their bytes."""

@@ -12,6 +12,7 @@ from ..apis import init_model
 from ..apis.cli import file_to_write, read_config
 from ..evaluation import input_shape_of
 from ..utils.atomic import write_atomically
+from ..utils.colours import gives_rgb, learn_channel_order
 from .check import Runner, check
 from .deployed import Deployed
 from .samples import check_inputs, read_test_inputs
@@ -41,11 +42,13 @@ class Student:
             return f'{size}, frames of event counts'
         if getattr(preprocessor, 'mean', None) is None:
             return size
-        return f'{size}, pixels from 0 to 255' + (', RGB' if self.shape[0] == 3 else '')
+        colours = (', RGB' if gives_rgb(preprocessor) else ', BGR') if self.shape[0] == 3 else ''
+        return f'{size}, pixels from 0 to 255{colours}'
 
 
 def add_export_arguments(parser: argparse.ArgumentParser, suffix: str) -> None:
     """Arguments of all export tools; ``suffix`` is that of their files."""
+    parser.set_defaults(batch_size=None)
     parser.add_argument('config', help='config file path; of a distillation config the student is exported')
     parser.add_argument('checkpoint', help='checkpoint file, URL, or the work directory of a run (its latest is taken)')
     parser.add_argument('--out', type=file_to_write, required=True, help=f'file to write ({suffix})')
@@ -54,7 +57,7 @@ def add_export_arguments(parser: argparse.ArgumentParser, suffix: str) -> None:
     parser.add_argument('--no-normalise', action='store_true',
                         help='leave mean, standard deviation and averaging of frames to the caller')
     parser.add_argument('--num-samples', type=int, default=4,
-                        help='how many samples of the test data to check it on (4)')
+                        help='how many samples of the test data to check it on (4, or those of --batch-size)')
     parser.add_argument('--no-check', action='store_true', help='do not run the exported network')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction,
                         help='settings to override, as model.backbone.T=6')
@@ -72,6 +75,7 @@ def load_student(args: argparse.Namespace) -> Student:
     MMLogger.get_instance('mmengine', log_level='WARNING')
     cfg = read_config(args)
     model = init_model(cfg, args.checkpoint)
+    learn_channel_order(model.data_preprocessor, (cfg.get('test_dataloader') or {}).get('dataset'))
     shape = tuple(args.shape or input_shape_of(cfg) or read_test_inputs(model, 1).shape[1:])
     if len(shape) not in (3, 4) or min(shape) < 1:
         raise ValueError(f'--shape {" ".join(map(str, shape))} must be C H W of an image, or T P H W of event frames.')
@@ -98,7 +102,8 @@ def check_and_write(args: argparse.Namespace, student: Student, content: bytes, 
     """
     result = None
     if not args.no_check:
-        inputs, source = check_inputs(student.model, student.shape, args.num_samples, not args.no_normalise)
+        number = args.batch_size or args.num_samples  # a fixed batch takes no other
+        inputs, source = check_inputs(student.model, student.shape, number, not args.no_normalise)
         result = f'Checked on {len(inputs)} samples {source}: {check(student.deployed, runner(), inputs)}.'
     write_atomically(args.out, lambda file: file.write(content))
     print(f'Wrote {args.out}: {len(content) / 1e6:.2f} MB, input {student.describe_input()}')

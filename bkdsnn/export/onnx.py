@@ -78,7 +78,7 @@ def _spikes(content: bytes, inputs: Tensor, like: Dict[str, Tensor]) -> Dict[str
     """Of each neuron what its comparisons with the threshold give, which stand in the order of neurons and steps."""
     import onnx  # optional
     model = onnx.load_model_from_string(content)
-    names = [node.output[0] for node in model.graph.node if node.op_type == 'GreaterOrEqual']
+    names = [node.output[0] for node in model.graph.node if node.op_type in ('GreaterOrEqual', 'Greater')]
     if len(names) != sum(map(len, like.values())):
         raise DiffersError(f'the ONNX model compares membranes with a threshold {len(names)} times and not once for '
                            'each neuron and time step, so that its spikes cannot be compared.')

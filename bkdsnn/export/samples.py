@@ -20,7 +20,7 @@ def read_test_inputs(model: nn.Module, number: int) -> Tensor:
         number: How many.
 
     Returns:
-        Images (B, C, H, W), RGB where the network is trained on RGB, or the student's frames (B, T, P, H, W).
+        Images (B, C, H, W), in the network's order of colours, or the student's frames (B, T, P, H, W).
 
     Raises:
         ValueError, OSError: If the config has no test data, or they cannot be read.
@@ -28,8 +28,8 @@ def read_test_inputs(model: nn.Module, number: int) -> Tensor:
     inputs = [batch['inputs'] for batch in spread_samples(build_loader(model.cfg), number)]
     inputs = [batch['student'] if isinstance(batch, dict) else batch for batch in inputs]
     inputs = torch.stack([batch[0] for batch in inputs]).float()
-    is_bgr = getattr(model.data_preprocessor, 'to_rgb', False) and inputs.dim() == 4 and inputs.shape[1] == 3
-    return inputs.flip(1) if is_bgr else inputs
+    turned = getattr(model.data_preprocessor, 'to_rgb', False) and inputs.dim() == 4 and inputs.shape[1] == 3
+    return inputs.flip(1) if turned else inputs
 
 
 def make_noise(model: nn.Module, shape: Sequence[int], number: int) -> Tensor:

@@ -21,7 +21,7 @@ from ..models.distillers import Distiller
 from ..models.distillers.distiller import views_of
 from ..models.neurons import SpikingNode
 from ..registry import MODELS
-from ..runs.folders import Run
+from ..runs.folders import Run, config_in
 
 
 @dataclass
@@ -132,4 +132,4 @@ def _find_teacher(teacher: ConfigDict, folder: Path) -> None:
     model = teacher.get('model')
     if isinstance(model, str) and model.endswith('.py') and not Path(model).exists():
         # A work directory keeps the config of its network.
-        teacher.model = str(next(Path(teacher.checkpoint).glob('*.py'), model))
+        teacher.model = str(config_in(Path(teacher.checkpoint)) or model)

@@ -33,11 +33,11 @@ class Run:
             FileNotFoundError: If it holds no run.
         """
         folder = Path(folder)
-        configs = sorted(folder.glob('*.py'))
-        if not configs:
+        config = config_in(folder)
+        if config is None:
             raise FileNotFoundError(f'{folder} holds no run (no config); train one with python tools/train.py CONFIG '
                                     f'--work-dir {folder}')
-        return cls(folder, read_config_file(configs[0]))
+        return cls(folder, read_config_file(config))
 
     @property
     def seed(self) -> Optional[int]:
@@ -86,6 +86,11 @@ class Run:
         return logged[-1] if logged else None
 
 
+def config_in(folder: Path) -> Optional[Path]:
+    """The config of the run in a work directory: of several the last that was written, as a run writes it anew."""
+    return max(sorted(folder.glob('*.py'), reverse=True), key=lambda path: path.stat().st_mtime, default=None)
+
+
 def default_work_dir(config: str) -> str:
     """Where a config without ``work_dir`` is trained: ``work_dirs/<its name>``."""
     return str(Path('work_dirs') / Path(config).stem)
@@ -118,8 +123,15 @@ def natural(path: Path) -> List[Tuple[str, int]]:
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether a folder has a config and either a log or a checkpoint, as a work directory of ``tools/train.py`` has."""
-    return any(folder.glob('*.py')) and (any(folder.glob('*/vis_data')) or latest_checkpoint(str(folder)) is not None)
+    """Whether a folder has a config and either a log or a checkpoint, as a work directory of ``tools/train.py`` has.
+
+    That of ``tools/test.py`` has a log too, of no loss.
+    """
+    if config_in(folder) is None:
+        return False
+    scalars = [folder_of_log / 'scalars.json' for folder_of_log in folder.glob('*/vis_data')]
+    texts = [path.read_text() if path.is_file() else '' for path in scalars]
+    return any('"loss"' in text or not text.strip() for text in texts) or latest_checkpoint(str(folder)) is not None
 
 
 def same_config(a: Config, b: Config) -> bool:

@@ -4,6 +4,7 @@ import re
 import runpy
 import shutil
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -67,6 +68,17 @@ def test_live_demo_follows_a_recording(demo, tmp_path):
     assert [r['step'] for r in results] == [1, 2, 3, 4]
     code, out, _ = demo('event_demo.py', SAMPLES / 'recordings' / '1.npy', '--live', '--window-ms', 100, '--json', '-')
     assert len(json.loads(out)) == 3
+
+
+def test_a_long_pause_of_a_recording_is_waited_for(monkeypatch):
+    replay = runpy.run_path(str(FOLDER / 'event_demo.py'))['replay']
+    events = np.array([(0, 0, t, 1) for t in (7_000_000, 7_000_100, 0, 4_999, 60_000_000)],
+                      dtype=[(name, 'u4') for name in 'xytp'])
+    now = [0.0]
+    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
+    monkeypatch.setattr(time, 'sleep', lambda seconds: now.append(now.pop() + seconds))
+    sent = [(chunk['t'].tolist(), round(now[0], 6)) for chunk in replay(events)]
+    assert sent == [([0, 4_999], 0.005), ([7_000_000, 7_000_100], 7.005), ([60_000_000], 60.005)]
 
 
 @pytest.mark.parametrize('name, arguments, words', [

@@ -276,6 +276,8 @@ def test_classes_may_be_named_anew(digits):
     names = [f'digit {i}' for i in range(10)]
     result = SpikingInferencer('demo/teacher', classes=names)(digits[0][0])[0]
     assert result['pred_class'] == names[result['pred_label']]
+    with pytest.raises(ValueError, match='classes has 2 names, but the network has 10 classes'):
+        SpikingInferencer('demo/teacher', classes=names[:2])
 
 
 @pytest.mark.parametrize('source', ['name', 'network', 'config'])

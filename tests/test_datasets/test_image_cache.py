@@ -182,6 +182,18 @@ def test_a_set_too_large_for_the_disk_is_an_error_before_training(root, monkeypa
     folder(root, [LOAD])  # everything is there
 
 
+def test_another_split_in_the_same_folder_makes_no_room_for_this_one(root, monkeypatch):
+    monkeypatch.setattr(cached_pipeline, 'PROBED', 3)
+    samples(folder(root, [LOAD]))
+    (root / 'val').rename(root / 'val_before')
+    shutil.copytree(root / 'train', root / 'val')
+    for number, image in enumerate(sorted((root / 'val').rglob('*.jpg'))):
+        image.rename(image.with_name(f'new_{number}.jpg'))
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: Usage(0, 0, 8 * 60 * 45 * 3))
+    with pytest.raises(ValueError, match='cache of 12 images needs about'):
+        ImageFolder(str(root), 'val', pipeline=[LOAD], cache_dir='cache')
+
+
 def test_a_full_disk_is_an_error_that_says_so(root, monkeypatch):
     dataset = folder(root, [LOAD], lazy_init=True)
 

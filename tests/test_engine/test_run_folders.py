@@ -112,6 +112,18 @@ def test_half_written_checkpoints_are_removed_and_others_partial_files_are_not(r
 
 # ---- which checkpoint is the latest ----
 
+def dump(cfg, folder):
+    """The config as tools/train.py leaves it in a work directory, and where it was started with; its training."""
+    path = str(folder.parent / 'config_of_test.py')
+    cfg.dump(path)
+    for split in ('train', 'val', 'test'):
+        if cfg[f'{split}_dataloader'] is not None:
+            cfg[f'{split}_dataloader'].pin_memory = False
+    touch(folder, ('epoch_1.pth', 1))
+    cfg.dump(str(folder / 'config_of_test.py'))
+    return Training(path, str(folder), {})
+
+
 def touch(folder, *files):
     folder.mkdir(exist_ok=True)
     for name, steps in files:
@@ -132,6 +144,49 @@ def test_the_latest_checkpoint_is_found_by_epoch_and_by_step(tmp_path, files, re
     if record is not None:
         (tmp_path / 'last_checkpoint').write_text(record)
     assert latest_checkpoint(tmp_path) == (expected and str(tmp_path / expected))
+
+
+def test_checkpoints_that_are_written_elsewhere_are_found(tmp_path):
+    cfg = config(tmp_path / 'work', 1, **{'default_hooks.checkpoint.out_dir': str(tmp_path / 'big')})
+    train(cfg, 1.0)
+    latest = latest_checkpoint(tmp_path / 'work')
+    assert latest == str(tmp_path / 'big' / 'work' / 'epoch_1.pth') and Run(tmp_path / 'work', cfg).finished
+    cfg.train_cfg.max_epochs = 2
+    resume(cfg, latest, 2.0)
+    assert Run.open(tmp_path / 'work').epoch == 2 and len(val_lines(Run.open(tmp_path / 'work'))) == 2
+
+
+def test_of_two_configs_in_a_folder_the_run_has_the_last_that_was_written(tmp_path):
+    for name, rate in (('b', 0.1), ('c', 0.2), ('a', 0.3)):
+        config(tmp_path / 'work', **{'optim_wrapper.optimizer.lr': rate}).dump(str(tmp_path / f'{name}.py'))
+    for age, name in enumerate('cab'):
+        os.utime(tmp_path / f'{name}.py', (1e9 - age, 1e9 - age))
+    assert Run.open(tmp_path).config.optim_wrapper.optimizer.lr == 0.2
+
+
+@pytest.mark.parametrize('absent', ['test_dataloader', 'val_dataloader'])
+def test_a_run_without_a_test_or_a_validation_is_known_to_be_finished(tmp_path, absent):
+    split = absent.partition('_')[0]
+    cfg = config(tmp_path / 'work', 1, **{f'{split}_{part}': None for part in ('dataloader', 'cfg', 'evaluator')})
+    if split == 'val':
+        cfg.default_hooks.checkpoint.save_best = None
+    cfg.model.teacher = None  # as one that is switched off
+    assert dump(cfg, tmp_path / 'work').done()
+
+
+def test_a_run_is_not_finished_once_one_of_its_teachers_is_newer(tmp_path):
+    cfg = demo_config('mixed', tmp_path / 'work', epochs=1)
+    names = ('one', 'two')
+    cfg.model.teacher = dict(type='TeacherEnsemble', teachers={
+        name: dict(cfg.model.teacher, checkpoint=str(tmp_path / f'{name}.pth')) for name in names})
+    touch(tmp_path, *((f'{name}.pth', 1) for name in names))
+    training = dump(cfg, tmp_path / 'work')
+    for name in names:
+        os.utime(tmp_path / f'{name}.pth', (1e9, 1e9))
+    assert training.done()
+    os.utime(tmp_path / 'two.pth')
+    os.utime(tmp_path / 'work' / 'epoch_1.pth', (1e9 + 1, 1e9 + 1))
+    assert not training.done()
 
 
 def test_a_run_is_not_resumed_from_one_that_was_in_its_folder_before(run, monkeypatch):

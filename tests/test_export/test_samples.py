@@ -1,8 +1,11 @@
 """The inputs that exported networks are checked on."""
+import pytest
 import torch
 from mmengine.config import Config
 
 from bkdsnn import get_model, init_model
+from bkdsnn.export import Deployed
+from bkdsnn.export.command import Student
 from bkdsnn.export.samples import check_inputs, make_noise, read_test_inputs
 from helpers import DEMO, small_network, tiny_student
 
@@ -24,6 +27,15 @@ def test_frames_of_the_student_are_averaged_down_to_the_shape():
     assert source == 'of the test data'
     want = model.data_preprocessor(dict(inputs=raw))['inputs']
     torch.testing.assert_close(inputs, want)
+
+
+@pytest.mark.parametrize('order, to_rgb, colours', [
+    ('bgr', True, 'RGB'), ('bgr', False, 'BGR'), ('rgb', True, 'BGR'), ('rgb', False, 'RGB')])
+def test_the_order_of_colours_is_that_of_the_networks_input(order, to_rgb, colours):
+    cfg = Config(dict(model=dict(tiny_student(in_channels=3), data_preprocessor=dict(
+        mean=[0.] * 3, std=[255.] * 3, to_rgb=to_rgb, channel_order=order))))
+    model = init_model(cfg)
+    assert Student(model, Deployed(model), (3, 8, 8)).describe_input() == f'3x8x8, pixels from 0 to 255, {colours}'
 
 
 def test_images_are_rgb_where_the_network_is_trained_on_rgb(tmp_path):

@@ -108,6 +108,16 @@ def test_runs_are_found_below_a_folder_in_the_order_of_numbers(tmp_path):
         'a/seed0', 'b/seed2', 'b/seed10']
 
 
+def test_what_a_test_of_a_run_has_left_is_no_run(tmp_path):
+    make_run(tmp_path, TWO_EPOCHS)
+    make_run(tmp_path / 'test', [{'accuracy/top1': 50.0, 'time': 0.1, 'data_time': 0.01, 'step': 0}])
+    make_run(tmp_path / 'just_begun', [])
+    assert [run.folder for run in find_runs(tmp_path)] == [tmp_path]
+    assert [run.folder.name for run in find_runs(tmp_path / 'just_begun')] == ['just_begun']
+    with pytest.raises(FileNotFoundError, match='holds no run'):
+        find_runs(tmp_path / 'test')
+
+
 def test_a_log_file_means_its_run(tmp_path):
     make_run(tmp_path / 'a', TWO_EPOCHS)
     log = next(tmp_path.glob('a/*/vis_data/scalars.json'))

@@ -48,6 +48,15 @@ def test_two_processes_give_the_losses_and_weights_of_one_with_twice_the_batch(t
         torch.testing.assert_close(a[key], b[key], rtol=1e-4, atol=1e-5, msg=key)
 
 
+@pytest.mark.parametrize('tool, arguments, words', [
+    ('dist_train.sh', ['c.py'], 'Usage: tools/dist_train.sh CONFIG GPUS'),
+    ('dist_train.sh', ['c.py', '--resume'], 'GPUS=--resume is no whole number of at least 1'),
+    ('dist_test.sh', ['c.py', 'x.pth'], 'Usage: tools/dist_test.sh CONFIG CHECKPOINT GPUS')])
+def test_a_missing_number_of_processes_is_named(tool, arguments, words):
+    done = subprocess.run([REPOSITORY / 'tools' / tool, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and words in done.stderr and len(done.stderr.splitlines()) == 1
+
+
 def test_a_port_that_is_taken_is_named_before_anything_starts(tmp_path):
     with socket.socket() as taken:
         taken.bind(('', 0))

@@ -222,6 +222,39 @@ def test_tuning_searches_the_grid_and_keeps_what_is_done(run, tmp_path):
     assert 'must be key=number' in run_tool('tools/tune.py', base, '--grid', 'lr=a').stderr
 
 
+@pytest.fixture
+def main_of(monkeypatch):
+    """Runs a tool in this process, and returns what it exits with."""
+    def run(tool, *arguments):
+        monkeypatch.setattr(sys, 'argv', [tool, *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(REPOSITORY / 'tools' / tool), run_name='__main__')
+        return str(end.value.code)
+
+    return run
+
+
+def test_whole_numbers_are_tuned_and_what_no_config_has(tmp_path):
+    tool = runpy.run_path(str(REPOSITORY / 'tools' / 'tune.py'))
+    cfg = demo_config('plain', tmp_path)
+    grid = ['model.backbone.T=2,4', 'optim_wrapper.optimizer.dampening=0,0.1', 'optim_wrapper.optimizer.lr=1']
+    points = tool['grid_points'](grid, cfg)
+    assert [type(value) for value in points[0].values()] == [int, float, float] and len(points) == 4
+    with pytest.raises(ValueError, match='must be key=number,number, whole numbers as in the config'):
+        tool['grid_points'](['model.backbone.T=2.5'], cfg)
+
+
+@pytest.mark.parametrize('tool, removed, arguments, words', [
+    ('tune.py', 'val_cfg', ['--grid', 'optim_wrapper.optimizer.lr=0.1'], 'has no val_cfg'),
+    ('train.py', 'auto_scale_lr', ['--auto-scale-lr'], 'does not say which batch size its rate is for'),
+    ('test.py', 'test_dataloader', ['x.pth'], 'has no test_dataloader')])
+def test_what_a_tool_needs_of_a_config_is_named(main_of, tmp_path, tool, removed, arguments, words):
+    cfg = demo_config('plain', tmp_path / 'work')
+    cfg[removed] = None
+    cfg.dump(str(tmp_path / 'config.py'))
+    assert words in main_of(tool, tmp_path / 'config.py', *arguments)
+
+
 @pytest.mark.parametrize('arguments, folders', [
     (['--seeds', '2'], ['work_dirs/{}/seed0', 'work_dirs/{}/seed1']), (['--single'], ['work_dirs/{}'])])
 def test_seeds_of_a_config_of_the_zoo_have_work_dirs(monkeypatch, arguments, folders):

@@ -92,7 +92,8 @@ def plot_curves(runs: Dict[str, Run], args: argparse.Namespace) -> None:
                              f'{", ".join(curves)}.')
         curves = dict(zip(args.legend, curves.values()))
     if args.out:
-        draw_curves(curves, args.title or '').savefig(args.out)
+        units = {'epoch' if 'max_epochs' in run.config.train_cfg else 'iteration' for run in runs.values()}
+        draw_curves(curves, args.title or '', ' or '.join(sorted(units))).savefig(args.out)
         print(f'Wrote {args.out}')
         return
     table = Table('curve', 'first', '', 'last', 'lowest', 'highest', title=args.title)
@@ -102,15 +103,15 @@ def plot_curves(runs: Dict[str, Run], args: argparse.Namespace) -> None:
     Console(width=None if Console().is_terminal else 120).print(table)
 
 
-def draw_curves(curves: Dict[str, tuple], title: str) -> Figure:
-    """Picture of curves over epochs."""
+def draw_curves(curves: Dict[str, tuple], title: str, unit: str) -> Figure:
+    """Picture of curves over epochs, or whatever their unit is."""
     with matplotlib.rc_context(RC):
         figure = Figure(figsize=(10, 6), dpi=120, layout='constrained', facecolor='white')
         ax = figure.subplots()
         for (name, (x, values)), look in zip(curves.items(), looks_of(list(curves)).values()):
             ax.plot(x, values, label=name, color=look.colour, linestyle=look.dashes,
                     marker=look.marker if len(x) < 30 else None)
-        ax.set(xlabel='epoch', title=title)
+        ax.set(xlabel=unit, title=title)
         ax.grid(axis='y', alpha=0.3)
         ax.legend()
     return figure

@@ -1,7 +1,8 @@
 """Convert a checkpoint of another code base: ``python tools/model_converters/convert_official.py IN OUT``.
 
-Reads checkpoints of the authors of BKDSNN, Spikingformer (also with CML), Spikformer, SEW-ResNet, QKFormer,
-Spike-driven Transformer V2, and of spikingjelly's SEW-ResNets. OUT holds the weights under our names and the network's
+Reads checkpoints of the authors of BKDSNN, Spikingformer (also with CML), Spikformer, SEW-ResNet and its network for
+event cameras, QKFormer, Spike-driven Transformer V2, E-SpikeFormer, Max-Former and Max-ResNet, and of spikingjelly's
+SEW-ResNets. OUT holds the weights under our names and the network's
 config, so that ``bkdsnn.init_model(None, OUT)`` builds it and ``tools/test.py CONFIG OUT`` tests it.
 """
 import argparse

@@ -61,8 +61,9 @@ class CheckpointHook(MMEngineCheckpointHook):
         progress = Progress(others=found)
         if resumed:
             checkpoint = Path(runner._load_from or osp.join(runner.work_dir, RECORD))
-            progress = Progress.of(checkpoint.parent)
-            others = progress.others if checkpoint.parent.resolve() in folders else found
+            is_own = checkpoint.parent.resolve() in folders
+            progress = Progress.of(runner.work_dir if is_own else checkpoint.parent)
+            others = progress.others if is_own else found
             progress.others = [name for name in others if name != checkpoint.name]
             # What came after the checkpoint is done again.
             progress.validated_steps = min(progress.validated_steps, runner.iter)
