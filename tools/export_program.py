@@ -12,8 +12,7 @@ from bkdsnn.export.command import add_export_arguments, check_and_write, load_st
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    add_export_arguments(parser, '.pt2')
-    parser.add_argument('--batch-size', type=int, help='fixed number of samples; default: any number')
+    add_export_arguments(parser, '.pt2', takes_batch=True)
     return parser.parse_args()
 
 

@@ -106,12 +106,13 @@ def read_config(args: argparse.Namespace) -> Config:
 def build_runner(cfg: Config, splits: Sequence[str] = ('train', 'val')) -> Runner:
     """Check the config and build the runner, on CPU processes too; arguments as in :func:`check_all`."""
     check_all(cfg, splits)
+    if 'train' in splits:
+        check_processes(cfg)
     return build_checked_runner(cfg)
 
 
 def build_checked_runner(cfg: Config) -> Runner:
     """Build the runner of a config that is checked."""
-    check_processes(cfg)
     if cfg.get('compile'):
         name_vector_length()
     launcher = cfg.get('launcher')

@@ -17,6 +17,7 @@ from torch.utils.data import BatchSampler, DataLoader
 
 from bkdsnn.apis.cli import build_runner
 from bkdsnn.apis.launch import end_of, stopped_in_the_end, take_ended
+from bkdsnn.config.sharded_optimizer import unsharded
 from bkdsnn.datasets.draws import SeededAugment
 from bkdsnn.models.distillers.distiller import views_of
 from bkdsnn.models.teachers.cache.files import CacheFiles
@@ -45,6 +46,7 @@ def prepare(cfg: Config, processes: int) -> Runner:
     # Beside the caches, since the run's own folder is for the run.
     cfg.work_dir = str(Path(cfg.model.teacher_cache.folder).expanduser() / 'filling')
     cfg.log_level = 'WARNING'
+    cfg.optim_wrapper.optimizer = unsharded(cfg.optim_wrapper.optimizer)  # which nothing is trained by
     runner = build_runner(cfg)
     if cache_of(runner) is None:
         raise ValueError('no loss of the config asks for what the teacher says, so there is nothing to keep.')

@@ -46,9 +46,12 @@ class Student:
         return f'{size}, pixels from 0 to 255{colours}'
 
 
-def add_export_arguments(parser: argparse.ArgumentParser, suffix: str) -> None:
-    """Arguments of all export tools; ``suffix`` is that of their files."""
+def add_export_arguments(parser: argparse.ArgumentParser, suffix: str, takes_batch: bool = False) -> None:
+    """Arguments of all export tools; ``suffix`` is that of their files, whose batch can be fixed or not."""
     parser.set_defaults(batch_size=None)
+    if takes_batch:
+        parser.add_argument('--batch-size', type=int, help='fixed number of samples, on which it is checked then; '
+                                                           'default: any number')
     parser.add_argument('config', help='config file path; of a distillation config the student is exported')
     parser.add_argument('checkpoint', help='checkpoint file, URL, or the work directory of a run (its latest is taken)')
     parser.add_argument('--out', type=file_to_write, required=True, help=f'file to write ({suffix})')
@@ -57,7 +60,7 @@ def add_export_arguments(parser: argparse.ArgumentParser, suffix: str) -> None:
     parser.add_argument('--no-normalise', action='store_true',
                         help='leave mean, standard deviation and averaging of frames to the caller')
     parser.add_argument('--num-samples', type=int, default=4,
-                        help='how many samples of the test data to check it on (4, or those of --batch-size)')
+                        help='how many samples of the test data to check it on (4)')
     parser.add_argument('--no-check', action='store_true', help='do not run the exported network')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction,
                         help='settings to override, as model.backbone.T=6')

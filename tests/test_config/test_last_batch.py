@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from bkdsnn.config.checks.last_batch import check_last_batch
+from bkdsnn.models.neurons import BaseNode
 from bkdsnn.registry import MODELS
 from helpers import tiny_student
 
@@ -46,6 +47,15 @@ def test_maps_of_one_pixel_under_a_batch_norm_are_named():
     *_, last = loader(model)
     with pytest.raises(ValueError, match='more than 1 value per channel'):
         train_step(copy.deepcopy(model), last)  # what it would have ended in
+
+
+def test_they_are_named_where_the_neurons_pass_has_the_norm():
+    model = network(8)
+    for module in model.modules():
+        if isinstance(module, BaseNode):
+            module.backend = 'compile'
+    with pytest.raises(ValueError, match=NORM.replace('BatchNorm2d', 'IFNode')):
+        check(model)
 
 
 @pytest.mark.parametrize('options', [dict(drop_last=True), dict(samples=10), dict(samples=8), dict(batch_size=3),

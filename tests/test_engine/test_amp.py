@@ -1,4 +1,6 @@
 """Training in mixed precision: on a CPU too, with finite gradients, fp32 losses and runs that resume."""
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.device import get_device
@@ -10,6 +12,7 @@ from mmpretrain.structures import DataSample
 from bkdsnn.checkpoints.files import load_file
 from bkdsnn.engine import AmpOptimWrapper
 from bkdsnn.engine.amp import amp_dtype
+from bkdsnn.engine.hooks.resume_check_hook import ResumeCheckHook
 from bkdsnn.models import FrozenTeacher
 from bkdsnn.models.neurons import BaseNode
 from bkdsnn.registry import MODELS
@@ -112,6 +115,17 @@ def test_bfloat16_scales_no_loss_and_its_state_is_that_of_the_optimizer():
         wrapper.update_params((parameter * torch.tensor([1.0, 2.0])).sum())
     assert parameter.tolist() == [0.0, -1.0]
     wrapper.load_state_dict(wrapper.state_dict())
+
+
+def test_a_state_without_a_scale_is_taken_by_a_run_that_scales(monkeypatch):
+    """As of bfloat16, where float16 goes on."""
+    hook, scaler = ResumeCheckHook(), torch.amp.GradScaler('cpu')
+    monkeypatch.setattr('bkdsnn.engine.hooks.resume_check_hook.changed_settings', lambda *arguments: {})
+    monkeypatch.setattr('bkdsnn.engine.hooks.resume_check_hook.check_changes', lambda *arguments: None)
+    for state, stays in (({}, False), (scaler.state_dict(), True)):
+        checkpoint = dict(meta={}, optimizer=dict(loss_scaler=state, state={}))
+        hook.after_load_checkpoint(SimpleNamespace(_resume=True), checkpoint)
+        assert ('loss_scaler' in checkpoint['optimizer']) == stays
 
 
 @pytest.mark.parametrize('capabilities, found', [

@@ -6,11 +6,13 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.runner import Runner
 
 from bkdsnn.apis.cli import build_runner
 from bkdsnn.checkpoints.files import load_file
 from bkdsnn.engine.hooks import ResumeCheckHook, SyncBuffersHook, TeacherCheckHook, resume_check_hook
+from bkdsnn.models.layers.norm import CPUSyncBatchNorm2d
 from helpers import assert_same_checkpoint, demo_config, run_in_processes, run_tool, run_tool_in_processes
 
 SAMPLES = 21  # which two processes cannot share evenly
@@ -186,3 +188,20 @@ def test_configs_that_list_no_hooks_get_both(tmp_path):
         cfg.custom_hooks, cfg.default_hooks = [], hooks
         for kind in (SyncBuffersHook, ResumeCheckHook):
             assert sum(isinstance(hook, kind) for hook in build_runner(cfg).hooks) == 1
+
+
+def half_precision_norm(rank, number, folder):
+    """Rank 1 has other samples; both get the statistics of all, in fp32, and their type back."""
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, 2, 2).bfloat16()
+    norm = CPUSyncBatchNorm2d(3)
+    y = norm(x[2 * rank:2 * rank + 2])
+    whole = torch.nn.BatchNorm2d(3)
+    want = whole(x.float())[2 * rank:2 * rank + 2]
+    assert y.dtype == torch.bfloat16 and norm.running_mean.dtype == torch.float32
+    torch.testing.assert_close(y.float(), want, rtol=2e-2, atol=2e-2)
+    torch.testing.assert_close(norm.running_var, whole.running_var)
+
+
+def test_synchronised_norms_of_half_precision_have_statistics_in_fp32(tmp_path):
+    run_in_processes(2, half_precision_norm, tmp_path)

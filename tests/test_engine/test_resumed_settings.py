@@ -11,6 +11,7 @@ from torch import nn
 
 from bkdsnn.apis.cli import build_runner
 from bkdsnn.checkpoints.files import load_file
+from bkdsnn.engine.hooks import resume_check_hook
 from bkdsnn.engine.resumed_settings import replay
 from bkdsnn.registry import PARAM_SCHEDULERS
 from helpers import assert_same_checkpoint, demo_config
@@ -199,6 +200,12 @@ def refused_inside_an_epoch(folder, teacher):
     cfg.merge_from_dict(dict(resume=True, load_from=str(folder / 'whole' / 'iter_3.pth')))
     with pytest.raises(ValueError, match='after 3 of 5 steps, from where EpochBasedTrainLoop does not go on'):
         Runner.from_cfg(cfg).train()
+    with pytest.raises(ValueError, match='random states of 1 processes, but there are 2'), pytest.MonkeyPatch.context(
+            ) as patch:
+        runner = build_runner(cfg)
+        patch.setattr(resume_check_hook, 'get_world_size', lambda: 2)
+        patch.setattr(resume_check_hook.ResumeCheckHook, 'before_run', lambda self, runner: None)
+        runner.train()
     checkpoint = load_file(cfg.load_from)
     del checkpoint['random_states']
     torch.save(checkpoint, cfg.load_from)

@@ -2,8 +2,9 @@
 import pytest
 import torch
 
-from bkdsnn.apis.cli import build_checked_runner, check_all
+from bkdsnn.apis.cli import build_checked_runner, build_runner, check_all
 from bkdsnn.checkpoints.files import load_file
+from bkdsnn.engine.cache_filling import prepare
 from bkdsnn.evaluation import MemoryPlanner
 from helpers import assert_same_checkpoint, demo_config, run_tool_in_processes
 
@@ -56,7 +57,15 @@ def test_one_process_has_none_to_share_with(tmp_path):
     check_all(cfg)
     assert MemoryPlanner(cfg).plan(4).parts['optimizer state'] == whole
     with pytest.raises(ValueError, match='shares its state out among processes, and there is one'):
-        build_checked_runner(cfg)
+        build_runner(cfg)
+    assert 'accuracy/top1' in build_runner(cfg, ['test']).test()  # which needs no optimizer
+
+
+def test_a_teachers_cache_is_filled_ahead_without_processes_to_share_with(tmp_path, small_teacher):
+    cfg = demo_config('mixed', tmp_path, small_teacher, **{
+        'model.teacher_cache': dict(folder=str(tmp_path)), 'custom_hooks.0.augmentation_epochs': 1})
+    cfg.optim_wrapper.optimizer = SHARDED
+    assert prepare(cfg, 2).optim_wrapper.optimizer.defaults['lr'] == SHARDED['lr']
 
 
 @pytest.mark.parametrize('optimizer, message', [

@@ -75,6 +75,16 @@ def test_a_run_that_reads_a_cache_needs_no_teacher_and_resumes_inside_an_epoch(p
     assert_same_checkpoint(checkpoint(plain), read)
 
 
+def test_the_teachers_accuracy_is_that_of_the_validation_data_it_was_measured_on(filled, small_teacher, tmp_path):
+    cache = cache_of(prepare(config(tmp_path, small_teacher, filled / 'caches'), 1))
+    data = str(config(tmp_path, small_teacher, filled / 'caches').val_dataloader.dataset)
+    known = cache.accuracy_on(data)
+    assert known > 0 and cache.accuracy_on(data.replace('val', 'test')) is None
+    cache.keep_accuracy(50.0, 'other')
+    assert cache.accuracy_on(data) is None and cache.accuracy_on('other') == 50.0
+    cache.keep_accuracy(known, data)
+
+
 @pytest.mark.parametrize('changes, words', [
     ({'randomness.seed': 1}, 'seed was 0 and is 1'),
     ({'custom_hooks.0.augmentation_epochs': 3}, 'augmentation_epochs was 2 and is 3'),
@@ -114,7 +124,7 @@ def test_draws_that_do_not_repeat_and_configs_without_a_cache_are_errors(small_t
 @pytest.mark.parametrize('change, words', [
     (dict(batch_augments=None), 'SwitchRecipeHook changes batch_augments at epoch 2'),
     (dict(train_pipeline=[], batch_augments=None), 'changes batch_augments and train_pipeline at epoch 2'),
-    (dict(loss=None), None), (dict(action_epoch=9, batch_augments=None), None)])
+    (dict(), None), (dict(action_epoch=9, batch_augments=None), None)])
 def test_images_that_change_within_a_run_are_refused(small_teacher, tmp_path, change, words):
     """The check sum is of what the loader gives, before mixup."""
     cfg = config(tmp_path / 'run', small_teacher, tmp_path)

@@ -395,6 +395,18 @@ def test_a_lack_of_memory_says_nothing_of_the_compiler(messages, small_inputs_to
     assert not any('failed' in line for line in messages)
 
 
+def test_a_dry_run_compiles_nothing_and_leaves_it_for_later(messages, small_inputs_too, monkeypatch):
+    node, x = build(LIF, 'auto'), torch.rand(2, 3, 4)
+    monkeypatch.setattr(kernels, '_kernels', {})
+    with torch.no_grad(), torch.compiler.set_stance('force_eager'), kernels.compiling_nothing():
+        want = node(x)
+    assert not any('compiled' in line for line in messages) and kernels._compiles
+    assert all(kernel.run is None for kernel in kernels._kernels.values()) and kernels._kernels
+    with torch.no_grad():
+        assert torch.equal(node(x), want)
+    assert any('compiled' in line for line in messages)
+
+
 def test_a_compiler_that_fails_where_a_lack_of_memory_was_handled():
     """As in a loop that tries again with a smaller batch."""
     error = OSError('no space left on device')

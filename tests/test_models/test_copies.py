@@ -14,7 +14,7 @@ from torch import nn
 
 from bkdsnn import init_model
 from bkdsnn.checkpoints.files import load_file
-from bkdsnn.models import Distiller, FeatureRecorder, FrozenTeacher
+from bkdsnn.models import Distiller, FeatureRecorder, FrozenTeacher, TeacherEnsemble
 from bkdsnn.models.distillers.recorder import find_module
 from bkdsnn.registry import MODELS
 from helpers import assert_same_checkpoint, demo_config, tiny_student
@@ -60,6 +60,17 @@ def assert_equal(got, want):
     assert len(got) == len(want) > 5
     for a, b in zip(got, want):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize('change', [lambda model: model.half(), lambda model: model.to('meta')], ids=['half', 'meta'])
+def test_an_ensemble_loses_nothing_for_a_copy(change):
+    torch.manual_seed(0)
+    ensemble = TeacherEnsemble(dict(one=FrozenTeacher(cnn()), two=FrozenTeacher(cnn())))
+    x, before = torch.randn(2, 1, 8, 8), copy.deepcopy(ensemble.network.state_dict())
+    want = ensemble(x)
+    change(copy.deepcopy(nn.Sequential(ensemble)))
+    assert torch.equal(ensemble(x), want)
+    assert all(torch.equal(value, before[key]) for key, value in ensemble.network.state_dict().items())
 
 
 def unpickled(model):

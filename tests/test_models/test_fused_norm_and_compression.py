@@ -148,7 +148,7 @@ def test_half_precision_is_normalised_in_fp32():
 def test_a_single_value_per_channel_is_an_error_and_leaves_no_trace():
     module = unit('compile')
     before = [b.clone() for b in module.norm.buffers()]
-    with pytest.raises(ValueError, match=r'more than one value per channel in training, got shape \(1, 1, 7, 1, 1\)'):
+    with pytest.raises(ValueError, match=r'Expected more than 1 value per channel .* got input size \(1, 1, 7, 1, 1\)'):
         module(image()[:1, :1, :, :1, :1])
     assert all(torch.equal(a, b) for a, b in zip(module.norm.buffers(), before))
 

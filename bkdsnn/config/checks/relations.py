@@ -46,6 +46,9 @@ def check_relations(cfg: Config) -> None:
         find(wrapper.constructor, 'optim_wrapper.constructor', ours.OPTIM_WRAPPER_CONSTRUCTORS,
              cfg.get('default_scope') or 'bkdsnn')
     _check_loop(cfg.get('train_cfg') or {})
+    if 'student' in (cfg.get('model') or {}):
+        for index, hook in enumerate(cfg.get('custom_hooks') or []):
+            _check_recipes(hook, f'custom_hooks.{index}')
 
 
 def _check_loop(loop: dict) -> None:
@@ -54,6 +57,15 @@ def _check_loop(loop: dict) -> None:
     key = 'max_epochs' if loop.get('max_epochs') else 'max_iters'
     if loop.get('val_begin', 0) > loop.get(key, math.inf):
         raise ValueError(f'train_cfg.val_begin={loop.val_begin} is never reached, since train_cfg.{key}={loop[key]}.')
+
+
+def _check_recipes(hook: dict, path: str) -> None:
+    """A recipe's loss goes into ``model.loss_module``, and a distiller has several."""
+    for index, recipe in enumerate(hook.get('schedule') or () if isinstance(hook, dict) else ()):
+        if isinstance(recipe, dict) and 'loss' in recipe:
+            raise ValueError(f'{path}.schedule.{index}.loss: a distillation has no single loss to exchange in the '
+                             'middle. Leave it out, and set model.losses.loss_cls, or give a loss a schedule of its '
+                             'weight (loss_weight=dict(points=...)).')
 
 
 def _check_optimizer(wrapper: dict) -> None:

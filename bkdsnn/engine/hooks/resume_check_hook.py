@@ -52,8 +52,8 @@ class ResumeCheckHook(Hook):
     priority = 'HIGH'
     # Whether schedules have to be brought from their beginning to where the run is.
     replays = False
-    # Whether the checkpoint has what is needed to go on inside an epoch.
-    has_states = False
+    # Whose random states the checkpoint has, which are needed to go on inside an epoch.
+    processes = 0
 
     def before_run(self, runner: Runner) -> None:
         if get_world_size() == 1:
@@ -72,12 +72,14 @@ class ResumeCheckHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if not runner._resume or not isinstance(checkpoint.get('meta'), dict):
             return
-        self.has_states = STATES in checkpoint
+        self.processes = len(checkpoint[STATES]) if STATES in checkpoint else 0
         changed = changed_settings(runner, checkpoint)
         say(changed)
         check_changes(runner, checkpoint, changed)
-        if below(OF_SCALER, changed):
-            checkpoint.get('optimizer', {}).pop('loss_scaler', None)
+        optimizer = checkpoint.get('optimizer', {})
+        # One that scales nothing, as that of bfloat16, has an empty state.
+        if below(OF_SCALER, changed) or not optimizer.get('loss_scaler'):
+            optimizer.pop('loss_scaler', None)
         if keys := below(OF_OPTIMIZER, changed):
             take_optimizer_settings(runner, checkpoint, keys)
             self.replays = True
@@ -95,11 +97,15 @@ class ResumeCheckHook(Hook):
         inside = runner.iter - runner.epoch * steps
         if not isinstance(loop, EpochBasedTrainLoop) or not inside:
             return
-        if not 0 < inside <= steps or not self.has_states:
+        if not 0 < inside <= steps or not self.processes:
             then = f', {runner.iter / runner.epoch:g} in each' if runner.epoch else ''
             raise ValueError(f'the checkpoint is of {runner.iter} steps in {runner.epoch} epochs{then}, but this run '
                              f'has {steps} steps in an epoch ({_batches(runner)}), so its schedules would be off. '
                              f'{WAY_OUT}')
+        if self.processes < get_world_size():
+            raise ValueError(f'the checkpoint was saved inside an epoch and has the random states of {self.processes} '
+                             f'processes, but there are {get_world_size()}. Resume with no more than those, or from '
+                             'the end of an epoch.')
         if not isinstance(loop, ExactEpochLoop):
             raise ValueError(f'the checkpoint was saved inside an epoch, after {inside} of {steps} steps, from where '
                              f'{type(loop).__name__} does not go on. Resume with tools/train.py, or with '

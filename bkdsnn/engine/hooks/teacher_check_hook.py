@@ -39,7 +39,8 @@ class TeacherCheckHook(Hook):
         loops = [loop for loop in (runner.train_loop, runner.val_loop) if loop is not None]
         model.learn_channel_order([loop.dataloader.dataset for loop in loops])
         # Of all processes, as they measure together.
-        if all(all_gather_object(self._is_known(model))):
+        data = str((runner.cfg.get('val_dataloader') or {}).get('dataset'))
+        if all(all_gather_object(self._is_known(model, data))):
             return
         teacher = model.teacher
         check_teachers_classes(teacher, getattr(loops[0].dataloader.dataset, 'metainfo', None))
@@ -59,7 +60,7 @@ class TeacherCheckHook(Hook):
                       'validation data.', logger='current')
             return
         if model.teacher_cache is not None and is_main_process():
-            model.teacher_cache.accuracy = accuracy
+            model.teacher_cache.keep_accuracy(accuracy, data)
         print_log(f'Teacher accuracy on the validation data: {accuracy:.2f} %' +
                   ('' if expected is None else f' (expected {expected} %)'), logger='current')
         if expected is not None and accuracy < expected - self.tolerance:
@@ -67,12 +68,12 @@ class TeacherCheckHook(Hook):
                              f'model.teacher.expected_accuracy is {expected} %. Check model.teacher.checkpoint '
                              f'({teacher.checkpoint!r}), .mean, .std and .input_size, or correct expected_accuracy.')
 
-    def _is_known(self, model: torch.nn.Module) -> bool:
+    def _is_known(self, model: torch.nn.Module, data: str) -> bool:
         """Whether the teacher need not be built for this: its cache is complete, and says how good it was."""
         cache, expected = model.teacher_cache, model.expected_accuracy
         if model.teacher_is_built or not cache.is_complete:
             return False
-        known = cache.accuracy
+        known = cache.accuracy_on(data)
         if known is None:
             return expected is None
         print_log(f'Teacher accuracy on the validation data, when its cache was filled: {known:.2f} %',

@@ -16,6 +16,7 @@ from bkdsnn.utils.shape_errors import misfit
 
 from ..layers import full_precision, mark_time
 from ..losses.task_loss import TASK_LOSS, split_task_loss
+from ..neurons.kernels import compiling_nothing
 from ..tasks import Task
 from ..teachers.identity import identity_of
 from ..teachers.lazy import LazyTeacher
@@ -83,6 +84,7 @@ class Distiller(BaseModel):
         # No module, see above.
         self._teacher = self._prepare_teacher(teacher, input_shape)
         self._check_requests()
+        self._check_taught()
         features, sample = self._dry_run(input_shape)
         self.losses = nn.ModuleDict({name: request.build(features) for name, request in self.requests.items()})
         self._check_fit(features, sample, input_shape)
@@ -153,6 +155,15 @@ class Distiller(BaseModel):
                 raise ValueError(f'model.losses.{name} ({request.cfg["type"]}) needs labels, but {soft} makes soft '
                                  'ones of them. Drop one of the two.')
 
+    def _check_taught(self) -> None:
+        """Raise ValueError if a part of the head that a loss has to train has none; it would answer at random."""
+        head = getattr(self.student, 'head', None)
+        for path in (f'head.{part}' for part in getattr(head, 'taught', ())):
+            if path not in self._paths('student'):
+                raise ValueError(f'model.student.head: {type(head).__name__} answers with {path} too, which no loss '
+                                 f"trains. Take losses with student='{path}', as those of hard_kd and soft_token "
+                                 "(--method hard_kd), or model.student.head.type='SpikingLinearHead'.")
+
     def _dry_run(self, input_shape: Union[Tuple[int, ...], Dict[str, Tuple[int, ...]], None]
                  ) -> Tuple[Dict[str, Features], DataSample]:
         """Features of an all-zero sample, by side and path, and a sample with a target for it."""
@@ -170,7 +181,7 @@ class Distiller(BaseModel):
         shown = dict(shapes) if shapes['student'] != shapes['teacher'] else tuple(shapes['student'])
         try:
             # One sample says nothing of the batches that a teacher's code is to be compiled for.
-            with torch.no_grad(), torch.compiler.set_stance('force_eager'):
+            with torch.no_grad(), torch.compiler.set_stance('force_eager'), compiling_nothing():
                 self.student.eval()
                 with self.student_recorder as recorder:
                     output = self.student(torch.zeros(1, *shapes['student']))

@@ -14,8 +14,8 @@ class SpikingDistillationHead(SpikingLinearHead):
 
     The first one reads the space mean of the currents, the second one, ``distilled``, the spikes that the ``neuron``
     makes of it. In training the logits are those of the first, and a loss on ``head.distilled`` trains the second, see
-    :class:`bkdsnn.models.HardLogitsKDLoss`; without such a loss it learns nothing. In eval mode they are the mean of
-    both.
+    :class:`bkdsnn.models.HardLogitsKDLoss`; a distiller without such a loss is refused. In eval mode they are the mean
+    of both.
 
     Args:
         num_classes: Number of classes.
@@ -23,6 +23,9 @@ class SpikingDistillationHead(SpikingLinearHead):
         neuron: Config of the neuron.
         **kwargs: As :class:`SpikingLinearHead`.
     """
+
+    # Parts that nothing but a loss on them trains.
+    taught = ('distilled', )
 
     def __init__(self, num_classes: int, in_channels: int, neuron: dict, **kwargs) -> None:
         super().__init__(num_classes, in_channels, neuron=neuron, **kwargs)

@@ -11,6 +11,7 @@ from torch.distributed.nn.functional import all_reduce
 
 from bkdsnn.registry import MODELS
 
+from .precision import full_precision
 from .recompute import learns_once
 
 
@@ -26,12 +27,13 @@ class CPUSyncBatchNorm2d(nn.BatchNorm2d):
         world = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
         if not self.training or world == 1:
             return super().forward(x)
+        given, x = x.dtype, full_precision(x)
         mean = all_reduce(x.mean((0, 2, 3), keepdim=True)) / world
         centred = x - mean
         var = all_reduce(centred.square().mean((0, 2, 3), keepdim=True)) / world
         self._update_running(mean.detach().flatten(), var.detach().flatten(), world * x.numel() // x.shape[1])
         y = centred * torch.rsqrt(var + self.eps)
-        return y * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1) if self.affine else y
+        return (y * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1) if self.affine else y).to(given)
 
     def _update_running(self, mean: Tensor, var: Tensor, count: int) -> None:
         if not self.track_running_stats:

@@ -3,13 +3,12 @@ from typing import Optional, Tuple, Union
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bkdsnn.registry import MODELS
 
 from ..layers import time_mean, uniform_per_sample
 from .base import DistillLoss
-from .maps import feature_distance
+from .maps import feature_distance, pool_to
 
 
 def blur_mask(x: Tensor, blur_ratio: float) -> Tensor:
@@ -149,9 +148,9 @@ class BKDLoss(DistillLoss):
     def match_size(self, restored: Tensor, teacher: Tensor, student: Tensor) -> Tuple[Tensor, Tensor]:
         """Bring maps (B, C, H, W) and (B, C, H', W') to one size, as ``resize`` says; ``student`` is for the error."""
         if self.resize == 'teacher':
-            return restored, F.adaptive_avg_pool2d(teacher, restored.shape[-2:])
+            return restored, pool_to(teacher, restored.shape[-2:])
         if self.resize == 'student':
-            return F.adaptive_avg_pool2d(restored, teacher.shape[-2:]), teacher
+            return pool_to(restored, teacher.shape[-2:]), teacher
         size = '{}x{} and {}x{}'.format(*restored.shape[-2:], *teacher.shape[-2:])
         raise self.shape_error(student, teacher, f'spatial sizes {size} differ. Hook another teacher stage '
                                "(model.losses.*.teacher), or set resize='teacher'.")

@@ -1,6 +1,6 @@
 """What several methods compute of feature maps (B, C, H, W)."""
 import math
-from typing import Tuple
+from typing import Tuple, Union
 
 import torch
 from torch import Tensor
@@ -49,7 +49,27 @@ def spatial_map(feature: Tensor, name: str = 'the feature') -> Tensor:
 def pool_alike(student: Tensor, teacher: Tensor) -> Tuple[Tensor, Tensor]:
     """Two maps (..., H, W) and (..., H', W') at the smaller height and width, by adaptive average pooling."""
     size = tuple(map(min, student.shape[-2:], teacher.shape[-2:]))
-    return tuple(x if x.shape[-2:] == size else F.adaptive_avg_pool2d(x, size) for x in (student, teacher))
+    return tuple(x if x.shape[-2:] == size else pool_to(x, size) for x in (student, teacher))
+
+
+def pool_to(x: Tensor, size: Union[int, Tuple[int, int]]) -> Tensor:
+    """Maps (B, C, H, W) at another height and width, by adaptive average pooling.
+
+    Its gradient on a GPU is summed in any order; with ``deterministic=True`` two products of matrices take its place.
+    """
+    if not torch.are_deterministic_algorithms_enabled():
+        return F.adaptive_avg_pool2d(x, size)
+    height, width = (size, size) if isinstance(size, int) else size
+    return _averaging(x.shape[-2], height, x) @ x @ _averaging(x.shape[-1], width, x).T
+
+
+def _averaging(length: int, parts: int, like: Tensor) -> Tensor:
+    """The matrix (parts, length) that averages as adaptive pooling along one side does."""
+    matrix = like.new_zeros(parts, length)
+    for part in range(parts):
+        begin, end = part * length // parts, -(-(part + 1) * length // parts)
+        matrix[part, begin:end] = 1 / (end - begin)
+    return matrix
 
 
 def attention_maps(student: Tensor, teacher: Tensor, p: float = 2.0) -> Tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from bkdsnn.registry import MODELS
 
 from ..layers import full_precision
 from .base import DistillLoss, Taps
+from .maps import pool_to
 from .stages import as_list, stage_maps
 
 POOLED_SIZES = (4, 2, 1)
@@ -32,7 +33,7 @@ def hcl_loss(student: Tensor, teacher: Tensor) -> Tensor:
     distances = [F.mse_loss(student, teacher)]
     for size in POOLED_SIZES:
         if size < min(student.shape[-2:]):
-            distances.append(F.mse_loss(*(F.adaptive_avg_pool2d(x, size) for x in (student, teacher))))
+            distances.append(F.mse_loss(*(pool_to(x, size) for x in (student, teacher))))
     weights = [0.5**i for i in range(len(distances))]
     return sum(weight * distance for weight, distance in zip(weights, distances)) / sum(weights)
 

@@ -86,8 +86,9 @@ class _RunNormed(torch.autograd.Function):
         _Pass(node, may_fall_back, [x], tensors, _spread(x, mean.to(dtype), var.to(dtype))).kernels(is_backward=False)
         if norm.training:
             if x.numel() == x.shape[2]:
-                raise ValueError(f'batch norm needs more than one value per channel in training, got shape '
-                                 f'{tuple(x.shape)}.')
+                # PyTorch's words, by which others know it.
+                raise ValueError(f'Expected more than 1 value per channel when training, got input size '
+                                 f'{tuple(x.shape)}')
             norm.num_batches_tracked.add_(1)
             mean, var = torch.batch_norm_update_stats(x.flatten(0, 1), mean, var, norm.momentum)
         ctx.node, ctx.may_fall_back, ctx.eps, ctx.is_training = node, may_fall_back, norm.eps, norm.training

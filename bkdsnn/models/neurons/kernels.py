@@ -7,8 +7,9 @@ import platform
 import shlex
 import subprocess
 import time
+from contextlib import contextmanager
 from functools import lru_cache, partial, reduce
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.logging import print_log
@@ -29,6 +30,7 @@ OTHER_OPERATIONS = {'unbind', 'copy_', 'detach', 'alias', 'clone', '_to_copy', '
                     'full_like', 'zeros_like', 'ones_like', 'scalar_tensor'}
 _problems = {}  # by device type: why nothing can be compiled, or None
 _kernels = {}  # by all that the code of one depends on
+_compiles = True  # whether a call may compile
 
 
 class NotTraceableError(TypeError):
@@ -98,6 +100,17 @@ def only_allocates(x: Tensor) -> bool:
     return get_proxy_mode() is None
 
 
+@contextmanager
+def compiling_nothing() -> Iterator[None]:
+    """Inside, kernels that are not compiled yet run as their graph does; they are compiled at a later call."""
+    global _compiles
+    before, _compiles = _compiles, False
+    try:
+        yield
+    finally:
+        _compiles = before
+
+
 class Kernel:
     """A graph that is compiled at its first call."""
 
@@ -112,6 +125,8 @@ class Kernel:
             self.run = self.graph  # another direction or neuron has failed
         if self.run is not None:
             return self.run(*tensors)
+        if not _compiles:
+            return self.graph(*tensors)
         start = time.perf_counter()
         try:
             options = cpu_options() if self.device == 'cpu' else None

@@ -1,5 +1,5 @@
 """Several frozen networks that teach together."""
-from typing import Dict, Optional
+from typing import Callable, Dict, Optional
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,11 @@ class TeacherEnsemble(nn.Module):
     def train(self, mode: bool = True) -> 'TeacherEnsemble':
         """Stay in eval mode, whatever ``mode`` says."""
         return super().train(False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> 'TeacherEnsemble':
+        """Move as each teacher does, which loses nothing; ``network`` has the same modules."""
+        self.teachers._apply(fn, recurse)
+        return self
 
     def __deepcopy__(self, memo: dict) -> 'TeacherEnsemble':
         return self

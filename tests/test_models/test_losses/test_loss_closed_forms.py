@@ -25,7 +25,7 @@ from bkdsnn.models.losses import (
 )
 from bkdsnn.models.losses.functional import soft_kl
 from bkdsnn.models.losses.hta_kl_loss import head_share
-from bkdsnn.models.losses.maps import attention_maps, pool_alike, spatial_map
+from bkdsnn.models.losses.maps import attention_maps, pool_alike, pool_to, spatial_map
 from bkdsnn.models.losses.samd_loss import activation_map, class_activation_map, scaled
 
 # ---- noise ----
@@ -246,3 +246,19 @@ def test_surest_step_stays_where_it_teaches():
 def test_cascade_of_two_steps_is_one_pair():
     z, _, _ = logits(steps=2)
     torch.testing.assert_close(Strong2WeakLoss(cascade=True)(z), Strong2WeakLoss()(z))
+
+
+@pytest.mark.parametrize('size, to', [
+    ((7, 5), (3, 2)), ((8, 8), (4, 4)), ((6, 9), (6, 4)), ((5, 5), 1), ((3, 4), (5, 4))])
+def test_pooling_is_the_same_in_any_order_of_sums(size, to):
+    x = torch.randn(2, 3, *size, dtype=torch.float64, requires_grad=True)
+    found = []
+    for deterministic in (False, True):
+        torch.use_deterministic_algorithms(deterministic)
+        try:
+            y = pool_to(x, to)
+            found.append((y, *torch.autograd.grad(y.square().sum(), x)))
+        finally:
+            torch.use_deterministic_algorithms(False)
+    for a, b in zip(*found):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)

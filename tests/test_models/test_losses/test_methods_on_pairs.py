@@ -1,5 +1,5 @@
 """Every method that comes along trains on every kind of pair: networks are built once, losses for each method."""
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import pytest
 import torch
@@ -35,10 +35,10 @@ def sew_resnet():
     return student, teacher, taps, (3, 8, 8)
 
 
-def spikformer():
-    """Spikformer, with a second classifier for what needs one, and timm's ViT."""
+def spikformer(**head):
+    """Spikformer and timm's ViT."""
     student = spiking(dict(type='Spikformer', arch=dict(depth=1, channels=16, num_heads=2, patch_size=4), T=2,
-                           neuron=LIF), 16, type='SpikingDistillationHead', neuron=LIF)
+                           neuron=LIF), 16, **head)
     teacher = VisionTransformer(img_size=16, patch_size=4, embed_dim=12, depth=2, num_heads=2, num_classes=CLASSES)
     taps = dict(student=dict(stages=['backbone.tokenizer', 'backbone.blocks.0', 'backbone']),
                 teacher=dict(feature='head:input', stages=['blocks.0', 'blocks.1', 'norm'], logits='head',
@@ -58,13 +58,19 @@ def events():
 
 
 FAMILIES = dict(sew_resnet=sew_resnet, spikformer=spikformer, events=events)
+TWO_CLASSIFIERS = dict(spikformer=partial(spikformer, type='SpikingDistillationHead', neuron=LIF))
+
+
+def trains_the_second(losses):
+    """Whether a method trains a second classifier of the student."""
+    return any(loss and loss['type'].startswith(('HardLogits', 'SoftToken')) for loss in losses.values())
 
 
 @lru_cache
-def pair(family):
+def pair(family, two_classifiers=False):
     """Student, teacher and taps of a family, so that all layers fire, and a batch."""
     torch.manual_seed(0)
-    student, teacher, taps, shapes = FAMILIES[family]()
+    student, teacher, taps, shapes = ({**FAMILIES, **TWO_CLASSIFIERS} if two_classifiers else FAMILIES)[family]()
     for module in student.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.constant_(module.weight, 4.0)
@@ -79,9 +85,8 @@ def pair(family):
 def test_method_takes_a_step_on_the_pair(family, method):
     """Forward and backward; what is trained of the losses gets a gradient, and the teacher none."""
     losses = Config.fromfile(methods()[method]).losses.to_dict()
-    networks, inputs = pair(family)
-    takes_token = any(loss and loss['type'].startswith(('HardLogits', 'SoftToken')) for loss in losses.values())
-    if takes_token and family != 'spikformer':
+    networks, inputs = pair(family, trains_the_second(losses))
+    if trains_the_second(losses) and family != 'spikformer':
         with pytest.raises(ValueError, match='distilled'):  # the second classifier that it trains
             Distiller(**networks, losses=losses)
         return
@@ -101,11 +106,17 @@ def test_method_takes_a_step_on_the_pair(family, method):
     assert all(parameter.grad is None for parameter in networks['teacher'].parameters())
 
 
+def test_a_second_classifier_that_no_loss_trains_is_refused():
+    networks, _ = pair('spikformer', two_classifiers=True)
+    with pytest.raises(ValueError, match='SpikingDistillationHead answers with head.distilled too, which no loss'):
+        Distiller(**networks, losses=Config.fromfile(methods()['kd']).losses.to_dict())
+
+
 @pytest.mark.parametrize('method', methods())
 def test_each_method_pulls_by_itself(method):
     """Each of its losses but the task loss moves the student; those that replace it are never counted beside it."""
     losses = Config.fromfile(methods()[method]).losses.to_dict()
-    networks, inputs = pair('spikformer')
+    networks, inputs = pair('spikformer', trains_the_second(losses))
     model = Distiller(**networks, losses=losses).train()
     reported = model(inputs, [DataSample().set_gt_label(i % CLASSES) for i in range(SAMPLES)], mode='loss')
     assert (model.task_loss is None) == ('loss_cls' in losses)

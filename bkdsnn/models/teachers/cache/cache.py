@@ -183,16 +183,20 @@ class TeacherCache:
         """Whether it is open and holds all batches."""
         return self.files is not None and bool(self.files.done.all())
 
-    @property
-    def accuracy(self) -> Optional[float]:
-        """Of the teacher on the validation data, in percent, as a run that has loaded it has measured."""
-        path = None if self.files is None else self.files.folder / ACCURACY
-        return json.loads(path.read_text())['accuracy'] if path is not None and path.is_file() else None
+    def accuracy_on(self, data: str) -> Optional[float]:
+        """Of the teacher on validation data, in percent, as a run that has loaded it has measured, else ``None``.
 
-    @accuracy.setter
-    def accuracy(self, accuracy: float) -> None:
-        if self.files is not None and accuracy != self.accuracy:
-            write_json(self.files.folder / ACCURACY, dict(accuracy=accuracy))
+        Args:
+            data: The config of the data, as text.
+        """
+        path = None if self.files is None else self.files.folder / ACCURACY
+        known = json.loads(path.read_text()) if path is not None and path.is_file() else {}
+        return known['accuracy'] if known.get('data') == data else None
+
+    def keep_accuracy(self, accuracy: float, data: str) -> None:
+        """Keep for :meth:`accuracy_on` what was measured."""
+        if self.files is not None and accuracy != self.accuracy_on(data):
+            write_json(self.files.folder / ACCURACY, dict(accuracy=accuracy, data=data))
 
     # ---- while it trains ----
 
