@@ -11,7 +11,9 @@ from bkdsnn.export.command import add_export_arguments, check_and_write, load_st
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    add_export_arguments(parser, '.onnx', takes_batch=True)
+    add_export_arguments(parser, '.onnx')
+    parser.add_argument('--batch-size', type=int,
+                        help='fixed number of samples, on which it is checked then; default: any number')
     parser.add_argument('--opset', type=int, help="version of the operators; default: PyTorch's")
     return parser.parse_args()
 

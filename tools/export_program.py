@@ -12,7 +12,9 @@ from bkdsnn.export.command import add_export_arguments, check_and_write, load_st
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    add_export_arguments(parser, '.pt2', takes_batch=True)
+    add_export_arguments(parser, '.pt2')
+    parser.add_argument('--batch-size', type=int,
+                        help='fixed number of samples, on which it is checked then; default: any number')
     return parser.parse_args()
 
 

@@ -46,12 +46,9 @@ class Student:
         return f'{size}, pixels from 0 to 255{colours}'
 
 
-def add_export_arguments(parser: argparse.ArgumentParser, suffix: str, takes_batch: bool = False) -> None:
-    """Arguments of all export tools; ``suffix`` is that of their files, whose batch can be fixed or not."""
+def add_export_arguments(parser: argparse.ArgumentParser, suffix: str) -> None:
+    """Arguments of all export tools; ``suffix`` is that of their files."""
     parser.set_defaults(batch_size=None)
-    if takes_batch:
-        parser.add_argument('--batch-size', type=int, help='fixed number of samples, on which it is checked then; '
-                                                           'default: any number')
     parser.add_argument('config', help='config file path; of a distillation config the student is exported')
     parser.add_argument('checkpoint', help='checkpoint file, URL, or the work directory of a run (its latest is taken)')
     parser.add_argument('--out', type=file_to_write, required=True, help=f'file to write ({suffix})')
