@@ -39,6 +39,7 @@ PAGES: Dict[str, Dict[str, dict]] = {
         'plain_rates': dict(pair=DIGITS, methods=('plain', ), seeds=20, points=0, vary={LR: (0.3, 1)}),
     },
     'fashion_results.md': {
+        'fashion': dict(pair=FASHION, tune_on=f'{FASHION}-10pct', methods=CAMPAIGN, seeds=3, points=7, tune_seeds=1),
         'fashion_10pct': dict(pair=f'{FASHION}-10pct', methods=CAMPAIGN, seeds=5, points=7, tune_seeds=1),
     },
     'ablation.md': {
