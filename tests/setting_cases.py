@@ -54,7 +54,7 @@ KEYS = {
                ['custom_hooks[0].schedule[0].batch_augment', "'batch_augments'"]),
     "recipe's loss": ('mixed', {'custom_hooks': [dict(type='mmpretrain.SwitchRecipeHook', schedule=[
         dict(action_epoch=1, loss=dict(type='mmpretrain.CrossEntropyLoss'))])]},
-        ['custom_hooks.0.schedule.0.loss', 'no single loss', 'model.losses.loss_cls']),
+        ['custom_hooks[0].schedule[0].loss', 'no single loss', 'model.losses.loss_cls']),
     'visualizer': ('mixed', {'visualizer.vis_backend': []}, ['visualizer.vis_backend', "'vis_backends'"]),
     'backend': ('mixed', {'visualizer.vis_backends.0.save_dri': 'x'}, ['vis_backends[0].save_dri', "'save_dir'"]),
     'log': ('mixed', {'log_processor': dict(windowsize=3)}, ['log_processor.windowsize', "'window_size'"]),

@@ -4,7 +4,6 @@ import argparse
 from bkdsnn.apis.cli import add_common_arguments, build_checked_runner, check_all, fail_clearly, load_config
 from bkdsnn.checkpoints.files import check_resumable, latest_checkpoint, resolve
 from bkdsnn.config.checks import check_built
-from bkdsnn.config.sharded_optimizer import check_processes
 from bkdsnn.engine.amp import amp_dtype
 from bkdsnn.runs.full_disk import explained
 from bkdsnn.runs.lock import locked
@@ -48,7 +47,6 @@ def main() -> None:
         cfg.auto_scale_lr.enable = True
     resumed = args.resume or (cfg.get('resume') and (cfg.get('load_from') or 'auto'))
     check_all(cfg)
-    check_processes(cfg)
     with explained(cfg.work_dir), locked(cfg.work_dir, cfg.launcher):
         if resumed:
             found = latest_checkpoint(cfg.work_dir) if resumed == 'auto' else resolve(resumed)

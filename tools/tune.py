@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bkdsnn.apis.cli import fail_clearly, positive
 from bkdsnn.apis.launch import Training, run_all
-from bkdsnn.comparison.plan import found_at
+from bkdsnn.config.checks import found_at
 from bkdsnn.config.files import read_config_file
 from bkdsnn.runs.folders import Run, default_work_dir
 

@@ -15,10 +15,9 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from ..config.checks import check_config, check_disk, merge_options
+from ..config.checks import check_config, check_disk, check_training, merge_options
 from ..config.files import read_config_file
 from ..config.methods import apply_method, find_pair
-from ..config.sharded_optimizer import check_processes
 from ..models.neurons.kernels import name_vector_length
 from ..registry import HOOKS
 from ..runs.folders import default_work_dir
@@ -89,9 +88,11 @@ def check_all(cfg: Config, splits: Sequence[str] = ('train', 'val')) -> None:
 
     Args:
         cfg: The config.
-        splits: Whose data it will use.
+        splits: Whose data it will use; with ``'train'`` it is to be trained.
     """
     check_config(cfg)
+    if 'train' in splits:
+        check_training(cfg)
     check_disk(cfg, [split for split in splits if cfg.get(f'{split}_dataloader') is not None])
 
 
@@ -106,8 +107,6 @@ def read_config(args: argparse.Namespace) -> Config:
 def build_runner(cfg: Config, splits: Sequence[str] = ('train', 'val')) -> Runner:
     """Check the config and build the runner, on CPU processes too; arguments as in :func:`check_all`."""
     check_all(cfg, splits)
-    if 'train' in splits:
-        check_processes(cfg)
     return build_checked_runner(cfg)
 
 

@@ -13,7 +13,7 @@ from mmengine.registry import DefaultScope
 from rich.console import Console
 from rich.progress import track
 
-from ..config.checks import check_config, check_disk
+from ..config.checks import check_config, check_disk, check_training
 from ..config.networks import model_config
 from ..registry import MODELS
 from ..utils.optional import require
@@ -71,8 +71,8 @@ def compare(plan: Plan, executor: str = 'local', jobs: Optional[int] = None, slu
     with alone_in(Path(plan.out)), View(progress, console) as view:
         progress.tidy_up()
         if plan.keep and (missing := progress.not_kept()):
-            console.print(f'{len(missing)} of them have no folder, as they were not kept; for all of them, train into '
-                          'another one (--out).', highlight=False)
+            console.print(f'Of them without a folder, as they were not kept: {len(missing)}; for all of them, train '
+                          'into another one (--out).', highlight=False)
         if executor == 'none':
             work(plan, names, tell=view.update)
         else:
@@ -139,6 +139,7 @@ def why_not(entry: Entry) -> Optional[str]:
     """
     try:
         check_config(entry.config)
+        check_training(entry.config)
         with DefaultScope.overwrite_default_scope('bkdsnn'):
             MODELS.build(model_config(entry.config))
     except (ValueError, KeyError, TypeError) as error:

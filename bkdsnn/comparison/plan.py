@@ -11,7 +11,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from mmengine.config import Config
 
 from ..checkpoints.starting import NEW
-from ..config.checks import check_options
+from ..config.checks import check_options, found_at
 from ..config.data import same_source
 from ..config.files import read_config_file
 from ..config.methods import apply_method, find_pair
@@ -26,7 +26,7 @@ LEARNING_RATE = 'optim_wrapper.optimizer.lr'
 FIRST_TUNING_SEED = 100
 # What decides about a run's figures.
 DECISIVE = ('model', 'data_preprocessor', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg',
-            'optim_wrapper', 'param_scheduler', 'auto_scale_lr', 'custom_hooks', 'load_from', 'compile', 'sync_bn')
+            'optim_wrapper', 'param_scheduler', 'auto_scale_lr', 'custom_hooks', 'compile', 'sync_bn')
 # And what does not, wherever it stands.
 INDIFFERENT = ('checkpoint', 'expected_accuracy', 'pin_memory', 'data_root', 'val_interval', 'cache_dir')
 
@@ -342,16 +342,6 @@ def value_at(cfg: Config, key: str) -> Any:
     if value is None:
         raise ValueError(f'{key} is to be tuned, but the config does not have it; write its value there.')
     return value
-
-
-def found_at(cfg: Config, key: str) -> Any:
-    """What stands at a dotted key, of which numbers are places in lists; ``None`` if there is nothing."""
-    for part in key.split('.'):
-        if isinstance(cfg, (list, tuple)):
-            cfg = cfg[int(part)] if part.isdigit() and int(part) < len(cfg) else None
-        else:
-            cfg = cfg.get(part) if isinstance(cfg, (dict, Config)) else None
-    return cfg
 
 
 def as_there(cfg: Config, values: Dict[str, Any]) -> Dict[str, Any]:

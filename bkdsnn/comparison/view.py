@@ -32,7 +32,7 @@ class View:
     def __exit__(self, *error: object) -> None:
         self.bar.stop()
         if failed := self.progress.failed():
-            self.console.print(f'{failed} runs have failed; --retry-failed trains them once more.', highlight=False)
+            self.console.print(f'Failed runs: {failed}; --retry-failed trains them once more.', highlight=False)
 
     def update(self) -> None:
         """Tell what is new."""

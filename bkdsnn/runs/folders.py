@@ -88,7 +88,7 @@ class Run:
 
 def config_in(folder: Path) -> Optional[Path]:
     """The config of the run in a work directory: of several the last that was written, as a run writes it anew."""
-    return max(sorted(folder.glob('*.py'), reverse=True), key=lambda path: path.stat().st_mtime, default=None)
+    return max(sorted(folder.glob('*.py')), key=lambda path: path.stat().st_mtime, default=None)
 
 
 def default_work_dir(config: str) -> str:
@@ -129,9 +129,11 @@ def _is_run(folder: Path) -> bool:
     """
     if config_in(folder) is None:
         return False
-    scalars = [folder_of_log / 'scalars.json' for folder_of_log in folder.glob('*/vis_data')]
-    texts = [path.read_text() if path.is_file() else '' for path in scalars]
-    return any('"loss"' in text or not text.strip() for text in texts) or latest_checkpoint(str(folder)) is not None
+    if latest_checkpoint(str(folder)) is not None:
+        return True
+    logs = [logged / 'scalars.json' for logged in folder.glob('*/vis_data')]
+    texts = [log.read_text() if log.is_file() else '' for log in logs]
+    return any('"loss"' in text or not text.strip() for text in texts)
 
 
 def same_config(a: Config, b: Config) -> bool:

@@ -200,7 +200,7 @@ def refused_inside_an_epoch(folder, teacher):
     cfg.merge_from_dict(dict(resume=True, load_from=str(folder / 'whole' / 'iter_3.pth')))
     with pytest.raises(ValueError, match='after 3 of 5 steps, from where EpochBasedTrainLoop does not go on'):
         Runner.from_cfg(cfg).train()
-    with pytest.raises(ValueError, match='random states of 1 processes, but there are 2'), pytest.MonkeyPatch.context(
+    with pytest.raises(ValueError, match='as there were, 1, but now there are 2'), pytest.MonkeyPatch.context(
             ) as patch:
         runner = build_runner(cfg)
         patch.setattr(resume_check_hook, 'get_world_size', lambda: 2)

@@ -54,11 +54,19 @@ def test_one_process_has_none_to_share_with(tmp_path):
     cfg = demo_config('plain', tmp_path)
     whole = MemoryPlanner(cfg).plan(4).parts['optimizer state']
     cfg.optim_wrapper.optimizer = dict(type='ZeroRedundancyOptimizer', optimizer_type='SGD', lr=0.1, momentum=0.9)
-    check_all(cfg)
+    check_all(cfg, ['test'])
     assert MemoryPlanner(cfg).plan(4).parts['optimizer state'] == whole
     with pytest.raises(ValueError, match='shares its state out among processes, and there is one'):
         build_runner(cfg)
     assert 'accuracy/top1' in build_runner(cfg, ['test']).test()  # which needs no optimizer
+
+
+def test_a_plain_network_is_not_trained_with_a_part_that_only_a_teacher_trains(tmp_path):
+    cfg = demo_config('plain', tmp_path)
+    cfg.model.head.update(type='SpikingDistillationHead', neuron=cfg.model.backbone.neuron)
+    check_all(cfg, ['test'])
+    with pytest.raises(ValueError, match="model.head: SpikingDistillationHead answers with head.distilled too"):
+        check_all(cfg)
 
 
 def test_a_teachers_cache_is_filled_ahead_without_processes_to_share_with(tmp_path, small_teacher):

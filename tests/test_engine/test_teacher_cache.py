@@ -150,6 +150,9 @@ def test_parts_fill_a_cache_ahead_as_training_does(filled, small_teacher, tmp_pa
     monkeypatch.setattr('bkdsnn.engine.cache_filling.INTERVAL', 0)
     show(files, range(2))
     list(fill_in_processes(['-c', 'pass'], 2, tmp_path))
+    monkeypatch.setattr('bkdsnn.engine.cache_filling.visible_gpus', lambda: ['3', 'GPU-5f'])
+    list(fill_in_processes(['-c', "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"], 3, tmp_path))
+    assert [(tmp_path / f'part{part}.log').read_text().strip() for part in range(3)] == ['3', 'GPU-5f', '3']
     with pytest.raises(ChildProcessError, match='filling the teacher cache failed: no disk'):
         list(fill_in_processes(['-c', 'raise SystemExit("no disk")'], 1, tmp_path))
 

@@ -1,8 +1,14 @@
 """Logs in the terminal."""
+import runpy
+import sys
+
 import pytest
+from matplotlib.figure import Figure
+from mmengine.config import Config
 
 from bkdsnn.visualization.terminal import duration, sparkline
-from helpers import run_tool
+from generated_runs import write_log
+from helpers import REPOSITORY, run_tool
 
 TOOL = 'tools/analysis_tools/analyze_logs.py'
 
@@ -28,6 +34,16 @@ def test_curves_in_the_terminal_and_as_a_picture(small_comparison, tmp_path):
     out = tmp_path / 'curves.png'
     run_tool(TOOL, 'plot_curve', *runs, '--legend', 'a', 'b', '--out', out)
     assert out.read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
+
+
+def test_curves_of_runs_by_iterations_say_so(tmp_path, monkeypatch):
+    Config(dict(model=dict(type='X'), train_cfg=dict(max_iters=4))).dump(str(tmp_path / 'config.py'))
+    write_log(tmp_path, [dict(step=step, iter=step, loss=1.0 / step) for step in (1, 2)])
+    labels = []
+    monkeypatch.setattr(Figure, 'savefig', lambda figure, out: labels.append(figure.axes[0].get_xlabel()))
+    monkeypatch.setattr(sys, 'argv', [TOOL, 'plot_curve', str(tmp_path), '--out', str(tmp_path / 'curves.png')])
+    runpy.run_path(str(REPOSITORY / TOOL), run_name='__main__')
+    assert labels == ['iteration']
 
 
 def test_time_of_a_step(small_comparison):

@@ -26,7 +26,7 @@ from bkdsnn.config.methods import find_pair
 from bkdsnn.datasets import FashionMNIST
 from bkdsnn.report.reading import read_comparison
 from bkdsnn.runs.folders import Run
-from bkdsnn.utils.processor import usable_cores
+from bkdsnn.utils.processor import usable_cores, visible_gpus
 from helpers import DEMO, TOOLS, assert_same_checkpoint, run_tool, save_time
 
 PAIR = 'sew-resnet-t2_resnet_digits'
@@ -167,7 +167,7 @@ def test_run_equals_that_of_the_training_tool(tmp_path, options, finished, capsy
     assert {group.name: len(group.runs) for group in read_comparison([plan.out]).groups} == dict(plain=1, kd=1)
     shutil.rmtree(kept.folder)
     compare(plan, 'none')
-    assert '1 of them have no folder, as they were not kept' in capsys.readouterr().out
+    assert 'Of them without a folder, as they were not kept: 1;' in capsys.readouterr().out
 
 
 def test_failures_and_methods_that_cannot_be_are_in_the_table_with_their_reasons(tmp_path, options, capsys):
@@ -183,7 +183,7 @@ def test_failures_and_methods_that_cannot_be_are_in_the_table_with_their_reasons
     (log, ) = tmp_path.glob('running/*/output.log')
     assert 'Traceback' in log.read_text()
     compare(plan, 'none')  # what has failed is not tried again,
-    assert '1 runs have failed; --retry-failed trains them once more' in capsys.readouterr().out
+    assert 'Failed runs: 1; --retry-failed trains them once more' in capsys.readouterr().out
     assert len(plan.results.read_text().splitlines()) == 1
     plan.results.write_text(json.dumps({**line, 'date': '2020-01-01T00:00:00Z'}) + '\n')
     compare(replace(plan, retry_before='2020-01-02T00:00:00Z'), 'none')  # unless it is asked for
@@ -193,6 +193,16 @@ def test_failures_and_methods_that_cannot_be_are_in_the_table_with_their_reasons
 def test_workers_are_started_by_submitit(tmp_path, options):
     plan = small_plan(tmp_path, options, methods=('plain', ), seeds=1, points=0)
     assert [len(row.lines) for row in compare(plan, 'local', jobs=1).rows] == [1]
+
+
+@pytest.mark.parametrize('variable, count, names', [
+    (None, 2, ['0', '1']), ('3, GPU-5f', 2, ['3', 'GPU-5f']), ('1,-1,0', 1, ['1']), ('', 0, [])])
+def test_gpus_are_named_as_this_process_was_given_them(monkeypatch, variable, count, names):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: count)
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    if variable is not None:
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', variable)
+    assert visible_gpus() == names
 
 
 @pytest.mark.parametrize('visible, given', [(['3', 'GPU-5f'], ['3', 'GPU-5f', '3']), ([], ['', '', ''])])

@@ -8,8 +8,9 @@ They run in the order of what they cost, and the first problem ends them:
 4. ``relations.py``: is there what a setting needs beside it?
 5. ``shapes.py``: do channels, classes and views fit each other?
 6. ``trial.py``: do the parts that cost nothing build?
-7. ``on_disk.py``: are the folders of data there, and then the files? Downloads come after that, when models are built.
-8. ``built.py``: with the data sets built, is there a step in an epoch, and does a sample fit the model?
+7. ``training.py``, before training alone: is there what trains each part?
+8. ``on_disk.py``: are the folders of data there, and then the files? Downloads come after that, when models are built.
+9. ``built.py``: with the data sets built, is there a step in an epoch, and does a sample fit the model?
    ``last_batch.py``: can it be trained on the last batch, where that is of one sample?
 
 ``bkdsnn/config/files.py`` reads config files, ``options.py`` merges those of the command line.
@@ -23,15 +24,17 @@ from bkdsnn.utils import quiet  # noqa: F401  first, as it imports mmpretrain wi
 from .built import check_built
 from .keys import check_keys
 from .on_disk import check_data, check_files
-from .options import check_options, merge_options
+from .options import check_options, found_at, merge_options
 from .parts import parts_of
 from .places import ROOTS
 from .ranges import check_finite, check_values
 from .relations import check_relations, check_scope
 from .shapes import check_shapes
+from .training import check_training
 from .trial import try_parts
 
-__all__ = ['MODEL', 'check_built', 'check_config', 'check_disk', 'check_options', 'merge_options']
+__all__ = ['MODEL', 'check_built', 'check_config', 'check_disk', 'check_options', 'check_training', 'found_at',
+           'merge_options']
 # Of a config, what its network is built from.
 MODEL = ('model', 'data_preprocessor')
 
@@ -56,7 +59,7 @@ def check_config(cfg: Config, roots: Sequence[str] = ROOTS) -> None:
     for key in roots:
         check_finite(cfg.get(key), key)
     if tuple(roots) == ROOTS:
-        check_relations(cfg)
+        check_relations(cfg, parts)
         check_shapes(cfg, parts)
         try_parts(cfg, parts)
 

@@ -1,5 +1,5 @@
 """Settings from the command line."""
-from typing import Optional
+from typing import Any, Optional
 
 from mmengine.config import Config
 
@@ -39,6 +39,16 @@ def check_options(options: dict, cfg: Config) -> None:
         name = key.split('.')[0]
         if name not in known:
             raise ValueError(f'--cfg-options {key}: there is no {name!r} in the config.{suggestion(name, known)}')
+
+
+def found_at(cfg: Config, key: str) -> Any:
+    """What stands at a dotted key, of which numbers are places in lists; ``None`` if there is nothing."""
+    for part in key.split('.'):
+        if isinstance(cfg, (list, tuple)):
+            cfg = cfg[int(part)] if part.isdigit() and int(part) < len(cfg) else None
+        else:
+            cfg = cfg.get(part) if isinstance(cfg, (dict, Config)) else None
+    return cfg
 
 
 def _obstacle(cfg: Config, key: str) -> Optional[str]:

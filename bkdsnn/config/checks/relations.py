@@ -1,14 +1,17 @@
 """Settings that need each other."""
 import importlib.util
+import inspect
 import math
+from typing import List
 
 from mmengine import registry as mmengine
 from mmengine.config import Config
+from mmpretrain.engine.hooks import SwitchRecipeHook
 
 from bkdsnn import registry as ours
 from bkdsnn.utils.names import suggestion
 
-from .parts import find
+from .parts import Part, find
 
 # Of each, all or none: what mmengine's runner trains, validates and tests with.
 TOGETHER = (('train_dataloader', 'train_cfg', 'optim_wrapper'), ('val_dataloader', 'val_cfg', 'val_evaluator'),
@@ -24,7 +27,7 @@ def check_scope(cfg: Config) -> None:
                      f'{", ".join(known)}.')
 
 
-def check_relations(cfg: Config) -> None:
+def check_relations(cfg: Config, parts: List[Part]) -> None:
     """Check that what needs each other is there.
 
     Raises:
@@ -47,8 +50,7 @@ def check_relations(cfg: Config) -> None:
              cfg.get('default_scope') or 'bkdsnn')
     _check_loop(cfg.get('train_cfg') or {})
     if 'student' in (cfg.get('model') or {}):
-        for index, hook in enumerate(cfg.get('custom_hooks') or []):
-            _check_recipes(hook, f'custom_hooks.{index}')
+        _check_recipes(parts)
 
 
 def _check_loop(loop: dict) -> None:
@@ -59,13 +61,15 @@ def _check_loop(loop: dict) -> None:
         raise ValueError(f'train_cfg.val_begin={loop.val_begin} is never reached, since train_cfg.{key}={loop[key]}.')
 
 
-def _check_recipes(hook: dict, path: str) -> None:
+def _check_recipes(parts: List[Part]) -> None:
     """A recipe's loss goes into ``model.loss_module``, and a distiller has several."""
-    for index, recipe in enumerate(hook.get('schedule') or () if isinstance(hook, dict) else ()):
-        if isinstance(recipe, dict) and 'loss' in recipe:
-            raise ValueError(f'{path}.schedule.{index}.loss: a distillation has no single loss to exchange in the '
-                             'middle. Leave it out, and set model.losses.loss_cls, or give a loss a schedule of its '
-                             'weight (loss_weight=dict(points=...)).')
+    for part in parts:
+        is_hook = inspect.isclass(part.found) and issubclass(part.found, SwitchRecipeHook)
+        for index, recipe in enumerate(part.node.get('schedule') or () if is_hook else ()):
+            if 'loss' in recipe:
+                raise ValueError(f'{part.at(f"schedule[{index}].loss")}: a distillation has no single loss to exchange '
+                                 'in the middle. Leave it out, and set model.losses.loss_cls, or give a loss a '
+                                 'schedule of its weight (loss_weight=dict(points=...)).')
 
 
 def _check_optimizer(wrapper: dict) -> None:

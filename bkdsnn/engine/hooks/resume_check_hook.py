@@ -103,9 +103,9 @@ class ResumeCheckHook(Hook):
                              f'has {steps} steps in an epoch ({_batches(runner)}), so its schedules would be off. '
                              f'{WAY_OUT}')
         if self.processes < get_world_size():
-            raise ValueError(f'the checkpoint was saved inside an epoch and has the random states of {self.processes} '
-                             f'processes, but there are {get_world_size()}. Resume with no more than those, or from '
-                             'the end of an epoch.')
+            raise ValueError('the checkpoint was saved inside an epoch and has the random states of as many processes '
+                             f'as there were, {self.processes}, but now there are {get_world_size()}. Resume with no '
+                             'more than those, or from the end of an epoch.')
         if not isinstance(loop, ExactEpochLoop):
             raise ValueError(f'the checkpoint was saved inside an epoch, after {inside} of {steps} steps, from where '
                              f'{type(loop).__name__} does not go on. Resume with tools/train.py, or with '

@@ -14,7 +14,7 @@ class SpikingDistillationHead(SpikingLinearHead):
 
     The first one reads the space mean of the currents, the second one, ``distilled``, the spikes that the ``neuron``
     makes of it. In training the logits are those of the first, and a loss on ``head.distilled`` trains the second, see
-    :class:`bkdsnn.models.HardLogitsKDLoss`; a distiller without such a loss is refused. In eval mode they are the mean
+    :class:`bkdsnn.models.HardLogitsKDLoss`; without such a loss, training is refused. In eval mode they are the mean
     of both.
 
     Args:
