@@ -84,7 +84,8 @@ def test_killed_runs_end_as_if_nothing_had_happened(configs, tmp_path, processes
             kind, part, rank = left.pop()
             # What is left of the run has become shorter.
             when = counts[kind] * part / (1 + len(kills))
-            kill = f'{kind} {when:.3f} {rank}' if kind == 'time' else f'{kind} {1 + int(when)} {rank}'
+            # A timer of zero would never go off.
+            kill = f'{kind} {max(when, 0.001):.3f} {rank}' if kind == 'time' else f'{kind} {1 + int(when)} {rank}'
             if not any(train(config, folder, processes, '--resume', kill=kill)):
                 left.insert(0, (kind, part / 2, rank))  # it came too late; another run gets it
                 break
