@@ -16,7 +16,8 @@ from mmengine.optim import build_optim_wrapper
 from mmpretrain.structures import DataSample
 
 from bkdsnn.apis.cli import add_common_arguments, load_config
-from bkdsnn.config.checks import check_config
+from bkdsnn.config.checks import check_config, check_training
+from bkdsnn.config.files import read_config_file
 from bkdsnn.config.methods import apply_method, methods, pairs
 from bkdsnn.evaluation import measure_complexity
 from bkdsnn.models import Distiller
@@ -72,6 +73,18 @@ def no_downloads(monkeypatch):
 
 
 BUILT = {}
+
+
+def test_every_config_passes_what_is_checked_before_training():
+    """Those of other libraries' networks too, whose parts are looked up in their scope."""
+    files = [path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts]
+    trained = [read_config_file(path) for path in files]
+    for path, cfg in zip(files, trained):
+        try:
+            check_training(cfg)
+        except ValueError as error:
+            raise AssertionError(f'{path}: {error}') from error
+    assert sum(cfg.model.get('type') == 'ImageClassifier' for cfg in trained) > 3
 
 
 @pytest.mark.parametrize('path', [pytest.param(path, id=name_of(path)) for path in ZOO])
