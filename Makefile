@@ -37,7 +37,7 @@ help:
 	@echo 'make demo-all  the same with KD, WSLD-only and BKD-only'
 	@echo 'make demo-spikingformer  Spikingformer at 32 pixels, distilled from a CNN and from a ViT'
 	@echo 'make demo-events  a student that sees 4 frames of simulated events, distilled from a teacher that sees 16'
-	@echo 'make demo-weights  publish what demo and demo-events have trained as the weights of the package'
+	@echo 'make demo-weights  publish what the three demos have trained as the weights of the package'
 	@echo 'make tune      the search for the learning rates in configs/demo'
 	@echo 'make test      lint and tests; make test-fast leaves out whole runs, make test-long runs what takes longest,'
 	@echo '               make test-any-cpu imitates other processors'
@@ -101,7 +101,8 @@ tune-events: $(STAMP)
 demo-weights: $(STAMP)
 	$(PY) tools/model_converters/publish_to_zoo.py demo/teacher=$(DEMO)/teacher demo/plain=$(DEMO)/plain/seed0 \
 	    demo/mixed=$(DEMO)/mixed/seed0 demo/events_teacher=work_dirs/demo_events/teacher \
-	    demo/events_plain=work_dirs/demo_events/plain/seed0 demo/events_mixed=work_dirs/demo_events/mixed/seed0
+	    demo/events_plain=work_dirs/demo_events/plain/seed0 demo/events_mixed=work_dirs/demo_events/mixed/seed0 \
+	    demo/spikingformer_teacher_vit=work_dirs/demo_spikingformer/teacher_vit
 	$(PY) tools/analysis_tools/model_zoo.py configs/demo
 
 demo-spikingformer: $(STAMP)
