@@ -1,7 +1,7 @@
 """Write the tables of docs that compare methods: ``python benchmarks/write_tables.py``.
 
-Nothing is trained: the runs are the lines of ``benchmarks/results/compare/PAIR.jsonl``, to which the commands on the
-pages add. Each table stands between two comments, ``<!-- table NAME -->`` and ``<!-- end -->``, and is written anew;
+Nothing is trained: the runs are the lines of ``benchmarks/results/compare/PAIR.jsonl``, or of the file that a comparison
+names as its ``runs``, to which the commands on the pages add. Each table stands between two comments, ``<!-- table NAME -->`` and ``<!-- end -->``, and is written anew;
 what is around them is written by hand. What authors report beside is ``benchmarks/reported.json``; pictures go to
 ``docs/_static``.
 """
@@ -26,6 +26,7 @@ RESULTS, DOCS = BENCHMARKS / 'results' / 'compare', BENCHMARKS.parent / 'docs'
 # Of each method: its section in the docs, what its authors report, and what their code does otherwise, in few words.
 AUTHORS: Dict[str, Dict[str, str]] = json.loads((BENCHMARKS / 'reported.json').read_text(encoding='utf-8'))
 DIGITS = 'sew-resnet-t2_resnet_digits'
+EVENTS = 'sew-resnet-t4_sew-resnet-t16_digits-dvs'
 FASHION = 'sew-resnet-t4_resnet_fashion'
 LR, BKD, BLURS = 'optim_wrapper.optimizer.lr', 'losses.loss_bkd', (0, 0.15, 0.3, 0.5)
 # Those that are trained on larger data: the usual ones, and the best of the digits' table.
@@ -34,6 +35,8 @@ CAMPAIGN = ('plain', 'kd', 'wsld', 'bkd', 'bkd_decoupled', 'mixed', 'reviewkd', 
 PAGES: Dict[str, Dict[str, dict]] = {
     'methods_table.md': {
         'digits': dict(pair=DIGITS, methods=('plain', *AUTHORS), seeds=20),
+        'events': dict(pair=EVENTS, methods=('plain', *AUTHORS), seeds=10, points=7, tune_seeds=1, finalists=2,
+                       final_seeds=2),
         'random_T': dict(pair=DIGITS, methods=('plain', 'kd', 'twd'), seeds=10, points=0, options={LR: 0.3},
                          vary={'model.student.random_T': (None, [1, 2])}),
         'plain_rates': dict(pair=DIGITS, methods=('plain', ), seeds=20, points=0, vary={LR: (0.3, 1)}),
@@ -69,7 +72,9 @@ COSTS = ('method', 'after each step %', 'early exit: %, steps', 'spikes', 'energ
 
 def standings_of(plan: Dict[str, Any], folder: Path) -> Standings:
     """The table of a comparison's finished runs; ``folder`` is for a copy of them and of the search's."""
-    files = [RESULTS / f'{pair}.jsonl' for pair in dict.fromkeys([plan.get('tune_on') or plan['pair'], plan['pair']])]
+    plan = dict(plan)
+    runs = plan.pop('runs', plan['pair'])
+    files = [RESULTS / f'{name}.jsonl' for name in dict.fromkeys([plan.get('tune_on') or runs, runs])]
     (folder / 'results.jsonl').write_bytes(b''.join(file.read_bytes() for file in files))
     return look(Plan(out=str(folder), **plan))
 
@@ -120,11 +125,13 @@ def grid(rows: List[list]) -> List[str]:
 
 
 def command_of(plan: Dict[str, Any], out: str) -> List[str]:
-    """The command that makes a sweep's runs, for a code block."""
+    """The command that makes the runs of what is varied, for a code block."""
     assigned = [shlex.quote(f'{key}={value}') for key, value in plan.get('options', {}).items()]
     varied = [shlex.quote(f'{key}={",".join(map(str, values))}'.replace(' ', ''))
               for key, values in plan['vary'].items()]
-    words = [f'--methods {" ".join(plan["methods"])}', f'--seeds {plan["seeds"]} --points {plan["points"]}',
+    numbers = {key: plan[key] for key in ('seeds', 'points', 'tune_seeds', 'finalists', 'final_seeds') if key in plan}
+    words = [f'--methods {" ".join(plan["methods"])}',
+             ' '.join(f'--{key.replace("_", "-")} {number}' for key, number in numbers.items()),
              *[f'--cfg-options {" ".join(assigned)}'] * bool(assigned), f'--vary {" ".join(varied)}',
              f'--out work_dirs/compare/{out}']
     return ['```bash', ' \\\n    '.join([f'python tools/compare_methods.py {plan["pair"]}', *words]), '```']
@@ -135,7 +142,8 @@ def section(name: str, plan: Dict[str, Any]) -> Tuple[List[str], Dict[str, bytes
     with tempfile.TemporaryDirectory() as folder:
         standings = standings_of(plan, Path(folder))
         vary = standings.plan.vary
-        is_sweep = bool(vary) and of_loss(next(iter(vary)))  # students that differ are compared as methods are
+        # Students that differ, and methods that are tuned, each have a row with their settings.
+        is_sweep = bool(vary) and not plan['points'] and of_loss(next(iter(vary)))
         kind, alt, table = (('curves', 'Test accuracy, a dot for each seed', sweep) if is_sweep else
                             ('gains', 'Gains over plain, a dot for each seed', ranking))
         lines, pictures = [''], {}
