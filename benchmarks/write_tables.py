@@ -1,9 +1,9 @@
 """Write the tables of docs that compare methods: ``python benchmarks/write_tables.py``.
 
-Nothing is trained: the runs are the lines of ``benchmarks/results/compare/PAIR.jsonl``, or of the file that a comparison
-names as its ``runs``, to which the commands on the pages add. Each table stands between two comments, ``<!-- table NAME -->`` and ``<!-- end -->``, and is written anew;
-what is around them is written by hand. What authors report beside is ``benchmarks/reported.json``; pictures go to
-``docs/_static``.
+Nothing is trained: the runs are the lines of ``benchmarks/results/compare/PAIR.jsonl``, or of the file that a
+comparison names as its ``runs``, to which the commands on the pages add. Each table stands between two comments,
+``<!-- table NAME -->`` and ``<!-- end -->``, and is written anew; what is around them is written by hand. What authors
+report beside is ``benchmarks/reported.json``; pictures go to ``docs/_static``.
 """
 import json
 import re
