@@ -57,7 +57,7 @@ def main() -> None:
                 # There is nothing yet; mmengine would look again, and take what an earlier run has left.
                 cfg.resume = False
         runner = build_checked_runner(cfg)
-        if resumed and not cfg.resume:
+        if resumed and not cfg.get('resume'):
             runner.logger.info(f'There is no checkpoint in {cfg.work_dir} to resume; training begins anew.')
         check_built(runner, ['train', 'val'])
         runner.train()

@@ -4,6 +4,7 @@ The seeds are not those of the comparison and the test split is not used.
 """
 import argparse
 import itertools
+import re
 import statistics
 from typing import Dict, List, Union
 
@@ -28,16 +29,16 @@ def parse_args() -> argparse.Namespace:
 
 
 def grid_points(grid: List[str], cfg: Config) -> List[Dict[str, Union[int, float]]]:
-    """Every combination of the grid's values, which are whole numbers where the config has one."""
+    """Every combination of the grid's values; where the config has a whole number, those that are whole are, too."""
     axes = {}
     for axis in grid:
         key, _, values = axis.partition('=')
-        kind = int if type(found_at(cfg, key)) is int else float
+        whole = type(found_at(cfg, key)) is int
         try:
-            axes[key] = [kind(value) for value in values.split(',')]
+            axes[key] = [int(value) if whole and re.fullmatch(r'\s*[+-]?\d+\s*', value) else float(value)
+                         for value in values.split(',')]
         except ValueError:
-            raise ValueError(f'--grid {axis!r} must be key=number,number'
-                             + ', whole numbers as in the config' * (kind is int)) from None
+            raise ValueError(f'--grid {axis!r} must be key=number,number') from None
     return [dict(zip(axes, values)) for values in itertools.product(*axes.values())]
 
 

@@ -79,6 +79,6 @@ def init_teacher(cfg: Config, student: nn.Module) -> Optional[nn.Module]:
         return None
     with DefaultScope.overwrite_default_scope('bkdsnn'):
         teacher = MODELS.build(copy.deepcopy(cfg.model.teacher))
-    learn_channel_order(student.data_preprocessor, (cfg.get('test_dataloader') or {}).get('dataset'))
+    learn_channel_order(student.data_preprocessor, cfg)
     teacher.adapt_to(student.data_preprocessor)
     return teacher

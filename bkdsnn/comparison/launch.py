@@ -65,8 +65,11 @@ def compare(plan: Plan, executor: str = 'local', jobs: Optional[int] = None, slu
     if not names:
         raise ValueError(f'none of the methods can be trained on {plan.pair}: {next(iter(reasons.values()))}')
     for tuning in progress.tunings:
-        for entry in (tuning.entry, tuning.searched):
-            check_disk(entry.config, ('train', 'val', 'test'))
+        # The data of a cluster's nodes need not be where its jobs are sent from.
+        splits = () if executor == 'slurm' else ('train', 'val', 'test')
+        check_disk(tuning.entry.config, splits)
+        if tuning.searched is not tuning.entry:
+            check_disk(tuning.searched.config, splits[:2])
     check_teachers(progress)
     with alone_in(Path(plan.out)), View(progress, console) as view:
         progress.tidy_up()

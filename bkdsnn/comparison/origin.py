@@ -14,6 +14,7 @@ from mmengine.config import Config
 
 from ..checkpoints.files import resolve
 from ..checkpoints.published import sha256
+from ..config.checks import asks_for_teacher, parts_of
 from ..config.networks import teacher_configs
 from ..config.roots import config_root
 from ..utils.processor import processor
@@ -52,8 +53,10 @@ def versions() -> dict:
 
 
 def teachers_of(cfg: Config) -> List[Optional[str]]:
-    """The first digits of the SHA-256 of each teacher's weights; ``None`` for those that are in no file."""
+    """The first digits of the SHA-256 of each asked teacher's weights; ``None`` for those that are in no file."""
     teacher = cfg.model.get('teacher')
+    if teacher and not asks_for_teacher(parts_of(cfg, ('model', ))):
+        return []
     return [weights_hash(resolve(one['checkpoint'])) if osp.exists(one.get('checkpoint') or '') else None
             for one in teacher_configs(teacher)] if teacher else []
 

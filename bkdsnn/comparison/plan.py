@@ -112,9 +112,12 @@ class Plan:
             FileNotFoundError, ValueError: If a pair, a method or a neuron does not exist, or an option is misspelled.
         """
         pair = self._read(self.pair)
+        if self.tune_on is None:
+            self._check_search(self.pair, pair)
         entries = self._entries_of(pair)
         if self.tune_on is not None:
             other = self._read(self.tune_on)
+            self._check_search(self.tune_on, other)
             if same_source(other.val_dataloader.dataset, pair.test_dataloader.dataset):
                 raise ValueError(f'{self.tune_on} validates on the test data of {self.pair}, which the search must '
                                  'not see.')
@@ -139,7 +142,9 @@ class Plan:
             raise ValueError(f'{path}: only training by epoch can be compared (train_cfg.max_epochs).')
         check_options({**self.options, **{key: values for key, values in self.vary.items() if not of_loss(key)}}, pair)
         pair.merge_from_dict(as_there(pair, self.options))
-        self._check_splits(name, pair)
+        for split in ('val', 'test'):
+            if pair.get(f'{split}_dataloader') is None:
+                raise ValueError(f'{name} has no {split}_dataloader.')
         return pair
 
     def _entries_of(self, pair: Config) -> List['Entry']:
@@ -180,11 +185,8 @@ class Plan:
                 raise ValueError(f'{key} is to be varied, but does not tell runs apart: places of files, seeds and '
                                  'what is logged are no part of what decides about figures.')
 
-    def _check_splits(self, name: str, pair: Config) -> None:
-        """Raise ValueError unless the pair has a test split, and one for validation that is another."""
-        for split in ('val', 'test'):
-            if pair.get(f'{split}_dataloader') is None:
-                raise ValueError(f'{name} has no {split}_dataloader.')
+    def _check_search(self, name: str, pair: Config) -> None:
+        """Raise ValueError where the search would see test data."""
         if self.points and validates_on_test(pair):
             raise ValueError(
                 f'{name} validates on its test data, which the search must not see. Hold out training data, of '

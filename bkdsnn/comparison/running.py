@@ -1,5 +1,6 @@
 """One run: trained as by ``tools/train.py``, from where it was interrupted if it was, and measured."""
 import contextlib
+import inspect
 import shutil
 import traceback
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Iterator
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.hooks import EarlyStoppingHook
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.utils import ManagerMixin
@@ -16,6 +18,7 @@ from mmengine.visualization import Visualizer
 from ..apis.cli import build_runner
 from ..apis.evaluate import build_loader, predict_steps, spread_samples
 from ..apis.model import init_model
+from ..config.checks import parts_of
 from ..config.text import plain_config_text
 from ..evaluation import accuracy_over_time, calibrate_early_exit, early_exit, measure_synops, running_scores
 from ..runs.folders import Run
@@ -44,7 +47,8 @@ def carry_out(plan: Plan, task: Task) -> dict:
         OSError, RuntimeError: If the machine is at fault, not the method; the run stays open.
     """
     cfg, folder = task.config(plan.out), task.folder(plan.out)
-    if not plan.keep or task.split == 'val':  # then nobody sees the curve
+    # Nobody sees the curve.
+    if (not plan.keep or task.split == 'val') and not follows_validation(cfg):
         cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs
     config_hash, seed, split = task.key
     line = dict(pair=task.entry.pair, method=task.entry.method, neuron=task.entry.neuron,
@@ -56,7 +60,7 @@ def carry_out(plan: Plan, task: Task) -> dict:
             train(cfg)
             line.update(status='finished', **measure(cfg, split))
     except Exception as error:
-        if of_the_machine(error):
+        if of_the_machine(error) and not lost_again(error, folder / 'lost'):
             raise
         line.update(status='failed', reason=f'{type(error).__name__}: {error}')
     line.update(origin_of(cfg))
@@ -66,6 +70,22 @@ def carry_out(plan: Plan, task: Task) -> dict:
 def of_the_machine(error: Exception) -> bool:
     """Whether an error says nothing of the method: missing files, a full disk, a lost process or GPU, no time left."""
     return isinstance(error, OSError) or type(error).__name__ == INTERRUPTED or str(error).startswith(LOST)
+
+
+def lost_again(error: Exception, marker: Path) -> bool:
+    """Whether a process or GPU was lost as in an earlier attempt at this run, so that the run itself is at fault."""
+    if not str(error).startswith(LOST):
+        return False
+    again = marker.exists()
+    marker.touch()
+    return again
+
+
+def follows_validation(cfg: Config) -> bool:
+    """Whether training depends on how it is validated: a schedule or a hook that follows the accuracy."""
+    parts = parts_of(cfg, ('param_scheduler', 'default_hooks', 'custom_hooks'))
+    return any(getattr(part.found, 'need_val_args', False) or issubclass(part.found, EarlyStoppingHook)
+               for part in parts if inspect.isclass(part.found))
 
 
 def tidy(plan: Plan, task: Task, line: dict) -> None:

@@ -1,6 +1,6 @@
 """The data sets that a config names, below wrappers such as ``RepeatDataset`` and ``KFoldDataset``."""
 from bisect import bisect_right
-from typing import Any, List, Tuple
+from typing import Any, List, Sequence, Tuple
 
 # Keys of a wrapper's config, and attributes of a wrapper, where the data sets inside are.
 INSIDE = ('datasets', 'dataset')
@@ -33,9 +33,24 @@ def without(dataset: Any, *keys: str) -> Any:
 
 
 def same_source(dataset: Any, other: Any) -> bool:
-    """Whether two data sets draw on the same samples, whichever of them each takes and makes of them."""
+    """Whether two data sets draw on the same samples, whichever of them each takes and makes of them.
+
+    Those that name ``indices`` of which none is in both do not, nor the first ones and the last ones.
+    """
     which = ('pipeline', 'indices', 'cache_dir', 'test_mode')
-    return without(dataset, *which) == without(other, *which)
+    if without(dataset, *which) != without(other, *which):
+        return False
+    parts = datasets_in(dataset), datasets_in(other)
+    return not (len(parts[0]) == len(parts[1]) == 1 and _apart(*(part[0].get('indices') for part in parts)))
+
+
+def _apart(indices: Any, others: Any) -> bool:
+    """Whether two selections share no sample, as far as they say: places, or how many from the begin or the end."""
+    if isinstance(indices, int) and isinstance(others, int):
+        return indices * others < 0
+    if isinstance(indices, Sequence) and isinstance(others, Sequence):
+        return set(indices).isdisjoint(others)
+    return False
 
 
 def steps_in_epoch(samples: int, processes: int, batch_size: int, drop_last: bool = False) -> int:

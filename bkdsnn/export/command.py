@@ -75,7 +75,7 @@ def load_student(args: argparse.Namespace) -> Student:
     MMLogger.get_instance('mmengine', log_level='WARNING')
     cfg = read_config(args)
     model = init_model(cfg, args.checkpoint)
-    learn_channel_order(model.data_preprocessor, (cfg.get('test_dataloader') or {}).get('dataset'))
+    learn_channel_order(model.data_preprocessor, cfg)
     shape = tuple(args.shape or input_shape_of(cfg) or read_test_inputs(model, 1).shape[1:])
     if len(shape) not in (3, 4) or min(shape) < 1:
         raise ValueError(f'--shape {" ".join(map(str, shape))} must be C H W of an image, or T P H W of event frames.')

@@ -85,7 +85,7 @@ def load_distiller(run: Run, device: str = 'cpu') -> Distiller:
         _find_teacher(teacher, run.folder)
     with DefaultScope.overwrite_default_scope('bkdsnn'):
         distiller = MODELS.build(config)
-        distiller.learn_channel_order(run.config.test_dataloader.dataset)
+        distiller.learn_channel_order(run.config)
     fit_weights(distiller, state_dict_in(load_file(str(run.checkpoint))), f'checkpoint {str(run.checkpoint)!r}')
     return uncompiled(distiller.to(device).eval())
 

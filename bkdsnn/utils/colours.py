@@ -2,6 +2,7 @@
 import logging
 from typing import Any, Optional
 
+from mmengine.config import Config
 from mmengine.logging import print_log
 from mmpretrain.datasets import CIFAR10
 from torch import nn
@@ -54,15 +55,18 @@ def gives_rgb(preprocessor: nn.Module) -> Optional[bool]:
     return None if flips is None else (getattr(preprocessor, 'channel_order', None) == 'rgb') != flips
 
 
-def learn_channel_order(preprocessor: nn.Module, dataset: Any, scope: Optional[str] = None) -> None:
+def learn_channel_order(preprocessor: nn.Module, data: Any) -> None:
     """Have a data preprocessor know the order of colours that it gets, unless its config has said so.
 
     Args:
         preprocessor: Of images; others are left alone.
-        dataset: As in :func:`channel_order_of`, which ``scope`` is for too.
+        data: A config, for its test data, or data sets as in :func:`channel_order_of`.
     """
     if getattr(preprocessor, 'to_rgb', None) is None:
         return
+    of_config = isinstance(data, Config)
+    dataset, scope = ((data.get('test_dataloader') or {}).get('dataset'), data.get('default_scope')) if of_config else (
+        data, None)
     found, stated = channel_order_of(dataset, scope), getattr(preprocessor, 'channel_order', None)
     if stated is None:
         preprocessor.channel_order = found

@@ -2,12 +2,15 @@
 import pytest
 from mmengine.config import Config
 
+from bkdsnn.comparison.origin import teachers_of
 from bkdsnn.comparison.plan import Plan, config_hash
 from bkdsnn.comparison.tuning import Tuning
+from bkdsnn.config.data import same_source
 from bkdsnn.config.methods import find_pair, methods
 from bkdsnn.config.neurons import neurons
 from bkdsnn.models.neurons import SpikingNode
 from bkdsnn.registry import MODELS
+from helpers import DEMO
 
 PAIR = 'sew-resnet-t2_resnet_digits'
 EVENTS = 'sew-resnet-t4_sew-resnet-t16_digits-dvs'
@@ -195,6 +198,28 @@ def test_a_search_elsewhere_starts_from_the_numbers_there_and_does_not_see_the_t
                      "\ntest_dataloader = dict(dataset=dict(split='val'))")
     with pytest.raises(ValueError, match=f'validates on the test data of {PAIR}'):
         plan.entries()
+
+
+def test_a_pair_that_searches_elsewhere_may_validate_on_its_test_data():
+    cifar = dict(pair='spikformer-4-384-t4_vit-small_1xb64-310e_cifar10', methods=('kd', ), out='unused')
+    assert len(Plan(**cifar, tune_on='sew-resnet-t4_resnet_fashion').entries()) == 1
+    with pytest.raises(ValueError, match='cifar10 validates on its test data, which the search must not see'):
+        Plan(PAIR, ('kd', ), 'unused', tune_on=cifar['pair']).entries()
+
+
+@pytest.mark.parametrize('indices, others, same', [
+    (range(10), range(10, 20), False), ([1, 2], [2, 3], True), (10, -10, False), (10, 20, True), (None, -10, True),
+    ([1, 2], 10, True)])
+def test_parts_of_a_data_set_that_share_no_sample_are_told_apart(indices, others, same):
+    a, b = dict(type='ImageFolder', data_root='mine', indices=indices), dict(type='ImageFolder', data_root='mine')
+    assert same_source(a, dict(b, indices=others)) == same_source(dict(b, indices=others), a) == same
+    assert not same_source(a, dict(b, data_root='other'))
+
+
+def test_a_method_that_asks_no_teacher_has_none_in_its_line():
+    weights = {'model.teacher.checkpoint': str(DEMO / 'weights' / 'teacher-1b5d4f7b.pth')}
+    assert teachers_of(entry('kd', **weights).config) == ['1b5d4f7b']
+    assert teachers_of(entry('tet', **weights).config) == teachers_of(entry('plain', **weights).config) == []
 
 
 BLUR, WEIGHT = 'losses.loss_bkd.blur_ratio', 'losses.loss_bkd.loss_weight'

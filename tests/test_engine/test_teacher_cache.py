@@ -85,6 +85,16 @@ def test_the_teachers_accuracy_is_that_of_the_validation_data_it_was_measured_on
     cache.keep_accuracy(known, data)
 
 
+def test_without_validation_the_accuracy_in_a_complete_cache_counts(filled, small_teacher, tmp_path):
+    cfg = config(tmp_path, small_teacher, filled / 'caches')
+    known = cache_of(prepare(config(tmp_path, small_teacher, filled / 'caches'), 1)).accuracy_on(None)
+    cfg.model.teacher.expected_accuracy = known
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    runner = build_checked_runner(cfg)
+    runner.train()
+    assert known > 0 and not runner.model.teacher_is_built
+
+
 @pytest.mark.parametrize('changes, words', [
     ({'randomness.seed': 1}, 'seed was 0 and is 1'),
     ({'custom_hooks.0.augmentation_epochs': 3}, 'augmentation_epochs was 2 and is 3'),

@@ -7,6 +7,7 @@ from bkdsnn import get_model, init_model
 from bkdsnn.export import Deployed
 from bkdsnn.export.command import Student
 from bkdsnn.export.samples import check_inputs, make_noise, read_test_inputs
+from bkdsnn.utils.colours import learn_channel_order
 from helpers import DEMO, small_network, tiny_student
 
 
@@ -36,6 +37,14 @@ def test_the_order_of_colours_is_that_of_the_networks_input(order, to_rgb, colou
         mean=[0.] * 3, std=[255.] * 3, to_rgb=to_rgb, channel_order=order))))
     model = init_model(cfg)
     assert Student(model, Deployed(model), (3, 8, 8)).describe_input() == f'3x8x8, pixels from 0 to 255, {colours}'
+
+
+def test_the_order_of_colours_of_another_librarys_data_is_looked_up_there():
+    cfg = Config(dict(default_scope='mmpretrain', test_dataloader=dict(dataset=dict(type='CIFAR10'))))
+    preprocessor = torch.nn.Identity()
+    preprocessor.to_rgb = False
+    learn_channel_order(preprocessor, cfg)
+    assert preprocessor.channel_order == 'rgb'
 
 
 def test_images_are_rgb_where_the_network_is_trained_on_rgb(tmp_path):

@@ -21,7 +21,9 @@ from bkdsnn.comparison.launch import compare, look
 from bkdsnn.comparison.ledger import Ledger
 from bkdsnn.comparison.pictures import write_pictures
 from bkdsnn.comparison.render import markdown, write
+from bkdsnn.comparison.running import follows_validation
 from bkdsnn.comparison.work import work
+from bkdsnn.config.files import read_config_file
 from bkdsnn.config.methods import find_pair
 from bkdsnn.datasets import FashionMNIST
 from bkdsnn.report.reading import read_comparison
@@ -298,6 +300,30 @@ def test_what_the_machine_is_at_fault_for_leaves_a_run_open(tmp_path, options, m
     assert [line['status'] for line in Ledger(plan.results).lines().values()] == ['finished']
 
 
+def test_a_run_that_loses_its_process_again_has_failed_and_others_go_on(tmp_path, options, monkeypatch):
+    def broken(cfg):
+        raise RuntimeError('CUDA error: out of memory')
+
+    plan = small_plan(tmp_path, options, methods=('plain', ), points=0, seeds=1)
+    monkeypatch.setattr(running, 'train', broken)
+    with pytest.raises(RuntimeError, match='CUDA error'):
+        work(plan, ['plain'])
+    work(plan, ['plain'])
+    (line, ) = Ledger(plan.results).lines().values()
+    assert line['status'] == 'failed' and line['reason'] == 'RuntimeError: CUDA error: out of memory'
+
+
+def test_training_that_follows_its_accuracy_is_validated_as_its_config_says():
+    cfg = read_config_file(find_pair(PAIR))
+    assert not follows_validation(cfg)
+    scheduler = cfg.param_scheduler
+    cfg.param_scheduler = [scheduler, dict(type='ReduceOnPlateauLR', monitor='accuracy/top1', rule='greater')]
+    assert follows_validation(cfg)
+    cfg.param_scheduler = scheduler
+    cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='EarlyStoppingHook', monitor='accuracy/top1')]
+    assert follows_validation(cfg)
+
+
 def test_missing_data_are_named_before_any_run(tmp_path, monkeypatch):
     monkeypatch.setattr(FashionMNIST, 'system_folder', str(tmp_path / 'no package'))
     plan = Plan('sew-resnet-t4_resnet_fashion', ('plain', 'kd'), str(tmp_path / 'out'), points=0, options={
@@ -306,6 +332,9 @@ def test_missing_data_are_named_before_any_run(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match='train_dataloader.dataset: .*lost'):
         compare(plan, 'none')
     assert not (tmp_path / 'out').exists()
+    # A cluster's data may be on its nodes alone.
+    monkeypatch.setattr(launch, '_run_workers', lambda *args: None)
+    assert all(not row.lines for row in compare(plan, 'slurm').rows)
 
 
 def test_runs_of_another_teacher_are_not_taken_for_those_of_this_one(finished, options, small_teacher, tmp_path):

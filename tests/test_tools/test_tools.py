@@ -156,6 +156,18 @@ def test_copied_run_resumes_from_its_own_checkpoint(run, tmp_path):
     assert (tmp_path / 'copy' / 'epoch_3.pth').exists()
 
 
+def test_resuming_before_there_is_anything_starts_from_the_weights_that_the_config_names(run, tmp_path):
+    cfg = Config.fromfile(run / 'mixed.py')
+    cfg.pop('resume', None)  # as of configs that inherit no runtime
+    cfg.load_from = str(run / 'work' / 'epoch_2.pth')
+    cfg.train_cfg.max_epochs = 1
+    cfg.dump(str(tmp_path / 'tuned.py'))
+    done = run_tool(REPOSITORY / 'tools/train.py', tmp_path / 'tuned.py', '--work-dir', tmp_path / 'tuned', '--resume',
+                    cwd=run)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert 'to resume; training begins anew' in done.stdout + done.stderr and (tmp_path / 'tuned/epoch_1.pth').exists()
+
+
 def test_misspelled_option_is_not_ignored(run):
     done = run_tool(REPOSITORY / 'tools/train.py', run / 'mixed.py', '--cfg-options', 'optim_wraper.optimizer.lr=5',
                     cwd=run)
@@ -240,8 +252,9 @@ def test_whole_numbers_are_tuned_and_what_no_config_has(tmp_path):
     grid = ['model.backbone.T=2,4', 'optim_wrapper.optimizer.dampening=0,0.1', 'optim_wrapper.optimizer.lr=1']
     points = tool['grid_points'](grid, cfg)
     assert [type(value) for value in points[0].values()] == [int, float, float] and len(points) == 4
-    with pytest.raises(ValueError, match='must be key=number,number, whole numbers as in the config'):
-        tool['grid_points'](['model.backbone.T=2.5'], cfg)
+    cfg.param_scheduler.eta_min = 0  # as whole numbers are written where fractions are meant, too
+    points = tool['grid_points'](['param_scheduler.eta_min=0,1e-5'], cfg)
+    assert [repr(point['param_scheduler.eta_min']) for point in points] == ['0', '1e-05']
 
 
 @pytest.mark.parametrize('tool, removed, arguments, words', [

@@ -23,7 +23,7 @@ from bkdsnn.utils import quiet  # noqa: F401  first, as it imports mmpretrain wi
 
 from .built import check_built
 from .keys import check_keys
-from .on_disk import check_data, check_files
+from .on_disk import asks_for_teacher, check_data, check_files
 from .options import check_options, found_at, merge_options
 from .parts import parts_of
 from .places import ROOTS
@@ -33,8 +33,8 @@ from .shapes import check_shapes
 from .training import check_training
 from .trial import try_parts
 
-__all__ = ['MODEL', 'check_built', 'check_config', 'check_disk', 'check_options', 'check_training', 'found_at',
-           'merge_options']
+__all__ = ['MODEL', 'asks_for_teacher', 'check_built', 'check_config', 'check_disk', 'check_options', 'check_training',
+           'found_at', 'merge_options', 'parts_of']
 # Of a config, what its network is built from.
 MODEL = ('model', 'data_preprocessor')
 

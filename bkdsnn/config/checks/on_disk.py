@@ -2,7 +2,7 @@
 import inspect
 import os
 import os.path as osp
-from typing import List, Sequence
+from typing import Iterable, List, Sequence
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
@@ -59,7 +59,7 @@ def check_files(cfg: Config, parts: List[Part]) -> None:
         FileNotFoundError: For the first that is not; the message says what else may be given, and how to make it.
     """
     model = cfg.get('model') or {}
-    if model.get('teacher') is not None and _has_a_use(parts):
+    if model.get('teacher') is not None and asks_for_teacher(parts):
         for key, teacher in teachers_by_key(model.teacher).items():
             _check_teacher(key, teacher)
     for part in parts:
@@ -79,8 +79,8 @@ def _check_root(part: Part) -> None:
                                 f'Name it with --cfg-options {part.at("data_root")}=FOLDER.')
 
 
-def _has_a_use(parts: List[Part]) -> bool:
-    """Whether a loss asks for the teacher; otherwise it is not built."""
+def asks_for_teacher(parts: Iterable[Part]) -> bool:
+    """Whether a distiller's loss asks for the teacher; otherwise it is not built."""
     losses = [part.found for part in parts if part.path.startswith('model.losses.') and part.path.count('.') == 2]
     return any({'teacher', 'teacher_part'} & set(inspect.signature(loss.forward).parameters) for loss in losses
                if hasattr(loss, 'forward'))

@@ -9,6 +9,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from bkdsnn.checkpoints.classes import check_classes, classes_in, difference
+from bkdsnn.config.data import without
 from bkdsnn.models.distillers.distiller import views_of
 from bkdsnn.models.teachers import FrozenTeacher
 from bkdsnn.registry import HOOKS, METRICS
@@ -39,7 +40,8 @@ class TeacherCheckHook(Hook):
         loops = [loop for loop in (runner.train_loop, runner.val_loop) if loop is not None]
         model.learn_channel_order([loop.dataloader.dataset for loop in loops])
         # Of all processes, as they measure together.
-        data = str((runner.cfg.get('val_dataloader') or {}).get('dataset'))
+        dataset = (runner.cfg.get('val_dataloader') or {}).get('dataset')
+        data = None if dataset is None else str(without(dataset, 'cache_dir'))
         if all(all_gather_object(self._is_known(model, data))):
             return
         teacher = model.teacher
@@ -68,8 +70,11 @@ class TeacherCheckHook(Hook):
                              f'model.teacher.expected_accuracy is {expected} %. Check model.teacher.checkpoint '
                              f'({teacher.checkpoint!r}), .mean, .std and .input_size, or correct expected_accuracy.')
 
-    def _is_known(self, model: torch.nn.Module, data: str) -> bool:
-        """Whether the teacher need not be built for this: its cache is complete, and says how good it was."""
+    def _is_known(self, model: torch.nn.Module, data: Optional[str]) -> bool:
+        """Whether the teacher need not be built for this: its cache is complete, and says how good it was.
+
+        Without validation data, what it was on those that the cache was filled beside counts.
+        """
         cache, expected = model.teacher_cache, model.expected_accuracy
         if model.teacher_is_built or not cache.is_complete:
             return False

@@ -229,9 +229,9 @@ class Distiller(BaseModel):
 
     # ---- running ----
 
-    def learn_channel_order(self, dataset: Any, scope: Optional[str] = None) -> None:
-        """Tell the teacher the order of colours that a data set gives, see :func:`bkdsnn.utils.colours`."""
-        learn_channel_order(self.data_preprocessor, dataset, scope)
+    def learn_channel_order(self, data: Any) -> None:
+        """Tell the teacher the order of colours of data, see :func:`bkdsnn.utils.colours.learn_channel_order`."""
+        learn_channel_order(self.data_preprocessor, data)
         if self._teacher is not None:
             self._teacher.adapt_to(self.data_preprocessor)
 

@@ -60,7 +60,8 @@ def pool_to(x: Tensor, size: Union[int, Tuple[int, int]]) -> Tensor:
     if not torch.are_deterministic_algorithms_enabled():
         return F.adaptive_avg_pool2d(x, size)
     height, width = (size, size) if isinstance(size, int) else size
-    return _averaging(x.shape[-2], height, x) @ x @ _averaging(x.shape[-1], width, x).T
+    with torch.autocast(x.device.type, enabled=False):  # which pools in the map's own precision, and multiplies in less
+        return _averaging(x.shape[-2], height, x) @ x @ _averaging(x.shape[-1], width, x).T
 
 
 def _averaging(length: int, parts: int, like: Tensor) -> Tensor:

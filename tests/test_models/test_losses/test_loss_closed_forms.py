@@ -250,7 +250,7 @@ def test_cascade_of_two_steps_is_one_pair():
 
 @pytest.mark.parametrize('size, to', [
     ((7, 5), (3, 2)), ((8, 8), (4, 4)), ((6, 9), (6, 4)), ((5, 5), 1), ((3, 4), (5, 4))])
-def test_pooling_is_the_same_in_any_order_of_sums(size, to):
+def test_pooling_is_the_same_in_any_order_of_sums_and_in_the_precision_of_the_map(size, to):
     x = torch.randn(2, 3, *size, dtype=torch.float64, requires_grad=True)
     found = []
     for deterministic in (False, True):
@@ -258,6 +258,8 @@ def test_pooling_is_the_same_in_any_order_of_sums(size, to):
         try:
             y = pool_to(x, to)
             found.append((y, *torch.autograd.grad(y.square().sum(), x)))
+            with torch.autocast('cpu', torch.bfloat16):
+                assert pool_to(x.detach().float(), to).dtype == torch.float32
         finally:
             torch.use_deterministic_algorithms(False)
     for a, b in zip(*found):

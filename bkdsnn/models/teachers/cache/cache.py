@@ -183,15 +183,15 @@ class TeacherCache:
         """Whether it is open and holds all batches."""
         return self.files is not None and bool(self.files.done.all())
 
-    def accuracy_on(self, data: str) -> Optional[float]:
+    def accuracy_on(self, data: Optional[str]) -> Optional[float]:
         """Of the teacher on validation data, in percent, as a run that has loaded it has measured, else ``None``.
 
         Args:
-            data: The config of the data, as text.
+            data: The config of the data, as text; ``None`` for whatever they were.
         """
         path = None if self.files is None else self.files.folder / ACCURACY
         known = json.loads(path.read_text()) if path is not None and path.is_file() else {}
-        return known['accuracy'] if known.get('data') == data else None
+        return known.get('accuracy') if data in (None, known.get('data')) else None
 
     def keep_accuracy(self, accuracy: float, data: str) -> None:
         """Keep for :meth:`accuracy_on` what was measured."""
