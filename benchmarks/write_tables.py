@@ -28,7 +28,10 @@ AUTHORS: Dict[str, Dict[str, str]] = json.loads((BENCHMARKS / 'reported.json').r
 DIGITS = 'sew-resnet-t2_resnet_digits'
 EVENTS = 'sew-resnet-t4_sew-resnet-t16_digits-dvs'
 FASHION = 'sew-resnet-t4_resnet_fashion'
-LR, BKD, BLURS = 'optim_wrapper.optimizer.lr', 'losses.loss_bkd', (0, 0.15, 0.3, 0.5)
+LR, BKD, BLURS, TAU = 'optim_wrapper.optimizer.lr', 'losses.loss_bkd', (0, 0.15, 0.3, 0.5), 'losses.loss_wsld.tau'
+# With the teacher that comes with the package; their runs are a file of their own.
+TEACHER = {'model.teacher.checkpoint': 'configs/demo/weights/teacher-1b5d4f7b.pth'}
+MIXED = dict(pair=DIGITS, runs=f'{DIGITS}_mixed', seeds=20)
 # Those that are trained on larger data: the usual ones, and the best of the digits' table.
 CAMPAIGN = ('plain', 'kd', 'wsld', 'bkd', 'bkd_decoupled', 'mixed', 'reviewkd', 'seal', 'dkd')
 # Pages, and the comparisons whose tables they hold.
@@ -59,6 +62,15 @@ PAGES: Dict[str, Dict[str, dict]] = {
                        vary={f'{BKD}.loss_weight': (0.002, 0.005, 0.01, 0.02, 0.05, 0.1), LR: (0.1, 0.3)}),
         'weight_decoupled': dict(pair=DIGITS, methods=('plain', 'bkd_decoupled'), seeds=6, points=0,
                                  vary={f'{BKD}.loss_weight': (1, 2.5, 10, 25, 100), LR: (0.1, 0.3, 1)}),
+        'mixed_parts': dict(MIXED, methods=('plain', 'wsld', 'mixed', 'mixed_decoupled'), points=9, finalists=3,
+                            final_seeds=6, options=TEACHER, vary={f'{BKD}.restore': (True, False)}),
+        'mixed_weight': dict(MIXED, methods=('plain', 'wsld', 'mixed'), points=0, options={**TEACHER, LR: 0.1},
+                             vary={f'{BKD}.loss_weight': (0.0002, 0.002, 0.02, 0.05, 0.1), TAU: (8, )}),
+        'mixed_weight_decoupled': dict(MIXED, methods=('plain', 'wsld', 'mixed_decoupled'), points=0,
+                                       options={**TEACHER, LR: 0.1},
+                                       vary={f'{BKD}.loss_weight': (1, 10, 100), TAU: (8, )}),
+        'mixed_blur': dict(MIXED, methods=('plain', 'wsld', 'mixed'), points=0, options={**TEACHER, LR: 0.1},
+                           vary={f'{BKD}.blur_ratio': BLURS, f'{BKD}.loss_weight': (0.02, ), TAU: (8, )}),
         'adamw': dict(pair=f'{DIGITS}_adamw', methods=('plain', 'bkd'), seeds=5, points=0,
                       vary={f'{BKD}.loss_weight': (0.002, 0.01, 0.05, 0.2), LR: (0.003, 0.01)}),
         'adamw_decoupled': dict(pair=f'{DIGITS}_adamw', methods=('plain', 'bkd_decoupled'), seeds=5, points=0,
