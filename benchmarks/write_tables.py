@@ -38,7 +38,7 @@ CAMPAIGN = ('plain', 'kd', 'wsld', 'bkd', 'bkd_decoupled', 'mixed', 'reviewkd', 
 PAGES: Dict[str, Dict[str, dict]] = {
     'methods_table.md': {
         'digits': dict(pair=DIGITS, methods=('plain', *AUTHORS), seeds=20),
-        'events': dict(pair=EVENTS, methods=('plain', *AUTHORS), seeds=10, points=7, tune_seeds=1, finalists=2,
+        'events': dict(pair=EVENTS, methods=('plain', *AUTHORS), seeds=16, points=7, tune_seeds=1, finalists=2,
                        final_seeds=2),
         'random_T': dict(pair=DIGITS, methods=('plain', 'kd', 'twd'), seeds=10, points=0, options={LR: 0.3},
                          vary={'model.student.random_T': (None, [1, 2])}),
