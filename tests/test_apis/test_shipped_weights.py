@@ -36,7 +36,7 @@ def test_all_networks_of_the_demo_are_there_and_small():
             'spikingformer_teacher_vit'} == {Path(name).name for name in SHIPPED}
     paths = [Path(files[name]) for name in SHIPPED]
     assert sorted(paths) == sorted((DEMO / 'weights').iterdir())
-    assert sum(path.stat().st_size for path in paths) < 5e6
+    assert sum(path.stat().st_size for path in paths) < 6e6
     assert all(hash_in(path.name) == sha256(path)[:8] for path in paths)
     assert sorted(Path(files[name]) for name in CLOTHES) == sorted((DEMO.parent / 'fashion' / 'weights').iterdir())
     assert all(hash_in(file) == sha256(file)[:8] for file in map(files.get, CLOTHES))
