@@ -73,7 +73,7 @@ def of_the_machine(error: Exception) -> bool:
 
 
 def lost_again(error: Exception, marker: Path) -> bool:
-    """Whether a process or GPU was lost as in an earlier attempt at this run, so that the run itself is at fault."""
+    """Whether a process or GPU was lost for the second time, so that the run itself is at fault; the first is noted."""
     if not str(error).startswith(LOST):
         return False
     again = marker.exists()

@@ -64,10 +64,11 @@ def learn_channel_order(preprocessor: nn.Module, data: Any) -> None:
     """
     if getattr(preprocessor, 'to_rgb', None) is None:
         return
-    of_config = isinstance(data, Config)
-    dataset, scope = ((data.get('test_dataloader') or {}).get('dataset'), data.get('default_scope')) if of_config else (
-        data, None)
-    found, stated = channel_order_of(dataset, scope), getattr(preprocessor, 'channel_order', None)
+    if isinstance(data, Config):
+        found = channel_order_of((data.get('test_dataloader') or {}).get('dataset'), data.get('default_scope'))
+    else:
+        found = channel_order_of(data)
+    stated = getattr(preprocessor, 'channel_order', None)
     if stated is None:
         preprocessor.channel_order = found
     elif found not in (None, stated):
