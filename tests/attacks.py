@@ -3,6 +3,7 @@ import collections
 import io
 import json
 import pickle
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -49,7 +50,7 @@ def by_rebuilding(function, kind, *args):
 def system(content, path, code):
     """The usual one."""
     import os
-    torch.save(dict(content, args=Call(os.system, f"python -c '{code}'")), path)
+    torch.save(dict(content, args=Call(os.system, f"{sys.executable} -c '{code}'")), path)
 
 
 @attack
