@@ -17,6 +17,7 @@ from ..config.files import read_config_file
 from ..config.methods import apply_method, find_pair
 from ..config.networks import model_config, student_config
 from ..config.neurons import apply_neuron
+from ..models.losses.schedule import is_number
 from .grid import Axis, Place
 from .ledger import Key
 
@@ -27,8 +28,8 @@ FIRST_TUNING_SEED = 100
 # What decides about a run's figures.
 DECISIVE = ('model', 'data_preprocessor', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg',
             'optim_wrapper', 'param_scheduler', 'auto_scale_lr', 'custom_hooks', 'compile', 'sync_bn')
-# And what does not, wherever it stands.
-INDIFFERENT = ('checkpoint', 'expected_accuracy', 'pin_memory', 'data_root', 'val_interval', 'cache_dir')
+# And what does not, wherever it stands; nor does a teacher's checkpoint, whose sum stands in each line.
+INDIFFERENT = ('expected_accuracy', 'pin_memory', 'data_root', 'val_interval', 'cache_dir')
 
 
 @dataclass(frozen=True)
@@ -347,9 +348,19 @@ def value_at(cfg: Config, key: str) -> Any:
 
 
 def as_there(cfg: Config, values: Dict[str, Any]) -> Dict[str, Any]:
-    """Values by dotted key, whole numbers as floats where the config has one: 10 and 10.0 are one run."""
-    return {key: float(value) if type(value) is int and isinstance(found_at(cfg, key), float) else value
-            for key, value in values.items()}
+    """Values by dotted key, as the config has them.
+
+    Whole numbers become floats where it has one, as 10 and 10.0 are one run; where it has a schedule, a number is what
+    the schedule ends at, as in the search.
+    """
+    found = {}
+    for key, value in values.items():
+        there = found_at(cfg, key)
+        if type(value) is int and isinstance(there, float):
+            value = float(value)
+        is_scaled = isinstance(there, dict) and 'points' in there and is_number(value)
+        found[key] = set_value(there, float(value)) if is_scaled else value
+    return found
 
 
 def start_of(cfg: Config, key: str) -> float:
@@ -378,10 +389,13 @@ def config_hash(cfg: Config) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _without_places(node: Any) -> Any:
+def _without_places(node: Any, left_out: Tuple[str, ...] = INDIFFERENT) -> Any:
     if isinstance(node, dict):
-        return {key: _without_places(value) for key, value in node.items() if key not in INDIFFERENT}
+        # Of a part's weights to start from, the file's name alone says little.
+        return {key: value if key == 'checkpoint' else
+                _without_places(value, (*INDIFFERENT, 'checkpoint') if key == 'teacher' else left_out)
+                for key, value in node.items() if key not in left_out}
     if isinstance(node, (list, tuple)):
-        return [_without_places(value) for value in node]
+        return [_without_places(value, left_out) for value in node]
     # Configs name each other by where they lie.
     return Path(node).name if isinstance(node, str) and osp.isabs(node) else node

@@ -1,7 +1,7 @@
 """The search for each method's point: what to try next, what was chosen, and its record in Optuna's form."""
 import statistics
 from dataclasses import dataclass
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 from ..utils.optional import require
 from .grid import Place, Scores, best_place, next_places, on_edge
@@ -68,10 +68,9 @@ class Tuning:
             for place, results in zip(self.places, found):
                 self.scores[place] = self._score(results)
             self._read()
-        for place in self.finalists:
-            results = [lines.get(task.key) for task in self._tasks(place) + self._tasks(place, final=True)]
-            if all(results):
-                self.finals[place] = self._score(results)
+        while found := {place: results for place in self.finalists if all(results := [
+                lines.get(task.key) for task in self._tasks(place) + self._tasks(place, final=True)])}:
+            self.finals.update({place: self._score(results) for place, results in found.items()})
 
     def _score(self, results: List[dict]) -> Optional[float]:
         """Mean accuracy of finished runs; ``None`` if one has failed."""
@@ -84,12 +83,17 @@ class Tuning:
 
     @property
     def finalists(self) -> List[Place]:
-        """Once the grid has ended, its best points that more seeds are still to be run of."""
-        if self.places:
-            return []
+        """Once the grid has ended, its best points that are still to get more seeds; the next if all those failed."""
         scored = {place: score for place, score in self.scores.items() if score is not None}
-        best = sorted(scored, key=scored.get, reverse=True)[:self.plan.finalists]
-        return [place for place in best if place not in self.finals]
+        ranked, number = sorted(scored, key=scored.get, reverse=True), self.plan.finalists
+        if self.places or not number:
+            return []
+        for first in range(0, len(ranked), number):
+            best = ranked[first:first + number]
+            missing = [place for place in best if place not in self.finals]
+            if missing or any(self.finals[place] is not None for place in best):
+                return missing
+        return []
 
     def _tasks(self, place: Place, final: bool = False) -> List[Task]:
         """The runs of a point in the grid, or those that a finalist has beyond."""
@@ -123,17 +127,28 @@ class Tuning:
         return Choice(self.searched.point(best), scores[best], len(self.scores), on_edge(best, self.scores))
 
     def record(self, storage: str) -> None:
-        """Write the points that were tried into an Optuna study, for its plots and dashboard; those there stay."""
+        """Write the points that were tried into an Optuna study, for its plots and dashboard.
+
+        Those there stay, unless a score has changed, by more seeds or another try: then the study is written anew.
+        """
         optuna = require('optuna', 'optuna', 'the search')
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         start = self.searched.run({axis.key: axis.start for axis in self.searched.axes}, 0, 'val')
         finals = f'-{self.plan.finalists}finalists-{self.plan.final_seeds}seeds' * bool(self.plan.finalists)
-        study = optuna.create_study(storage=storage, direction='maximize', load_if_exists=True,
-                                    study_name=f'{self.searched.name}-{start.key[0]}-{self.plan.tune_seeds}seeds{finals}')
-        known = [trial.user_attrs['place'] for trial in study.get_trials(deepcopy=False)]
+        name = f'{self.searched.name}-{start.key[0]}-{self.plan.tune_seeds}seeds{finals}'
+        scores = {**self.scores, **self.finals}
+
+        def open_study() -> Tuple['optuna.Study', Scores]:
+            study = optuna.create_study(storage=storage, direction='maximize', load_if_exists=True, study_name=name)
+            return study, {tuple(trial.user_attrs['place']): trial.value for trial in study.get_trials(deepcopy=False)}
+
+        study, known = open_study()
+        if any(known[place] != scores.get(place, known[place]) for place in known):
+            optuna.delete_study(study_name=name, storage=storage)
+            study, known = open_study()
         state = optuna.trial.TrialState
-        for place, score in {**self.scores, **self.finals}.items():
-            if list(place) in known:
+        for place, score in scores.items():
+            if place in known:
                 continue
             point = self.searched.point(place)
             study.add_trial(optuna.trial.create_trial(

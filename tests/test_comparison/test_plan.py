@@ -56,7 +56,11 @@ def test_weights_to_start_from_are_told_apart_by_their_path_and_by_what_starts_a
         changed = Config(cfg.to_dict())
         changed.merge_from_dict(changes)
         hashes.add(config_hash(changed))
-    assert len(hashes) == 3
+    for folder in 'ab':
+        changed = Config(cfg.to_dict())
+        changed.model.student.init_cfg = dict(type='Pretrained', checkpoint=f'/runs/{folder}/epoch_1.pth')
+        hashes.add(config_hash(changed))
+    assert len(hashes) == 5
 
 
 @pytest.mark.parametrize('method', ['plain', *methods()])
@@ -186,6 +190,44 @@ def test_the_best_points_get_more_seeds_before_one_is_chosen(fails, chosen):
     assert Tuning(plan, plan.entries()[0]).open_tasks(lines) == []  # another process sees the same
 
 
+def test_points_that_fail_with_more_seeds_make_way_for_others():
+    """Each point fails with its second seed but the worst one, or that too."""
+    plan = Plan(PAIR, ('plain', ), 'unused', points=4, tune_seeds=1, finalists=2, final_seeds=2)
+    for survivor in (True, False):
+        tuning, lines, seen = Tuning(plan, plan.entries()[0]), {}, []
+        while tasks := tuning.open_tasks(lines):
+            for task in tasks:
+                rate = task.point[LR]
+                seen += [rate] * (rate not in seen)
+                fails = task.seed == 101 and not (survivor and rate == seen[0])
+                lines[task.key] = dict(status='failed', reason='it fell apart') if fails else dict(
+                    status='finished', accuracy=50.0 + 10 * seen.index(rate))
+        assert tuning.ended and len(tuning.finals) == 4 and len(lines) == tuning.total() == 4 * 3
+        assert {task.key for task in tuning.all_tasks(lines)} == set(lines)
+        assert tuning.choice.point == {LR: seen[0]} if survivor else tuning.choice is None
+        again = Tuning(plan, plan.entries()[0])
+        assert again.open_tasks(lines) == [] and again.ended and again.choice == tuning.choice
+
+
+def test_the_record_of_a_search_follows_its_scores(tmp_path):
+    optuna = pytest.importorskip('optuna')
+    plan = Plan(PAIR, ('plain', ), 'unused', points=3, tune_seeds=1)
+    (found, ), storage, lines = plan.entries(), f'sqlite:///{tmp_path}/studies.db', {}
+    tuning = Tuning(plan, found)
+    for task in tuning.open_tasks(lines):
+        lines[task.key] = dict(status='failed', reason='no memory')
+    tuning.update(lines)
+    tuning.record(storage)
+    lines = {key: dict(status='finished', accuracy=80.0) for key in lines}
+    for _ in range(2):
+        tuning = Tuning(plan, found)
+        tuning.update(lines)
+        tuning.record(storage)
+    (study, ) = optuna.get_all_study_summaries(storage)
+    trials = optuna.load_study(study_name=study.study_name, storage=storage).trials
+    assert [trial.value for trial in trials] == [80.0] * 3 and all(trial.state.name == 'COMPLETE' for trial in trials)
+
+
 def test_a_search_elsewhere_starts_from_the_numbers_there_and_does_not_see_the_test_data(tmp_path):
     other = tmp_path / 'other.py'
     other.write_text(f"_base_ = ['{find_pair(PAIR)}']\noptim_wrapper = dict(optimizer=dict(lr=0.7))")
@@ -254,6 +296,16 @@ def test_a_run_is_the_same_whether_its_number_is_varied_or_written(weight):
     written = entry('bkd')
     assert config_hash(varied.config) == config_hash(written.config_at({f'model.{WEIGHT}': float(weight)}))
     assert [axis.key for axis in varied.axes] == [LR]
+
+
+def test_a_number_is_what_a_schedule_ends_at_whether_varied_or_searched():
+    key, schedule = 'losses.loss_reviewkd.loss_weight', dict(points=[(0, 1.0), (1, 3.0)], kind='cosine')
+    whole, varied = Plan(PAIR, ('reviewkd', ), 'unused', points=0, vary={key: (10, schedule)}).entries()
+    written = entry('reviewkd')
+    assert config_hash(whole.config) == config_hash(written.config_at({f'model.{key}': 10.0}))
+    points = whole.config.model.losses.loss_reviewkd.loss_weight.points
+    assert len(points) > 2 and points[-1][1] == 10 > points[0][1]
+    assert varied.config.model.losses.loss_reviewkd.loss_weight.points == schedule['points']
 
 
 def test_whole_numbers_stay_whole_where_the_config_has_such():

@@ -101,7 +101,7 @@ def reported(model):
 @pytest.fixture
 def progress():
     """Sets how far a run is."""
-    hub = MessageHub.get_instance('progress')
+    hub = MessageHub.get_current_instance()
 
     def set_to(value, epochs=10):
         hub.update_info('iter', int(1000 * value))
@@ -190,6 +190,20 @@ def test_weights_and_temperatures_follow_training(progress):
     torch.testing.assert_close(got['loss_kd'], want['loss_kd'])
     progress(0.55)  # in the same epoch
     assert reported(model)['loss_kd'] == got['loss_kd'] and reported(model)['loss_cls'] < got['loss_cls']
+
+
+def test_what_changes_by_epoch_moves_in_steps_where_training_goes_by_iterations(tmp_path):
+    """mmengine counts no epochs there."""
+    cfg = demo_config('plain', tmp_path, epochs=1)
+    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook['type'] != 'EpochSeedHook']
+    cfg.train_cfg, seen = dict(by_epoch=False, max_iters=3, val_interval=3), []
+    cfg.default_hooks.checkpoint.by_epoch = False
+    cfg.model = dict(type='Distiller', student=cfg.model, losses=dict(loss_cls=dict(
+        type='StepsCrossEntropyLoss', loss_weight=dict(points=[(0, 1.0), (1, 4.0)], by_epoch=True))))
+    runner = Runner.from_cfg(cfg)
+    runner.model.losses['loss_cls'].register_forward_hook(lambda loss, *_: seen.append(loss.loss_weight))
+    runner.train()
+    assert seen == pytest.approx([1.0, 2.0, 3.0])
 
 
 def test_losses_see_the_progress_of_training(progress):

@@ -329,10 +329,14 @@ class Distiller(BaseModel):
 
 @torch.compiler.disable
 def training_progress() -> Tuple[float, float]:
-    """How far the run of this process is, from 0 to 1, in steps and in whole epochs; zeros outside of runs."""
+    """How far the run of this process is, from 0 to 1, in steps and in whole epochs; zeros outside of runs.
+
+    A run of one epoch, which is what mmengine takes a run by iterations for, has both in steps.
+    """
     hub = MessageHub.get_current_instance()
-    return tuple(hub.get_info(done, 0) / max(hub.get_info(planned, 1), 1)
-                 for done, planned in (('iter', 'max_iters'), ('epoch', 'max_epochs')))
+    steps, epochs = (hub.get_info(done, 0) / max(hub.get_info(planned, 1), 1)
+                     for done, planned in (('iter', 'max_iters'), ('epoch', 'max_epochs')))
+    return steps, epochs if hub.get_info('max_epochs', 1) > 1 else steps
 
 
 def check_batch_axis(features: Dict[str, Tensor], owner: str) -> None:

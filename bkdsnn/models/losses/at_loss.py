@@ -37,7 +37,7 @@ class ATLoss(DistillLoss):
     space.
 
     Args:
-        p: Exponent, positive, or a schedule.
+        p: Exponent, at least 1, or a schedule.
         student: Tap or paths of the student's stages; by default ``'stages'``.
         teacher: Likewise of the teacher's, as many; tokens of a vision transformer become maps, see
             :func:`bkdsnn.models.losses.spatial_map`.
@@ -45,7 +45,7 @@ class ATLoss(DistillLoss):
     """
 
     default_tap = 'stages'
-    p = Scheduled()
+    p = Scheduled(least=1, hint=' Below 1 a channel that is silent has an infinite gradient.')
 
     def __init__(self, p: Union[float, dict] = 2.0, student: Taps = 'stages', teacher: Taps = 'stages',
                  loss_weight: Union[float, dict] = 1.0) -> None:

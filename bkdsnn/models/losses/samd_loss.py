@@ -74,6 +74,8 @@ class SAMDLoss(DistillLoss):
     def forward(self, student: Tensor, teacher: Dict[str, Tensor], teacher_part: nn.Module) -> Tensor:
         """Weighted loss of maps (T, B, C, H, W), ``maps`` and ``logits`` (B, K) of the teacher and its classifier."""
         maps = teacher['maps'][-1] if isinstance(teacher['maps'], (list, tuple)) else teacher['maps']
+        if student.dim() != 5:
+            raise self.shape_error(student, maps, 'SAMDLoss takes a student map (T, B, C, H, W).')
         feature = spatial_map(time_mean(maps))
         if not isinstance(teacher_part, nn.Linear) or teacher_part.in_features != feature.shape[1]:
             what = f'reads {teacher_part.in_features}' if isinstance(teacher_part, nn.Linear) else \

@@ -12,7 +12,8 @@ class Schedule:
         points: (progress, value) pairs; progress rises from 0, the first step, to 1, the end of training.
         kind: How values go from one point to the next: ``'linear'``, ``'cosine'``, or ``'step'``, which stays at a
             point's value until the next point.
-        by_epoch: Whether the number stays the same within an epoch.
+        by_epoch: Whether the number stays the same within an epoch, where there are several; a run by iterations has
+            none.
 
     Raises:
         ValueError: If the points do not rise from 0 to 1, a value is no finite number, or the kind is unknown.
@@ -59,11 +60,13 @@ class Scheduled:
     Args:
         may_vanish: Whether a schedule may start or end at zero; a number may not.
         may_be_zero: Whether a number may be zero too, as the weight of one of a loss's terms.
+        least: The smallest value that makes sense.
         hint: What the error says beside the range.
     """
 
-    def __init__(self, may_vanish: bool = False, may_be_zero: bool = False, hint: str = '') -> None:
-        self.may_vanish, self.may_be_zero, self.hint = may_vanish or may_be_zero, may_be_zero, hint
+    def __init__(self, may_vanish: bool = False, may_be_zero: bool = False, least: float = 0.0, hint: str = '') -> None:
+        self.may_vanish, self.may_be_zero = may_vanish or may_be_zero, may_be_zero
+        self.least, self.hint = least, hint
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -83,8 +86,9 @@ class Scheduled:
                 raise ValueError(f'{what}={value!r} is no schedule: {error}') from error
         lowest = min(value.values) if isinstance(value, Schedule) else value
         may_be_zero = self.may_vanish if isinstance(value, Schedule) else self.may_be_zero
-        if not is_number(lowest) or lowest < 0 or lowest == 0 and not may_be_zero:
+        if not is_number(lowest) or lowest < self.least or lowest == 0 and not may_be_zero:
             kind = 'a positive number or zero' if self.may_be_zero else 'a positive number'
+            kind = f'a number from {self.least:g}' if self.least else kind
             raise ValueError(f'{what}={value!r} must be {kind}, or dict(points=[(0, a), (1, b)]) of such.'
                              f'{self.hint}')
         loss.__dict__[f'_{self.name}'] = value

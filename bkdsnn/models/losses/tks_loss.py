@@ -8,7 +8,7 @@ from bkdsnn.registry import MODELS
 
 from .base import DistillLoss
 from .functional import as_steps, stepwise_cross_entropy, sum_of_right
-from .schedule import Scheduled
+from .schedule import Scheduled, is_number
 
 
 def tks_loss(step_logits: Tensor, target: Tensor, tau: float, detach: bool = False) -> Tensor:
@@ -47,7 +47,7 @@ class TKSLoss(DistillLoss):
         loss_weight: Factor, or a schedule.
 
     Raises:
-        ValueError: If ``alpha`` is not between 0 and 1.
+        ValueError: If ``alpha`` is not above 0 and at most 1, or is 1 throughout.
     """
 
     needs_labels = True
@@ -57,8 +57,8 @@ class TKSLoss(DistillLoss):
     def __init__(self, tau: Union[float, dict] = 3.0, alpha: float = 0.7, static: bool = False, detach: bool = False,
                  student: str = 'logits', loss_weight: Union[float, dict] = 1.0) -> None:
         super().__init__(student, loss_weight=loss_weight)
-        if not 0 < alpha < 1:
-            raise ValueError(f'TKSLoss: alpha={alpha!r} must be between 0 and 1.')
+        if not (is_number(alpha) and 0 < alpha <= 1) or static and alpha == 1:
+            raise ValueError(f'TKSLoss: alpha={alpha!r} must be above 0 and at most 1, with static=True below it.')
         self.tau, self.detach = tau, detach
         self.soft_weight = 1 - alpha if static else dict(points=[(0, 0.0), (1, alpha)], by_epoch=True)
 
