@@ -200,5 +200,8 @@ def build_model(model: Union[str, Path, Config, nn.Module], pretrained: Union[bo
     if suffix == '.py':
         return init_model(model if isinstance(model, Config) else str(model), weights, device, **inference)
     if suffix in ('.pth', '.safetensors'):
+        if weights is not None:
+            raise ValueError(f'{model} brings its weights, so pretrained={weights!r} has no place; leave it out, or '
+                             'give a config with these weights.')
         return init_model(None, str(model), device, **inference)
     return get_model(str(model), pretrained, device, **inference)

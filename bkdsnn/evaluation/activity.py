@@ -137,8 +137,9 @@ class _Watch(TorchDispatchMode):
 class ActivityCounter:
     """Counts operations and spikes of a network's forward passes inside a ``with`` block.
 
-    It sees what PyTorch computes, whatever the modules are. Integers of neurons are unfolded into binary spikes while
-    it counts, see :func:`bkdsnn.models.spike_driven`.
+    It sees what PyTorch computes, whatever the modules are, but for neurons themselves, which cost nothing: a parallel
+    neuron's product over time is one where it runs eagerly, and none where it is compiled. Integers of neurons are
+    unfolded into binary spikes while it counts, see :func:`bkdsnn.models.spike_driven`.
 
     Args:
         model: Network whose first argument, or ``inputs``, is a batch (B, ...); 4-d batches are static images.
@@ -167,13 +168,14 @@ class ActivityCounter:
         self._unfolds = has_integers(self.model) and not is_spike_driven(self.model)
         if self._unfolds:
             set_spike_driven(self.model, True)
+        self._neurons = {path for path, module in self.model.named_modules() if isinstance(module, SpikingNode)}
         self._handles = [self.model.register_forward_pre_hook(self._start, with_kwargs=True),
                          self.model.register_forward_hook(self._stop, always_call=True)]
         for path, module in self.model.named_modules():
             if path:
                 self._handles += [module.register_forward_pre_hook(lambda *_, path=path: self._path.append(path)),
                                   module.register_forward_hook(self._leave)]
-            if isinstance(module, SpikingNode):
+            if path in self._neurons:
                 self._handles.append(module.register_forward_hook(partial(self._count_spikes, path)))
 
     def detach(self) -> None:
@@ -226,6 +228,8 @@ class ActivityCounter:
         merge(self.firing, {path: found})
 
     def _count(self, operation: Callable, args: tuple, out: Tensor) -> None:
+        if not self._neurons.isdisjoint(self._path):
+            return
         macs = flop_registry[operation](*args, out_val=out) // 2
         name, kind, operands = self._identify(operation, [args[i] for i in OPERANDS.get(operation, ())])
         values = tuple(Values.of(x) for x in operands)

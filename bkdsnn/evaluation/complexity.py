@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bkdsnn.config.data import pipeline_in
 from bkdsnn.config.networks import model_config, student_config
+from bkdsnn.models.neurons import SpikingNode
 from bkdsnn.models.teachers.sources import resizing_of
 from bkdsnn.registry import MODELS
 
@@ -21,7 +22,7 @@ class Complexity:
         parameters: Number of trainable numbers.
         macs: Multiply-accumulate operations of convolutions, linear layers and attention for one sample in all time
             steps. A spiking layer accumulates only where its input spikes, so its synaptic operations are at most
-            these: firing rate times MACs.
+            these: firing rate times MACs. Neurons count as nothing, parallel ones too.
     """
 
     parameters: int
@@ -60,4 +61,7 @@ def measure_complexity(cfg: Config, shape: Sequence[int]) -> Complexity:
             model = MODELS.build(model_cfg).to('meta')
         with torch.no_grad():
             model.eval()(torch.empty(1, *shape, device='meta'))
-    return Complexity(sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2)
+    counts = counter.get_flop_counts()
+    of_neurons = sum(sum(counts.get(f'{type(model).__name__}.{path}', {}).values())
+                     for path, module in model.named_modules() if isinstance(module, SpikingNode))
+    return Complexity(sum(p.numel() for p in model.parameters()), (counter.get_total_flops() - of_neurons) // 2)

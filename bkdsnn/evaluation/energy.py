@@ -104,7 +104,10 @@ class NetworkCost:
 
     @property
     def macs(self) -> float:
-        """Multiply-accumulates if nothing is skipped, as :func:`bkdsnn.evaluation.measure_complexity` counts them."""
+        """Multiply-accumulates if nothing is skipped, as :func:`bkdsnn.evaluation.measure_complexity` counts them.
+
+        Of neurons that send integers, those of the unfolded network: layers behind them run D times a step.
+        """
         return sum(layer.macs for layer in self.layers)
 
     @property

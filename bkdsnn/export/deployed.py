@@ -37,6 +37,11 @@ class InferenceNode(nn.Module):
         return h > self.node.v_threshold if self.node.strict else h >= self.node.v_threshold
 
 
+def can_deploy(preprocessor: nn.Module) -> bool:
+    """Whether what a data preprocessor does can be put into an exported network."""
+    return type(preprocessor) in (ClsDataPreprocessor, ImageDataPreprocessor, EventDataPreprocessor)
+
+
 class Preprocessing(nn.Module):
     """What a data preprocessor does to the numbers of a batch that has its final size.
 
@@ -49,7 +54,7 @@ class Preprocessing(nn.Module):
 
     def __init__(self, preprocessor: nn.Module) -> None:
         super().__init__()
-        if type(preprocessor) not in (ClsDataPreprocessor, ImageDataPreprocessor, EventDataPreprocessor):
+        if not can_deploy(preprocessor):
             raise ValueError(f'the preprocessing of a {type(preprocessor).__name__} cannot be put into the exported '
                              'network; export it without (normalise=False, --no-normalise).')
         for name in ('mean', 'std'):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..apis.evaluate import build_loader, spread_samples
-from .deployed import Preprocessing
+from .deployed import Preprocessing, can_deploy
 
 FIRST_SENTENCE = re.compile(r'.*?(?=\.\s|\.?$)', re.MULTILINE)
 
@@ -32,12 +32,15 @@ def read_test_inputs(model: nn.Module, number: int) -> Tensor:
     return inputs.flip(1) if turned else inputs
 
 
-def make_noise(model: nn.Module, shape: Sequence[int], number: int) -> Tensor:
-    """Random inputs in the range of those before preprocessing: pixels from 0 to 255, or counts of events."""
+def make_noise(model: nn.Module, shape: Sequence[int], number: int, pixels: bool = True) -> Tensor:
+    """Random inputs in the range of those before preprocessing: pixels from 0 to 255, or counts of events.
+
+    With ``pixels=False`` those of images are normal, as after it.
+    """
     generator = torch.Generator().manual_seed(0)
     if len(shape) == 4:
         return torch.poisson(torch.full((number, *shape), 0.5), generator)
-    if getattr(model.data_preprocessor, 'mean', None) is not None:
+    if pixels and getattr(model.data_preprocessor, 'mean', None) is not None:
         return 255 * torch.rand(number, *shape, generator=generator)
     return torch.randn(number, *shape, generator=generator)
 
@@ -49,11 +52,14 @@ def check_inputs(model: nn.Module, shape: Sequence[int], number: int, normalise:
         model: The student, with its ``cfg``.
         shape: Of one sample, (C, H, W) or (T, P, H, W). Event frames are averaged down to it.
         number: How many samples.
-        normalise: Whether the exported network does the preprocessing; else it is done here.
+        normalise: Whether the exported network does the preprocessing; else it is done here, where it is known how.
 
     Returns:
         Inputs (B, ...), and what they are, in words.
     """
+    if not normalise and not can_deploy(model.data_preprocessor):
+        return (make_noise(model, shape, number, pixels=False),
+                f'of noise, since the test data are prepared by {type(model.data_preprocessor).__name__}')
     try:
         inputs, reason = _fitting(read_test_inputs(model, number), shape), 'have another shape'
     except (OSError, ValueError, ImportError) as error:

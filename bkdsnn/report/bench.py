@@ -37,7 +37,8 @@ def attempt(function: Callable[..., T], *arguments: Any) -> Union[T, Missing]:
     except Exception as error:
         if os.environ.get('BKDSNN_DEBUG'):
             raise
-        return Missing(str(error.args[0]) if error.args else type(error).__name__)
+        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        return Missing(str(message) or type(error).__name__)
 
 
 @dataclass
@@ -99,13 +100,14 @@ class Bench:
     def teacher_of(self, group: Group) -> Tuple[Optional[Group], Union[Distiller, Missing, None]]:
         """The distilled group whose teacher a group is compared with, and its distiller.
 
-        It is its own, else the first that was built and is tested on the same data; ``None`` where nothing is
-        distilled.
+        It is its own, else the first that was built and is tested on the same data; ``None`` where no teacher is asked.
         """
         groups = {other.name: other for other in self.comparison.groups}
-        if group.name in self.distillers:
-            return group, self.distillers[group.name]
-        others = [(groups[name], found) for name, found in self.distillers.items()
+        teaching = {name: found for name, found in self.distillers.items()
+                    if isinstance(found, Missing) or found.has_teacher}
+        if group.name in teaching:
+            return group, teaching[group.name]
+        others = [(groups[name], found) for name, found in teaching.items()
                   if same_samples(groups[name].runs[0].config, group.runs[0].config)]
         others.sort(key=lambda pair: isinstance(pair[1], Missing))
         return others[0] if others else (None, None)

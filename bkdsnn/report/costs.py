@@ -43,6 +43,6 @@ def measure_costs(students: Mapping[str, nn.Module], distiller: Optional[Distill
     teacher = None
     if distiller is not None and isinstance(distiller.teacher, FrozenTeacher):
         teacher = measure('the teacher', distiller.teacher.network,
-                          lambda data: distiller.teacher.prepare(inputs_of(distiller, data)['teacher']))
+                          lambda data: distiller.teacher.for_network(inputs_of(distiller, data)['teacher']))
     found = [*costs.values(), *([] if teacher is None else [teacher])]
     return Costs(costs, teacher, max((cost.samples for cost in found), default=0))

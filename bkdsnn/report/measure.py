@@ -74,9 +74,10 @@ def _ask_together(bench: Bench, split: str, runs: List[Tuple[Group, Run]], teste
                       f'its {split} data')
     keys = [(group.name, seed_of(group, run)) for group, run in runs]
     students = {key: partial(step_logits, bench.students[key]) for key in keys if key in bench.students}
-    teachers = {} if split != 'test' else {
-        str(run.config.model.teacher): partial(teacher_logits, bench.distillers[group.name])
+    distillers = {} if split != 'test' else {
+        str(run.config.model.teacher): bench.distillers[group.name]
         for group, run in runs if isinstance(bench.distillers.get(group.name), Distiller)}
+    teachers = {key: partial(teacher_logits, found) for key, found in distillers.items() if found.has_teacher}
     title = f'Asking {len(students) + len(teachers)} networks about the {split} data'
     answers = collect_answers({**students, **teachers}, bench.track(data.loader, title))
     tested.students.update({key: answers[key] for key in students})

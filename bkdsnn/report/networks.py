@@ -125,11 +125,12 @@ def teacher_logits(distiller: Distiller, data: dict) -> Tensor:
 
 def _find_teacher(teacher: ConfigDict, folder: Path) -> None:
     """Replace paths of a teacher's config that are no more by those of the same name near a run's folder."""
-    wanted = Path(str(teacher.get('checkpoint')))
-    if not wanted.exists():
+    stated = str(teacher.get('checkpoint') or '')
+    wanted = Path(stated)
+    if stated not in ('', 'pretrained') and '://' not in stated and not wanted.exists():
         found = [parent / name for parent in folder.absolute().parents for name in (wanted, wanted.name)]
         teacher.checkpoint = str(next(filter(Path.exists, found), wanted))
     model = teacher.get('model')
     if isinstance(model, str) and model.endswith('.py') and not Path(model).exists():
         # A work directory keeps the config of its network.
-        teacher.model = str(config_in(Path(teacher.checkpoint)) or model)
+        teacher.model = str(config_in(Path(str(teacher.get('checkpoint')))) or model)

@@ -79,11 +79,14 @@ class Report:
             known = isinstance(tested, Tested)
             if known:
                 take_accuracies(bench, tested)
-            return cls(
-                comparison, bench.notes + _differing_data(comparison), tested,
-                attempt(calibrate, bench, tested) if known else None, attempt(measure_gradients, bench),
-                attempt(costs_of, bench), attempt(compare_all, bench),
-                attempt(choose_examples, bench, tested) if known else None, attempt(look_inside, bench))
+            # These may add to the bench's notes.
+            measured = dict(
+                exits=attempt(calibrate, bench, tested) if known else None,
+                gradients=attempt(measure_gradients, bench), costs=attempt(costs_of, bench),
+                similarities=attempt(compare_all, bench),
+                examples=attempt(choose_examples, bench, tested) if known else None,
+                inside=attempt(look_inside, bench))
+            return cls(comparison, bench.notes + _differing_data(comparison), tested, **measured)
 
     def page(self) -> str:
         """The page as HTML."""

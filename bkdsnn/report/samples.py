@@ -53,11 +53,12 @@ class TestBatch:
 
 
 def reads_bgr(run: Run) -> bool:
-    """Whether a run's images are read as BGR: then its data preprocessor is told to make them RGB."""
+    """Whether a run's images are BGR, as all are whose data preprocessor or data set does not say otherwise."""
+    preprocessor = student_config(model_config(run.config)).get('data_preprocessor') or {}
     dataset = (run.config.get('test_dataloader') or {}).get('dataset')
-    if dataset and channel_order_of(dataset, run.config.get('default_scope')) == 'rgb':
-        return False
-    return bool((student_config(model_config(run.config)).get('data_preprocessor') or {}).get('to_rgb'))
+    order = preprocessor.get('channel_order') or (
+        channel_order_of(dataset, run.config.get('default_scope')) if dataset else None)
+    return order != 'rgb'
 
 
 def picture(inputs: Inputs, bgr: bool) -> np.ndarray:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..evaluation.cka import MIN_SAMPLES, FeatureSimilarity
 from ..models.distillers import Distiller
+from ..models.teachers import FrozenTeacher
 from .networks import inputs_of
 
 # Fewer parts say little, more do not fit on a phone.
@@ -111,13 +112,15 @@ def compare_features(student: nn.Module, distiller: Distiller, batches: Iterable
         batches: Of the distiller's data loader; those with fewer than four samples are skipped.
 
     Raises:
-        ValueError: If there is no batch of four or more samples.
+        ValueError: If there is no batch of four or more samples, or several networks teach together.
     """
+    if not isinstance(distiller.teacher, FrozenTeacher):
+        raise ValueError('several networks teach together, and there is no one to compare with.')
     similarity = None
     for data in batches:
         inputs, teacher = inputs_of(student, data)['student'], distiller.teacher
         mine = stage_features(student, inputs)
-        theirs = stage_features(teacher.network, teacher.prepare(inputs_of(distiller, data)['teacher']))
+        theirs = stage_features(teacher.network, teacher.for_network(inputs_of(distiller, data)['teacher']))
         if similarity is None:
             similarity = FeatureSimilarity(list(mine), list(theirs))
         if len(inputs) >= MIN_SAMPLES:

@@ -257,6 +257,9 @@ def test_model_may_be_a_name_a_config_a_file_or_a_network(student, digits):
 
 
 def test_wrong_model_weights_and_device_are_errors():
+    weights = published_weights()['demo/mixed']
+    with pytest.raises(ValueError, match='brings its weights, so pretrained='):
+        SpikingInferencer(weights, weights)
     with pytest.raises(ValueError, match='demo/mixed'):
         SpikingInferencer('demo/mixd')
     with pytest.raises(ValueError, match='missing keys'):

@@ -181,6 +181,18 @@ def test_a_vision_transformer_is_counted_with_the_products_of_its_fused_attentio
     assert torch.backends.mha.get_fastpath_enabled()
 
 
+@pytest.mark.parametrize('kind', ['PSNNode', 'SlidingPSNNode'])
+@pytest.mark.parametrize('backend', ['eager', 'compile'])
+def test_a_parallel_neurons_product_over_time_costs_nothing_whether_or_not_it_is_compiled(kind, backend):
+    neuron = dict(type=kind, surrogate=dict(type='ATan', alpha=2.0), backend=backend)
+    neuron.update(dict(k=2) if kind == 'SlidingPSNNode' else dict(T=2))
+    cfg = tiny_student(neuron=neuron)
+    found = measure_synops(MODELS.build(cfg).eval(), [torch.rand(3, 1, 8, 8)])
+    assert not any('neuron' in layer.name for layer in found) and len(found.neurons) > 4
+    whole = measure_complexity(Config(dict(model=cfg)), (1, 8, 8)).macs
+    assert found.macs == whole == measure_complexity(Config(dict(model=tiny_student())), (1, 8, 8)).macs
+
+
 def test_dead_and_saturated_neurons_are_found():
     """Four channels of two neurons: dead, saturated, one of each, and firing every second step."""
     current = torch.tensor([[0, 0], [1, 1], [0, 1], [0.5, 0.5]]).view(1, 1, 4, 1, 2).expand(3, 4, -1, -1, -1)

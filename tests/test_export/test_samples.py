@@ -7,6 +7,7 @@ from bkdsnn import get_model, init_model
 from bkdsnn.export import Deployed
 from bkdsnn.export.command import Student
 from bkdsnn.export.samples import check_inputs, make_noise, read_test_inputs
+from bkdsnn.models import EventDataPreprocessor
 from bkdsnn.utils.colours import learn_channel_order
 from helpers import DEMO, small_network, tiny_student
 
@@ -18,6 +19,19 @@ def test_images_of_the_test_data_are_those_before_preprocessing():
     assert inputs.min() == 0 and 200 < inputs.max() <= 255
     normalised, _ = check_inputs(model, (1, 8, 8), 3, normalise=False)
     torch.testing.assert_close(normalised, (inputs - 127.5) / 127.5)
+
+
+def test_preprocessing_of_ones_own_is_left_to_those_who_call_the_network():
+
+    class OtherPreprocessor(EventDataPreprocessor):
+        pass
+
+    model = get_model('demo/plain')
+    model.data_preprocessor = OtherPreprocessor()
+    inputs, source = check_inputs(model, (1, 8, 8), 3, normalise=False)
+    assert inputs.shape == (3, 1, 8, 8) and inputs.min() < 0 and inputs.max() < 10
+    assert source == 'of noise, since the test data are prepared by OtherPreprocessor'
+    Deployed(model, normalise=False)(inputs)
 
 
 def test_frames_of_the_student_are_averaged_down_to_the_shape():

@@ -13,10 +13,12 @@ from torch import nn
 
 from bkdsnn.config.differences import describe, differences
 from bkdsnn.evaluation import EarlyExit
-from bkdsnn.models.teachers import FrozenTeacher
+from bkdsnn.models.teachers import FrozenTeacher, TeacherEnsemble
 from bkdsnn.registry import MODELS
 from bkdsnn.report.answers import Answers, agreement, collect_answers, confused_pairs, lost_samples
+from bkdsnn.report.bench import attempt
 from bkdsnn.report.config_diff import settings_of
+from bkdsnn.report.costs import measure_costs
 from bkdsnn.report.groups import Comparison, Group
 from bkdsnn.report.measure import Exit
 from bkdsnn.report.over_seeds import Curve, Gain, verdict
@@ -247,9 +249,7 @@ def test_time_is_averaged_wherever_it_is():
 
 
 def test_the_teachers_stages_are_compared_on_its_own_input():
-    losses = dict(loss_kd=dict(type='LogitsKDLoss', student='head', teacher='fc', tau=2.0))
-    distiller = MODELS.build(dict(type='Distiller', student=tiny_student(), teacher=FrozenTeacher(tiny_cnn()),
-                                  input_shape=(1, 8, 8), losses=losses)).eval()
+    distiller = distilled_by(FrozenTeacher(tiny_cnn()))
     data = dict(inputs=torch.randint(0, 256, (9, 1, 8, 8)).float(), data_samples=[DataSample()] * 9)
     found = compare_features(distiller.student, distiller, [data, data])
     assert found.rows == ['stem', 'layer1', 'layer2', 'head'] and found.columns == ['stage1.0', 'stage2.0', 'fc']
@@ -257,6 +257,32 @@ def test_the_teachers_stages_are_compared_on_its_own_input():
     few = dict(inputs=data['inputs'][:3], data_samples=data['data_samples'][:3])
     with pytest.raises(ValueError, match='at least 4 samples'):
         compare_features(distiller.student, distiller, [few])
+
+
+def distilled_by(teacher, logits='fc'):
+    losses = dict(loss_kd=dict(type='LogitsKDLoss', student='head', teacher=logits, tau=2.0))
+    return MODELS.build(dict(type='Distiller', student=tiny_student(), teacher=teacher, input_shape=(1, 8, 8),
+                             losses=losses)).eval()
+
+
+def test_teachers_of_another_precision_are_measured_and_several_say_why_not():
+    data = dict(inputs=torch.randint(0, 256, (9, 1, 8, 8)).float(), data_samples=[DataSample()] * 9)
+    half = distilled_by(FrozenTeacher(tiny_cnn(), dtype='bfloat16', emulate=True))
+    assert compare_features(half.student, half, [data]).cka[0].isfinite().all()
+    costs = measure_costs(dict(student=half.student), half, [data])
+    assert costs.teacher.energy > 0 and costs.students['student'].samples == 9
+    several = distilled_by(TeacherEnsemble(dict(a=FrozenTeacher(tiny_cnn()), b=FrozenTeacher(tiny_cnn()))), 'average')
+    assert measure_costs(dict(student=several.student), several, [data]).teacher is None
+    with pytest.raises(ValueError, match='several networks teach together'):
+        compare_features(several.student, several, [data])
+
+
+@pytest.mark.parametrize('do, reason', [
+    (lambda: open('nowhere'), r"\[Errno 2\] No such file or directory: 'nowhere'"),
+    (lambda: {}['key'], 'key'), (lambda: [].remove(1), r'list.remove\(x\): x not in list'),
+    (lambda: next(iter([])), 'StopIteration')])
+def test_what_cannot_be_measured_says_why(do, reason):
+    assert re.fullmatch(reason, attempt(do))
 
 
 # ---- the page's pieces ----
@@ -273,11 +299,15 @@ def test_pictures_of_images_and_events():
     assert drawn.shape == (5, 7, 4) and drawn[0, 0].tolist() == [255] * 4 and drawn[2, 3].tolist() != [255] * 4
 
 
-def test_images_are_bgr_where_the_preprocessor_makes_them_rgb():
+@pytest.mark.parametrize('stated, dataset, bgr', [
+    (None, 'ImageFolder', True), (None, 'mmpretrain.CIFAR10', False), (None, 'CIFAR10', True),
+    ('rgb', 'ImageFolder', False), ('bgr', 'mmpretrain.CIFAR10', True)])
+@pytest.mark.parametrize('to_rgb', [False, True])
+def test_images_are_bgr_unless_the_data_or_the_preprocessor_say_otherwise(stated, dataset, bgr, to_rgb):
     config = demo_config('mixed', 'somewhere')
-    assert not reads_bgr(Run('x', config))
-    config.data_preprocessor.to_rgb = True
-    assert reads_bgr(Run('x', config))
+    config.data_preprocessor.update(to_rgb=to_rgb, channel_order=stated)
+    config.test_dataloader.dataset = dict(type=dataset)
+    assert reads_bgr(Run('x', config)) == bgr
 
 
 def test_looks_differ_and_known_methods_keep_theirs():

@@ -52,6 +52,17 @@ def test_without_a_checkpoint_it_says_so_loudly_and_why_there_is_no_teacher(tmp_
     assert 'Network: ' in done.stdout and 'Teacher: not measured, since the config has none' in done.stdout
 
 
+def test_several_teachers_are_not_measured(small_teacher, tmp_path):
+    (tmp_path / 'two.py').write_text(f"""
+_base_ = ['{DEMO / 'mixed.py'}']
+one = dict(type='FrozenTeacher', model='{small_teacher / 'small.py'}', checkpoint='{small_teacher}')
+model = dict(teacher=dict(_delete_=True, type='TeacherEnsemble', teachers=dict(a=one, b=one)),
+             taps=dict(teacher=dict(feature='a.backbone', logits='average')))""")
+    done = run_tool(SYNOPS, tmp_path / 'two.py', '--num-samples', 1)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert 'Teacher: not measured, since several networks teach together' in done.stdout
+
+
 def test_accuracy_over_time_is_calibrated_on_validation_and_applied_to_test(run, student, tmp_path):
     done = run_tool(OVER_TIME, run / 'mixed.py', run, '--max-drop', 3, '--json', tmp_path / 'steps.json')
     assert done.returncode == 0, done.stderr[-2000:]
@@ -68,6 +79,8 @@ def test_accuracy_over_time_is_calibrated_on_validation_and_applied_to_test(run,
     assert 1 <= applied.mean_steps < 2
     assert f'{applied.mean_steps:.2f} of 2' in done.stdout and f'{applied.accuracy:.2f}' in done.stdout
     assert f'{found["test"]["accuracy"][0]:.2f}' in done.stdout
+    done = run_tool(OVER_TIME, run / 'mixed.py', run, '--max-drop', 99)
+    assert 'Stopping after the first step, which loses at most 99 points' in ' '.join(done.stdout.split())
 
 
 def test_bad_input_of_the_tools_is_one_line(small_teacher, tmp_path):

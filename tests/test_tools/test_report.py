@@ -5,13 +5,15 @@ from html.parser import HTMLParser
 
 import pytest
 import torch
+from mmengine.config import ConfigDict
 
 from bkdsnn.apis.evaluate import build_loader, evaluate
 from bkdsnn.apis.model import init_model
+from bkdsnn.checkpoints.files import load_file
 from bkdsnn.report import Report, write_report
 from bkdsnn.report.bench import Bench
 from bkdsnn.report.measure import ask
-from bkdsnn.report.networks import inputs_of, load_distiller, step_logits
+from bkdsnn.report.networks import _find_teacher, inputs_of, load_distiller, step_logits
 from bkdsnn.report.page import take_accuracies
 from bkdsnn.report.reading import read_comparison
 from bkdsnn.report.traces import trace_features
@@ -235,6 +237,41 @@ def test_teacher_that_is_gone_takes_nothing_else_with_it(small_comparison, tmp_p
     assert sum('this needs the teacher of mine' in reason for reason in page.reasons) == 5
 
 
+def test_a_run_that_asks_no_teacher_leaves_the_others_their_measurements(small_comparison, tmp_path):
+    """Its config names a teacher, as every pair does, but none of its losses."""
+    mine = derive_run(small_comparison / 'mixed' / 'seed0', tmp_path / 'mine')
+    run = Run.open(mine)
+    run.config.model.losses = dict(loss_cls=dict(type='TETLoss', student='head'))
+    run.config.dump(str(mine / 'mixed.py'))
+    checkpoint = load_file(str(run.checkpoint))
+    weights = {key: value for key, value in checkpoint['state_dict'].items() if not key.startswith('losses')}
+    torch.save(dict(checkpoint, state_dict=weights), run.checkpoint)
+    out = tmp_path / 'r.html'
+    page = read(write_report(str(mine), str(small_comparison / 'plain' / 'seed0'), out=str(out), samples=SAMPLES))
+    assert not page.reasons or all('evenly spread' in reason for reason in page.reasons)
+    assert {'accuracy', 'gradients', 'over-time', 'energy', 'confusion'} <= set(page.sections)
+    page = read(write_report(str(mine), str(small_comparison / 'mixed' / 'seed1'), out=str(out), samples=SAMPLES))
+    assert {'energy', 'similarity'} <= set(page.sections)
+
+
+@pytest.mark.parametrize('checkpoint', ['https://somewhere.org/teacher.pth', 'hf://owner/teacher', 'pretrained', None])
+def test_weights_that_are_no_path_are_not_looked_for_beside_the_run(checkpoint, tmp_path):
+    (tmp_path / 'pretrained').mkdir()
+    teacher = ConfigDict(checkpoint=checkpoint)
+    _find_teacher(teacher, tmp_path / 'run')
+    assert teacher.checkpoint == checkpoint
+
+
+def test_data_that_are_gone_are_named_whenever_that_shows(small_comparison, tmp_path):
+    mine = derive_run(small_comparison / 'plain' / 'seed0', tmp_path / 'mine')
+    config = Run.open(mine).config
+    config.val_dataloader.dataset = dict(type='ImageFolder', data_root='gone', split='val', pipeline=[])
+    config.dump(str(mine / 'mixed.py'))
+    page = read(write_report(str(mine), str(small_comparison / 'plain' / 'seed0'), out=str(tmp_path / 'r.html'),
+                             samples=SAMPLES))
+    assert any('The val data of mine cannot be used' in reason for reason in page.reasons)
+
+
 def test_data_that_are_gone_leave_the_logs(small_comparison, tmp_path):
     mine = derive_run(small_comparison / 'plain' / 'seed0', tmp_path / 'mine', plain=False)
     config = Run.open(mine).config
@@ -270,6 +307,9 @@ def test_checkpoint_that_is_damaged_is_noted_and_the_others_are_measured(small_c
     bench, _ = measure(tmp_path)
     assert any('seed1 is left out of all measurements' in note for note in bench.notes)
     assert list(bench.comparison.groups[0].accuracy) == [0]
+    shutil.rmtree(tmp_path / 'seed0')
+    page = read(write_report(str(tmp_path), samples=SAMPLES))
+    assert 'energy' in page.sections and any('no network could be built' in reason for reason in page.reasons)
     monkeypatch.setenv('BKDSNN_DEBUG', '1')
     with pytest.raises(ValueError, match='cannot be read'):
         measure(tmp_path)

@@ -58,10 +58,14 @@ def print_tables(result: dict, max_drop: float) -> None:
         table.add_row(str(step), *(f'{value:.2f}' for value in values))
     console.print(table)
     threshold = result['val']['early_exit']['threshold']
-    rule = 'Never stopping early: every threshold' if threshold is None else (
-        f'Stopping at a class probability of {threshold:.4g}, chosen on the validation data: a lower one')
-    table = Table('data', 'samples', 'accuracy %', 'with all steps', 'mean steps',
-                  title=f'{rule} would lose more than {max_drop:g} points there')
+    lose = f'would lose more than {max_drop:g} points there'
+    if threshold is None:
+        rule = f'Never stopping early: every threshold {lose}'
+    elif result['val']['early_exit']['mean_steps'] == 1:
+        rule = f'Stopping after the first step, which loses at most {max_drop:g} points of the validation data'
+    else:
+        rule = f'Stopping at a class probability of {threshold:.4g}, chosen on the validation data: a lower one {lose}'
+    table = Table('data', 'samples', 'accuracy %', 'with all steps', 'mean steps', title=rule)
     for split, name in SPLITS.items():
         early, accuracy = result[split]['early_exit'], result[split]['accuracy']
         table.add_row(name, str(result[split]['samples']), f'{early["accuracy"]:.2f}', f'{accuracy[-1]:.2f}',

@@ -20,6 +20,7 @@ from bkdsnn.config.files import read_config_file
 from bkdsnn.evaluation import LayerCost, NetworkCost, NeuronActivity, measure_synops
 from bkdsnn.evaluation.energy import AC_ENERGY, ASSUMPTIONS, MAC_ENERGY
 from bkdsnn.evaluation.synops import prepare
+from bkdsnn.models.teachers import FrozenTeacher
 from bkdsnn.utils.atomic import write_json
 
 RANDOM = 'NO CHECKPOINT: the weights are random, so rates and energy are not those of a trained network.'
@@ -100,7 +101,7 @@ def measure(args: argparse.Namespace) -> dict:
 
     found = dict(student=measure_synops(student, samples('Student', 'student')), teacher=None, no_teacher=reason)
     if teacher is not None:
-        found['teacher'] = measure_synops(teacher.network, map(teacher.prepare, samples('Teacher', 'teacher')))
+        found['teacher'] = measure_synops(teacher.network, map(teacher.for_network, samples('Teacher', 'teacher')))
     return found
 
 
@@ -110,7 +111,11 @@ def find_teacher(student: nn.Module, device: str) -> Tuple[Optional[nn.Module], 
         teacher = init_teacher(student.cfg, student)
     except (OSError, ValueError) as error:
         return None, str(error)
-    return (None, NO_TEACHER) if teacher is None else (teacher.to(device), None)
+    if teacher is None:
+        return None, NO_TEACHER
+    if not isinstance(teacher, FrozenTeacher):
+        return None, 'several networks teach together; name the config of one to measure it'
+    return teacher.to(device), None
 
 
 def report(found: dict, has_weights: bool) -> None:

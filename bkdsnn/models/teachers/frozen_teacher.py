@@ -218,14 +218,16 @@ class FrozenTeacher(nn.Module):
             images = frames.view(*images.shape[:-2], *self.input_size)
         return images
 
+    def for_network(self, images: Tensor) -> Tensor:
+        """The student's input as :attr:`network` takes it: prepared, and of its layout, precision and device."""
+        images = self.prepare(images)
+        return self._follow(to_channels_last(images) if self.channels_last else images)
+
     # Not inference_mode: a ResNet-18's forward took 7.3 ms under either, and the losses could not keep its tensors.
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) for the student's input, or (B, ...) of another task; of a spiking teacher the time mean."""
-        images = self.prepare(images)
-        if self.channels_last:
-            images = to_channels_last(images)
-        images = self._follow(images)
+        images = self.for_network(images)
         if self.dtype is None:
             return time_mean(self._run(images), self.network.has_time)
         with torch.autocast(images.device.type, enabled=False):

@@ -17,6 +17,8 @@ def costs(measured: Union[Costs, Missing, None]) -> Optional[Section]:
         return None
     if isinstance(measured, Missing):
         return missing('energy', TITLE, measured)
+    if not measured.students and measured.teacher is None:
+        return missing('energy', TITLE, Missing('no network could be built; the first section says why.'))
     spiking = {name: cost for name, cost in measured.students.items() if cost.neurons}
     assumptions = ''.join(f'<li>{escape(line)}</li>' for line in ASSUMPTIONS)
     return Section('energy', TITLE,
