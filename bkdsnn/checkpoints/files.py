@@ -41,16 +41,27 @@ def load_file(path: str, map_location: Any = 'cpu') -> dict:
         ValueError: If the file is truncated or damaged, not a checkpoint, holds code, or is not the one that its name
             says. Of a run, the message names the last checkpoint before it that can be read.
     """
-    if '://' in path:
-        path = hub.download(path) if path.startswith(hub.PREFIX) else download(path)
-    if not osp.isfile(path):
-        raise FileNotFoundError(f'checkpoint {path!r} does not exist (looked in {os.getcwd()}).')
+    path = on_this_machine(path)
     check_hash(path)
     try:
         return _read(path, map_location)
     except Exception as error:  # torch raises a different type for each kind of damage
         raise ValueError(f'checkpoint {path!r} cannot be read: {_reason(error)}. It may be truncated or may come from '
                          f'another program; {_way_back(path)}') from error
+
+
+def on_this_machine(path: str) -> str:
+    """The file that a path, a URL or a name on the hub stands for; what is not here yet is downloaded.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        OSError: If it cannot be downloaded.
+    """
+    if '://' in path:
+        path = hub.download(path) if path.startswith(hub.PREFIX) else download(path)
+    if not osp.isfile(path):
+        raise FileNotFoundError(f'checkpoint {path!r} does not exist (looked in {os.getcwd()}).')
+    return path
 
 
 def _read(path: str, map_location: Any = 'cpu') -> dict:
@@ -130,11 +141,12 @@ def latest_checkpoint(work_dir: str) -> Optional[str]:
 
 
 def resolve(path: str) -> str:
-    """The checkpoint file meant by ``path``: itself, or the latest one if it is a work directory.
+    """The checkpoint file meant by ``path``: itself, or the latest one if it is a work directory; ``~`` is the home.
 
     Raises:
         FileNotFoundError: If a folder holds no checkpoint.
     """
+    path = osp.expanduser(path)
     if not osp.isdir(path):
         return path
     latest = latest_checkpoint(path)

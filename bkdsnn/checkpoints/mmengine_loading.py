@@ -4,7 +4,6 @@ mmengine's own allows ``getattr``, reads a file that it cannot read safely once 
 runner executes ``meta.config`` as Python when it resumes. Importing this module replaces it, for ``load_from``,
 ``resume``, ``init_cfg=dict(type='Pretrained')`` and the weights of mmpretrain's zoo.
 """
-import os.path as osp
 from typing import Any
 
 from mmengine.logging import print_log
@@ -30,7 +29,7 @@ STORES = ['pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://']
 
 def load_from_path(filename: str, map_location: Any = None) -> dict:
     """A file, URL or work directory, see :func:`load_file`, without the config that mmengine would execute."""
-    checkpoint = load_file(resolve(osp.expanduser(filename)), map_location)
+    checkpoint = load_file(resolve(filename), map_location)
     if isinstance(checkpoint.get('meta'), dict):
         checkpoint['meta'].pop('config', None)
     return checkpoint

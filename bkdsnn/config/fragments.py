@@ -40,5 +40,6 @@ def read_fragment(option: str, name: str, known: Dict[str, Path], key: str) -> C
 def take_imports(cfg: Config, fragment: Config) -> None:
     """Let a config import what a part of it imports, so that a run finds it too."""
     if 'custom_imports' in fragment:
-        imports = [*cfg.get('custom_imports', {}).get('imports', []), *fragment.custom_imports['imports']]
+        named = [part.get('custom_imports', {}).get('imports', []) for part in (cfg, fragment)]
+        imports = [name for names in named for name in ([names] if isinstance(names, str) else names)]
         cfg.custom_imports = dict(imports=imports, allow_failed_imports=False)

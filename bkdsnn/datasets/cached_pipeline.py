@@ -1,7 +1,11 @@
 """Data sets that keep what the deterministic first part of their pipeline makes, and name samples that are damaged."""
+import ast
+import hashlib
+import inspect
 import logging
 import os.path as osp
 import shutil
+import textwrap
 from contextlib import suppress
 from itertools import takewhile
 from typing import Dict, List, Optional, Sequence, Set
@@ -10,10 +14,12 @@ from mmcv.transforms import CenterCrop, LoadImageFromFile, Pad, Resize
 from mmengine.logging import print_log
 from mmpretrain.datasets import EfficientNetCenterCrop, ResizeEdge
 
-from .sample_cache import Arrays, SampleCache
+from .sample_cache import Arrays, SampleCache, UnreadableSample
 
 # What is not random of those that do not say so themselves. No subclasses, as those may be.
 NOT_RANDOM = (LoadImageFromFile, Resize, ResizeEdge, CenterCrop, EfficientNetCenterCrop, Pad)
+# Packages whose transforms change with their versions alone.
+VERSIONED = ('bkdsnn', 'mmcv', 'mmengine', 'mmpretrain')
 # Samples that the size of a cache is estimated from, and those that are looked up in it.
 PROBED, ASKED = 16, 1000
 # What to do with a sample that cannot be read.
@@ -33,6 +39,18 @@ class _Unreadable(Exception):
 def is_random(step: object) -> bool:
     """Whether two calls of a transform on one sample can differ: what its ``random`` says, or else what is known."""
     return getattr(step, 'random', type(step) not in NOT_RANDOM)
+
+
+def text_of(step: object) -> str:
+    """A transform and its arguments, and of one's own a hash of its class's code; comments are no part of it."""
+    cls = type(step)
+    if cls.__module__.partition('.')[0] in VERSIONED:
+        return repr(step)
+    try:
+        code = ast.dump(ast.parse(textwrap.dedent(inspect.getsource(cls))))
+    except (OSError, TypeError, SyntaxError):  # typed at a prompt
+        return repr(step)
+    return f'{step!r} of {hashlib.sha256(code.encode()).hexdigest()[:8]}'
 
 
 class CachedPipeline:
@@ -106,7 +124,7 @@ class CachedPipeline:
             return
         steps = list(takewhile(lambda step: not is_random(step), self.pipeline.transforms))
         self.check_cached(steps)
-        text = ', '.join(map(repr, steps))
+        text = ', '.join(map(text_of, steps))
         if ' at 0x' in text:
             raise ValueError(f'{type(self).__name__}: {text} does not name the arguments of all transforms, so that '
                              f'cached {self.kind} could be wrong. Make them dataclasses, or set cache_dir=None.')
@@ -150,7 +168,10 @@ class CachedPipeline:
             results = self._run(data_info, self._read(dict(data_info)), self.pipeline.transforms[:self.cached_steps])
             return self.kept(data_info, results)
 
-        return self.cache.get(self.name_of(data_info), self.file_of(data_info), make, rebuild)
+        try:
+            return self.cache.get(self.name_of(data_info), self.file_of(data_info), make, rebuild)
+        except UnreadableSample as error:
+            raise _Unreadable from error
 
     def fill(self, idx: int, rebuild: bool = False) -> None:
         """Put one sample into the cache unless it is there, or it is dropped."""

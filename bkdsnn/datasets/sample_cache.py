@@ -4,8 +4,9 @@ import json
 import logging
 import os
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Callable, Dict, Optional, Tuple, Union
+from typing import BinaryIO, Callable, Dict, Iterator, Optional, Tuple, Union
 
 import numpy as np
 from mmengine.logging import print_log
@@ -15,6 +16,10 @@ from bkdsnn.utils.atomic import write_atomically
 # Raise this when a transform that is not random, a reader or the simulated camera changes its result.
 VERSION = 3
 Arrays = Union[np.ndarray, Dict[str, np.ndarray]]
+
+
+class UnreadableSample(OSError):
+    """The file of a sample cannot be read, as opposed to the cache's own."""
 
 
 class SampleCache:
@@ -47,6 +52,7 @@ class SampleCache:
             rebuild: Whether to make them anew in any case.
 
         Raises:
+            UnreadableSample: If the sample's file cannot be read.
             OSError: If an entry cannot be written; the message says where.
         """
         entry = self._entry(name)
@@ -149,9 +155,21 @@ def _smallest(array: np.ndarray) -> np.ndarray:
 def _stat(path: Optional[str]) -> Optional[list]:
     if path is None:
         return None
-    stat = os.stat(path)
+    with _reading(path):
+        stat = os.stat(path)
     return [stat.st_size, stat.st_mtime_ns]
 
 
 def _sha256(path: Optional[str]) -> Optional[str]:
-    return None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    if path is None:
+        return None
+    with _reading(path):
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UnreadableSample(f'{path} cannot be read: {error}') from error

@@ -272,9 +272,10 @@ class TonicDataset(EventDataset):
         """
         path = data_info['path']
         if path.endswith(('.aedat4', '.bin')):
-            events = read_events(path)  # finds what tonic's readers would not say: damage, and no events at all
-            if not len(events) or path.endswith('.aedat4'):
-                return events
+            # Finds what tonic's readers would not say: damage, no events at all, and where the clock begins anew.
+            whole = read_events(path)
+            if not len(whole) or path.endswith('.aedat4'):
+                return whole
         try:
             if path.endswith('.npy'):
                 check_rows(path, self.class_of_tonic.dtype)
@@ -283,6 +284,8 @@ class TonicDataset(EventDataset):
             events = self.reader[data_info['reader_index']][0].ravel()  # ASLDVS gives a column
         except Exception as error:  # the readers of tonic raise what they like
             raise OSError(f'TonicDataset: {path} cannot be read: {error}') from error
+        if path.endswith('.bin') and len(events) == len(whole):  # options of the reader may leave out some
+            events['t'] = whole['t']
         return events if 'y' in (events.dtype.names or ()) else on_a_plane(events)
 
     def extra_repr(self) -> List[str]:

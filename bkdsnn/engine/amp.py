@@ -79,7 +79,8 @@ class AmpOptimWrapper(MMEngineAmpOptimWrapper):
             self.loss_scaler, self._scale_update_param = torch.amp.GradScaler('cpu', **loss_scale), None
             self.cast_dtype = dtype
         else:
-            super().__init__(loss_scale, dtype, use_fsdp, **kwargs)
+            scale = float(loss_scale) if type(loss_scale) is int else loss_scale  # mmengine refuses whole numbers
+            super().__init__(scale, dtype, use_fsdp, **kwargs)
         # For mmengine's loops, which name no type.
         if dtype is not None:
             torch.set_autocast_dtype(device, dtype)

@@ -10,6 +10,7 @@ from bkdsnn import SpikingInferencer, init_model
 from bkdsnn.apis.evaluate import evaluate
 from bkdsnn.checkpoints.files import check_resumable, load_file, load_weights, save_file
 from bkdsnn.checkpoints.weights import fit_weights, matched, weights_of
+from bkdsnn.config.checks.on_disk import _check_weights
 from bkdsnn.config.files import read_config_file
 from bkdsnn.engine.hooks import teacher_check_hook
 from bkdsnn.engine.hooks.teacher_check_hook import check_teachers_classes
@@ -26,6 +27,17 @@ def net(**buffers):
     for name, value in buffers.items():
         layer.register_buffer(name, value)
     return layer
+
+
+def test_a_path_from_home_is_found_wherever_weights_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / 'run').mkdir()
+    torch.save(net().state_dict(), tmp_path / 'run' / 'epoch_1.pth')
+    for path in ('~/run', '~/run/epoch_1.pth'):
+        load_weights(net(), path)
+        _check_weights('model.teacher.checkpoint', path)
+    with pytest.raises(FileNotFoundError, match="'.*/gone.pth' does not exist"):
+        load_weights(net(), '~/gone.pth')
 
 
 def test_names_of_wrappers_are_taken_off_in_files_and_networks():

@@ -153,7 +153,7 @@ def test_neuron_of_ones_own_and_errors(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / 'my_parts.py').write_text('')
     (tmp_path / 'mine.py').write_text("neuron = dict(type='PSNNode', T=None, surrogate=dict(type='ATan', alpha=3.0))\n"
-                                      'time_steps = 3\ncustom_imports = dict(imports=["my_parts"])')
+                                      'time_steps = 3\ncustom_imports = dict(imports="my_parts")')
     (found, ) = Plan(PAIR, ('plain', ), 'unused', neurons=(str(tmp_path / 'mine.py'), )).entries()
     assert found.config.custom_imports.imports == ['my_parts']
     assert found.name == 'mine-plain' and found.config.model.backbone.T == found.config.model.backbone.neuron.T == 3

@@ -74,6 +74,19 @@ def test_skipped_samples_are_replaced_and_counted_once_each(make, cache_dir, tmp
         assert len(dataset.skipped) == 2
 
 
+@pytest.mark.parametrize('cache_dir', [None, 'cache'])
+@pytest.mark.parametrize('make', [images, events])
+def test_a_file_that_is_gone_is_skipped_or_named_with_a_cache_too(make, cache_dir, tmp_path, told):
+    dataset = make(tmp_path, on_error='skip', cache_dir=cache_dir)
+    gone = sorted((tmp_path / 'train' / 'a').iterdir())[1]
+    gone.unlink()
+    told.clear()
+    assert dataset[1] is not None and dataset.skipped == {str(gone)} and str(gone) in told[0]
+    dataset.on_error = 'raise'
+    with pytest.raises(OSError, match=re.escape(str(gone))):
+        dataset[1]
+
+
 def test_an_impossible_event_is_skipped_too(tmp_path, told):
     dataset = events(tmp_path, on_error='skip')
     write_events(tmp_path / 'train' / 'a' / '0.npy', generate_events(20, 0, (99, 99)))

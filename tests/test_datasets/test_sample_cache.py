@@ -1,4 +1,5 @@
 """The cache of samples: what is valid, what is made anew, and what several processes do to it."""
+import importlib
 import multiprocessing
 import os
 import shutil
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from bkdsnn.datasets import sample_cache
+from bkdsnn.datasets.cached_pipeline import text_of
 from bkdsnn.datasets.sample_cache import SampleCache
+from bkdsnn.registry import TRANSFORMS
 from helpers import logged_by
 
 FRAMES = np.arange(24, dtype=np.float32).reshape(2, 2, 2, 3)
@@ -87,6 +90,29 @@ def test_other_source_or_framing_has_its_own_entries(tmp_path, recording, other)
     cache_in(tmp_path).get('cat/1.npy', str(recording), make)
     cache_in(tmp_path, **other).get('cat/1.npy', str(recording), make)
     assert make.calls == 2
+
+
+def test_other_code_of_a_transform_of_ones_own_has_its_own_entries(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    texts = {}
+    for name, sign, note in (('first', '==', ''), ('same', '==', '  # a note'), ('other', '!=', '')):
+        (tmp_path / f'{name}_code.py').write_text(f"""
+class Keep:
+    random = False
+
+    def __repr__(self):
+        return 'Keep()'
+
+    def __call__(self, results):
+        return results['p'] {sign} 1{note}
+""")
+        texts[name] = text_of(importlib.import_module(f'{name}_code').Keep())
+    assert texts['first'] == texts['same'] != texts['other'] and texts['first'].startswith('Keep() of ')
+    typed = {}
+    exec("class Typed:\n    def __repr__(self):\n        return 'Typed()'", typed)
+    assert text_of(typed['Typed']()) == 'Typed()'
+    step = TRANSFORMS.build(dict(type='EventsToFrames', time_steps=2))
+    assert text_of(step) == repr(step)
 
 
 def test_other_version_has_its_own_entries(tmp_path, recording, monkeypatch):

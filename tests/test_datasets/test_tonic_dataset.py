@@ -357,6 +357,15 @@ def test_unsorted_events_are_put_in_the_order_of_time_and_equal_times_keep_their
         np.testing.assert_array_equal(read[field], want[field])
 
 
+def test_the_23_bits_of_a_files_clock_go_on(tmp_path):
+    events = generate_events(50, size=(30, 30), duration=300000)
+    events['t'] = np.arange(50) * 6000 + 2**23 - 100_000
+    dataset, _ = one_recording('NMNIST', tmp_path, events.copy())
+    read = dataset[0]['events']
+    assert read['t'].tolist() == (events['t'] - events['t'][0] + read['t'][0]).tolist()
+    np.testing.assert_array_equal(read['x'], events['x'])
+
+
 @pytest.mark.parametrize('wrong', [dict(name='CIFAR10'), dict(split='val')])
 def test_bad_arguments_are_named(wrong):
     with pytest.raises(ValueError, match=f'{list(wrong)[0]}='):

@@ -117,6 +117,17 @@ def test_bfloat16_scales_no_loss_and_its_state_is_that_of_the_optimizer():
     wrapper.load_state_dict(wrapper.state_dict())
 
 
+def test_a_whole_number_is_a_scale_too(monkeypatch):
+    """mmengine takes fractions alone."""
+    taken = []
+    monkeypatch.setattr('bkdsnn.engine.amp.get_device', lambda: 'cuda')
+    monkeypatch.setattr(AmpOptimWrapper, '_choose', staticmethod(lambda *arguments: torch.float16))
+    monkeypatch.setattr(AmpOptimWrapper.__mro__[1], '__init__', lambda self, scale, *_, **__: taken.append(scale))
+    for scale in (512, 512.0, 'dynamic'):
+        AmpOptimWrapper(scale)
+    assert taken == [512, 512, 'dynamic'] and type(taken[0]) is float
+
+
 def test_a_state_without_a_scale_is_taken_by_a_run_that_scales(monkeypatch):
     """As of bfloat16, where float16 goes on."""
     hook, scaler = ResumeCheckHook(), torch.amp.GradScaler('cpu')

@@ -206,6 +206,19 @@ def test_processes_draw_different_augmentations_and_share_the_masks_generator(tm
     assert all(drawn[0][i] != drawn[1][i] for i in (0, 1, 3, 4))
 
 
+def test_workers_do_what_the_config_says_after_they_are_seeded(tmp_path):
+    called = []
+    cfg = demo_config('plain', tmp_path, epochs=1, **{'train_dataloader.worker_init_fn': dict(
+        type=lambda worker_id, factor: called.append((factor * worker_id, np.random.rand())), factor=10)})
+    runner = Runner.from_cfg(cfg)
+    runner._train_loop = runner.build_train_loop(cfg.train_cfg)
+    EpochSeedHook().before_train(runner)
+    for _ in range(2):
+        torch.manual_seed(5)
+        runner.train_dataloader.worker_init_fn(3)
+    assert called[0] == called[1] and called[0][0] == 30
+
+
 def test_iteration_based_training_is_refused_with_the_reason(tmp_path):
     cfg = demo_config('plain', tmp_path)
     cfg.train_cfg = dict(by_epoch=False, max_iters=2, val_interval=2)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from bkdsnn.checkpoints import hub
 from bkdsnn.models.layers import channels_last, mark_time
 from bkdsnn.models.teachers.cache import files
 from bkdsnn.models.teachers.cache.files import CLAIM, RECORDS, CacheFiles, Claim
@@ -301,7 +302,7 @@ def test_what_differs_is_named_and_another_cache_is_filled_beside(tmp_path, monk
     assert first.teacher_cache.is_complete
 
 
-def test_identity_of_a_teacher_tells_what_changes_what_it_says(tmp_path):
+def test_identity_of_a_teacher_tells_what_changes_what_it_says(tmp_path, monkeypatch):
     torch.save(tiny_cnn().state_dict(), tmp_path / 'cnn.pth')
     cfg = dict(type='FrozenTeacher', model='helpers:tiny_cnn', checkpoint=str(tmp_path / 'cnn.pth'))
     known = identity_of(cfg)
@@ -312,5 +313,9 @@ def test_identity_of_a_teacher_tells_what_changes_what_it_says(tmp_path):
     assert identity_of(cfg) != known
     pair = dict(type='TeacherEnsemble', teachers=dict(a=cfg, b=dict(cfg, input_size=16)))
     assert set(identity_of(pair)) == {'model.teacher.teachers.a', 'model.teacher.teachers.b'}
+    monkeypatch.setattr(hub, 'download', lambda name: str(tmp_path / 'copy.pth') if name == 'hf://me/net' else None)
+    assert identity_of(dict(cfg, checkpoint='hf://me/net')) == known
+    with pytest.raises(FileNotFoundError, match="checkpoint 'gone.pth' does not exist"):
+        identity_of(dict(cfg, checkpoint='gone.pth'))
     zoo = dict(type='FrozenTeacher', model='timm/resnet18', checkpoint='pretrained')
     assert identity_of(zoo)['weights'].startswith('pretrained, of timm ')

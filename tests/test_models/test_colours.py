@@ -16,7 +16,7 @@ from bkdsnn import init_model
 from bkdsnn.apis import SpikingInferencer
 from bkdsnn.apis.evaluate import init_teacher
 from bkdsnn.datasets import CIFAR10
-from bkdsnn.models import FrozenTeacher
+from bkdsnn.models import FrozenTeacher, ImageDataPreprocessor
 from bkdsnn.registry import DATASETS, MODELS
 from bkdsnn.report.samples import reads_bgr
 from bkdsnn.runs.folders import Run
@@ -101,6 +101,17 @@ def test_a_teacher_sees_its_own_colours(root, tmp_path, dataset, to_rgb):
         teacher = FrozenTeacher(tiny_cnn(3), mean=MEAN, std=STD, to_rgb=order and order == 'rgb')
         teacher.adapt_to(model.data_preprocessor)
         torch.testing.assert_close(teacher.prepare(want), normalised(images, MEAN, STD))
+
+
+@pytest.mark.parametrize('to_rgb', [True, False])
+def test_a_teacher_that_is_a_network_alone_sees_what_the_student_sees(to_rgb, tmp_path):
+    """Its config has neither data nor a preprocessor that would say an order."""
+    network = tiny_student(in_channels=3)
+    torch.save(MODELS.build(network).state_dict(), tmp_path / 'weights.pth')
+    teacher = FrozenTeacher(network, str(tmp_path / 'weights.pth'))
+    teacher.adapt_to(ImageDataPreprocessor(mean=[100.] * 3, std=[50.] * 3, to_rgb=to_rgb))
+    images = torch.rand(2, 3, 8, 8)
+    assert teacher.own_rgb is None and torch.equal(teacher.prepare(images), images)
 
 
 @pytest.mark.parametrize('order', ['rgb', 'bgr'])

@@ -1,11 +1,11 @@
 """Random numbers that depend on the seed, the epoch and the process alone."""
 import random
 from functools import partial
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 import torch
-from mmengine.dataset import DefaultSampler
+from mmengine.dataset import DefaultSampler, worker_init_fn
 from mmengine.dist import all_gather_object, get_rank
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -65,7 +65,9 @@ class EpochSeedHook(Hook):
         if loader.num_workers and loader.persistent_workers:
             raise ValueError('train_dataloader.persistent_workers=True keeps random states that no checkpoint holds, '
                              'so a resumed run would differ. Set it to False, or drop EpochSeedHook from custom_hooks.')
-        loader.worker_init_fn = partial(seed_worker, rank=get_rank())
+        given = loader.worker_init_fn
+        own = None if getattr(given, 'func', given) is worker_init_fn else given
+        loader.worker_init_fn = partial(seed_worker, rank=get_rank(), then=own)
         if not self._differs_by_rank(runner) and hasattr(loader.sampler, 'seed'):
             # A resumed run has its seed from the checkpoint, after the sampler was built.
             loader.sampler.seed = runner.seed
@@ -153,10 +155,18 @@ def set_random_states(states: Dict[str, Any]) -> None:
         torch.cuda.set_rng_state(states['cuda'].cpu())
 
 
-def seed_worker(worker_id: int, rank: int) -> None:
-    """Seed a worker of a data loader: PyTorch has given it a seed of the epoch, which all processes share."""
+def seed_worker(worker_id: int, rank: int, then: Optional[Callable[[int], None]] = None) -> None:
+    """Seed a worker of a data loader: PyTorch has given it a seed of the epoch, which all processes share.
+
+    Args:
+        worker_id: Of the worker.
+        rank: Of the process.
+        then: What the config wants done in a worker as well (``train_dataloader.worker_init_fn``).
+    """
     _seed_numpy_and_python(torch.initial_seed(), rank)
     torch.manual_seed(torch.initial_seed() + 1_000_003 * rank)
+    if then is not None:
+        then(worker_id)
 
 
 def _seed_numpy_and_python(seed: int, rank: int) -> None:

@@ -2,15 +2,13 @@
 import hashlib
 import importlib.metadata
 import json
-import os.path as osp
 from typing import Any, Dict, Union
 
 import torch
 from mmengine.config import Config
 from torch import nn
 
-from bkdsnn.checkpoints.files import resolve
-from bkdsnn.checkpoints.published import download
+from bkdsnn.checkpoints.files import on_this_machine, resolve
 from bkdsnn.config.files import read_config_file
 from bkdsnn.config.networks import teachers_by_key
 
@@ -62,8 +60,7 @@ def _weights(cfg: dict) -> str:
     if checkpoint == LIBRARY_WEIGHTS:
         library = str(model).partition('/')[0] if '/' in str(model) else 'mmpretrain'
         return f'{LIBRARY_WEIGHTS}, of {library} {_version(library)}'
-    path = download(checkpoint) if '://' in checkpoint else resolve(osp.expanduser(checkpoint))
-    with open(path, 'rb') as file:
+    with open(on_this_machine(resolve(checkpoint)), 'rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest() if hasattr(hashlib, 'file_digest') else \
             hashlib.sha256(file.read()).hexdigest()
 

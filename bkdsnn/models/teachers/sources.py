@@ -103,13 +103,16 @@ def _from_config(cfg: Config) -> TeacherSource:
 
 
 def preprocessing_of(cfg: Config) -> dict:
-    """What a config says of the network's input: its data preprocessor, and the resizing of its test pipeline."""
+    """What a config says of the network's input: its data preprocessor, and the resizing of its test pipeline.
+
+    What it does not say is ``None``: of a network alone, the order of colours too.
+    """
     preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
     dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}
     order = preprocessor.get('channel_order') or channel_order_of(dataset, cfg.get('default_scope'))
     input_size, interpolation = resizing_of(pipeline_in(dataset))
-    return dict(mean=preprocessor.get('mean'), std=preprocessor.get('std'),
-                to_rgb=(order == 'rgb') != preprocessor.get('to_rgb', False), input_size=input_size,
+    to_rgb = (order == 'rgb') != preprocessor.get('to_rgb', False) if preprocessor or dataset else None
+    return dict(mean=preprocessor.get('mean'), std=preprocessor.get('std'), to_rgb=to_rgb, input_size=input_size,
                 interpolation=interpolation)
 
 
