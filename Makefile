@@ -3,14 +3,18 @@
 ifdef PYTHON
   PY := $(PYTHON)
 else ifdef VIRTUAL_ENV
-  PY := $(VIRTUAL_ENV)/bin/python
+  PY := "$(VIRTUAL_ENV)/bin/python"
 else
   PY := .venv/bin/python
   VENV := .venv/bin/python
 endif
 SHELL := /bin/bash
-# What is installed is recorded beside the interpreter, so that a second call installs nothing.
-STAMP_DIR := $(shell [ -x "$$(command -v $(PY))" ] && $(PY) -c 'import sys; print(sys.prefix)' || echo .venv)
+# What is installed is recorded beside the interpreter, so that a second call installs nothing; here, where make could
+# not name that folder or nobody may write there.
+WHERE := import hashlib, os, sys; here = sys.prefix; \
+    print(here if len(here.split()) == 1 and os.access(here, os.W_OK) else \
+          ".stamps/" + hashlib.sha256(here.encode()).hexdigest()[:12])
+STAMP_DIR := $(if $(VENV),.venv,$(or $(shell $(PY) -c '$(WHERE)'),.venv))
 STAMP := $(STAMP_DIR)/.bkdsnn-installed
 TESTS_STAMP := $(STAMP_DIR)/.bkdsnn-tests-installed
 DOCS_STAMP := $(STAMP_DIR)/.bkdsnn-docs-installed
@@ -49,17 +53,17 @@ help:
 
 $(STAMP): $(VENV) setup.py requirements/runtime.txt
 	$(PIP) -e .
-	@touch $@
+	@mkdir -p $(@D) && touch $@
 
 $(TESTS_STAMP): $(STAMP) requirements/tests.txt
 	$(PIP) -r requirements/tests.txt
-	@touch $@
+	@mkdir -p $(@D) && touch $@
 
 $(DOCS_STAMP): $(STAMP) requirements/docs.txt
 	$(PIP) -r requirements/docs.txt
-	@touch $@
+	@mkdir -p $(@D) && touch $@
 
-install: $(STAMP)
+install: $(TESTS_STAMP)
 
 demo: METHODS := plain mixed
 demo-all: METHODS := plain kd wsld bkd mixed

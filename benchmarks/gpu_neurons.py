@@ -72,7 +72,7 @@ def our_neuron(kind: str, backend: str, device: str) -> nn.Module:
 
 
 def theirs(kind: str, storage: Optional[str], device: str) -> nn.Module:
-    node = bench_neuron.spikingjellys(kind, SURROGATES[kind]).to(device)
+    node = bench_neuron.spikingjellys(kind, SURROGATES[kind], our_neuron(kind, 'eager', 'cpu')).to(device)
     return node if storage is None else with_storage(node, storage, device)
 
 

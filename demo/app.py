@@ -24,7 +24,7 @@ def main() -> None:
     try:
         import gradio  # noqa: F401
     except ImportError:
-        sys.exit('Error: the page needs gradio, which is not installed: pip install gradio')
+        sys.exit("Error: the page needs gradio, which is not installed: pip install 'gradio>=6'")
     from bkdsnn.play import server
     from bkdsnn.play.playground import DigitPlayground, EventPlayground
     server.check_address(args.host, args.port)

@@ -59,7 +59,8 @@ def follow(args: argparse.Namespace) -> List[dict]:
     elif args.window_ms is not None:
         window = dict(duration=round(1000 * args.window_ms))
     else:
-        window = dict(duration=-(-int(events['t'][-1] - events['t'][0] + 1) // inferencer.time_steps))
+        steps = args.time_steps or inferencer.time_steps
+        window = dict(duration=-(-int(events['t'][-1] - events['t'][0] + 1) // steps))
     table = Table('step', 'ms', 'events', 'prediction', 'score', 'spikes',
                   title=f'{Path(recording.name).name}, {args.model}')
     results, console = [], Console(width=None if Console().is_terminal else 120)

@@ -1,5 +1,6 @@
 """The scripts in benchmarks/ run and end in JSON; no time is asserted."""
 import importlib.util
+import inspect
 import json
 import os
 import runpy
@@ -345,6 +346,23 @@ def test_gpu_on_a_cpu(run, tmp_path):
     step = result['sections']['step sew-resnet18 tf32']
     assert set(step['times']) == set(step['chosen']) == {'ours', 'spikingjelly', 'ann'} and not step['failed']
     assert {'speedup', 'speedup_min', 'ann_ratio', 'ann_ratio_min'} <= set(step)
+
+
+@pytest.mark.parametrize('kind', ['LIF', 'IF', 'PLIF'])
+def test_spikingjellys_neurons_are_built_for_a_gpu_too(monkeypatch, kind):
+    """Without it, as if its neurons were ours: what fails there is a row of the table, and no error."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    neurons, bench = importlib.import_module('gpu_neurons'), importlib.import_module('bench_neuron')
+    stood_in = []
+
+    def stand_in(kind, surrogate, like):
+        stood_in.append(like)
+        return bench.ours(kind, surrogate, 'eager')
+
+    inspect.signature(bench.spikingjellys).bind(kind, neurons.SURROGATES[kind], torch.nn.Identity())
+    monkeypatch.setattr(bench, 'spikingjellys', stand_in)
+    node = neurons.theirs(kind, None, 'cpu')
+    assert type(node) is type(stood_in[0]) and node(torch.ones(2, 1, 3)).shape == (2, 1, 3)
 
 
 def test_a_failing_benchmark_leaves_the_page(monkeypatch, tmp_path):

@@ -29,5 +29,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with fail_clearly():
+    with fail_clearly('The same command goes on with it.'):
         main()

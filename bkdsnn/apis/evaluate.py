@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ..checkpoints.classes import check_classes
+from ..config.data import loader_config
 from ..evaluation.over_time import stack_steps
 from ..registry import METRICS, MODELS
 from ..utils.colours import learn_channel_order
@@ -26,10 +27,8 @@ def build_loader(cfg: Config, split: str = 'test', dataset_meta: Optional[dict] 
     Raises:
         ValueError: If the config has none, or it has other classes than the network, or in another order.
     """
-    if cfg.get(f'{split}_dataloader') is None:
-        raise ValueError(f'the config {cfg.filename} has no {split}_dataloader.')
     with DefaultScope.overwrite_default_scope('bkdsnn'):
-        loader = Runner.build_dataloader(copy.deepcopy(cfg[f'{split}_dataloader']))
+        loader = Runner.build_dataloader(copy.deepcopy(loader_config(cfg, split)))
     found = getattr(loader.dataset, 'metainfo', None)
     check_classes(dataset_meta, found, 'the checkpoint', f'{split}_dataloader.dataset')
     return loader

@@ -300,7 +300,7 @@ class SpikingInferencer:
                        spikes=spikes)
 
 
-def inference_model(model: Union[str, Path, Config, nn.Module], inputs: Any, **kwargs) -> dict:
+def inference_model(model: Union[str, Path, Config, nn.Module], inputs: Any, **kwargs) -> Union[dict, DataSample]:
     """Predict one image or recording, a shortcut for :class:`SpikingInferencer`.
 
     Args:
@@ -309,7 +309,7 @@ def inference_model(model: Union[str, Path, Config, nn.Module], inputs: Any, **k
         **kwargs: Arguments to build the inferencer, such as ``device``, and to call it, such as ``T``.
 
     Returns:
-        Its dict; of several inputs, that of the first.
+        Its dict, or sample with ``return_datasamples=True``; of several inputs, that of the first.
 
     Raises:
         ValueError: If it cannot be predicted.
@@ -317,8 +317,8 @@ def inference_model(model: Union[str, Path, Config, nn.Module], inputs: Any, **k
     names = ('pretrained', 'device', 'classes', 'sensor_size', 'fuse_conv_bn', 'spike_driven', 'sparse_convs')
     building = {key: kwargs.pop(key) for key in names if key in kwargs}
     result = SpikingInferencer(model, **building)(inputs, **kwargs)[0]
-    if isinstance(result, dict) and 'error' in result:
-        raise ValueError(result['error'])
+    if 'error' in result:  # a dict, or a sample
+        raise ValueError(result.get('error'))
     return result
 
 

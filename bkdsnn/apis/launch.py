@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from mmengine.config import Config
 from rich.console import Console
@@ -48,16 +48,23 @@ class Training:
 
     def done(self) -> bool:
         """Whether this very training has been finished before."""
+        run = self._former()
+        return run is not None and run.finished
+
+    def _former(self) -> Optional[Run]:
+        """The run of this very training in its work directory, if it has begun there and saved something."""
         try:
             run = Run.open(self.work_dir)
         except FileNotFoundError:
-            return False
+            return None
+        if run.checkpoint is None:
+            return None
         cfg = self.merged_config()
         # What tools/train.py fills in.
         for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
             if cfg.get(name) and run.config.get(name):
                 cfg[name].setdefault('pin_memory', run.config[name].get('pin_memory'))
-        return run.finished and same_config(cfg, run.config) and not self._teacher_is_newer(cfg, run)
+        return run if same_config(cfg, run.config) and not self._teacher_is_newer(cfg, run) else None
 
     @staticmethod
     def _teacher_is_newer(cfg: Config, run: Run) -> bool:
@@ -70,7 +77,7 @@ class Training:
         return False
 
     def start(self, threads: int) -> subprocess.Popen:
-        """Start the process; its output goes to ``output.log`` in the work directory.
+        """Start the process, or let it go on from its last checkpoint; its output goes to ``output.log`` there.
 
         Raises:
             ValueError: If another run is in the work directory, whose output is kept.
@@ -79,11 +86,12 @@ class Training:
             pass
         tool = config_root().parent / 'tools' / 'train.py'
         options = [f'{key}={value}' for key, value in self.options.items()]
-        command = [sys.executable, str(tool), self.config, '--work-dir', self.work_dir]
-        with open(Path(self.work_dir) / 'output.log', 'wb') as log:
+        resume = self._former() is not None
+        command = [sys.executable, str(tool), self.config, '--work-dir', self.work_dir, *['--resume'] * resume]
+        with open(Path(self.work_dir) / 'output.log', 'ab' if resume else 'wb') as log:
             return subprocess.Popen(command + (['--cfg-options', *options] if options else []), stdout=log,
                                     stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                                    env=dict(os.environ, OMP_NUM_THREADS=str(threads)))
+                                    env={'OMP_NUM_THREADS': str(threads), **os.environ})
 
     def epochs_done(self) -> int:
         """Epochs that the process has logged so far."""
@@ -130,7 +138,7 @@ def end_of(log: Path) -> str:
 
 
 def run_all(trainings: List[Training], jobs: int, what: str) -> None:
-    """Run all trainings, ``jobs`` at a time; those finished before with the same config are kept.
+    """Run all trainings, ``jobs`` at a time; with the same config, those finished before are kept, begun ones go on.
 
     Raises:
         ValueError: If two share a work directory.

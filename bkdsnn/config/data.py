@@ -2,8 +2,21 @@
 from bisect import bisect_right
 from typing import Any, List, Sequence, Tuple
 
+from mmengine.config import Config
+
 # Keys of a wrapper's config, and attributes of a wrapper, where the data sets inside are.
 INSIDE = ('datasets', 'dataset')
+
+
+def loader_config(cfg: Config, split: str) -> Config:
+    """The config of a split's data loader.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if cfg.get(f'{split}_dataloader') is None:
+        raise ValueError(f'the config {cfg.filename} has no {split}_dataloader.')
+    return cfg[f'{split}_dataloader']
 
 
 def datasets_in(dataset: Any) -> List[Any]:

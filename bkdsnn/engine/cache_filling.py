@@ -118,7 +118,7 @@ def fill_in_processes(command: List[str], processes: int, folder: Path) -> Itera
     with stopped_in_the_end(running):
         for part, log in enumerate(logs):
             threads = max(1, usable_cores() // processes)
-            environment = dict(os.environ, OMP_NUM_THREADS=str(threads), BKDSNN_DEBUG='')
+            environment = {'OMP_NUM_THREADS': str(threads), **os.environ, 'BKDSNN_DEBUG': ''}
             if gpus:
                 environment['CUDA_VISIBLE_DEVICES'] = gpus[part % len(gpus)]
             with open(log, 'wb') as file:

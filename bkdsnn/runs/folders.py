@@ -11,6 +11,7 @@ from mmengine.config import Config
 from ..checkpoints.files import latest_checkpoint
 from ..checkpoints.progress import Progress
 from ..config.files import read_config_file
+from ..config.roots import config_root
 
 
 @dataclass
@@ -92,8 +93,15 @@ def config_in(folder: Path) -> Optional[Path]:
 
 
 def default_work_dir(config: str) -> str:
-    """Where a config without ``work_dir`` is trained: ``work_dirs/<its name>``."""
-    return str(Path('work_dirs') / Path(config).stem)
+    """Where a config without ``work_dir`` is trained: ``work_dirs/<its name>``.
+
+    Of the configs that come along, some have the same name, one for each method; there the method's folder follows, as
+    in ``work_dirs/<name>_kd``.
+    """
+    path = Path(config)
+    alike = list(config_root().glob(f'[!_]*/{escape(path.stem)}.py'))
+    is_one_of_several = len(alike) > 1 and path.resolve() in [other.resolve() for other in alike]
+    return str(Path('work_dirs') / (f'{path.stem}_{path.resolve().parent.name}' if is_one_of_several else path.stem))
 
 
 def find_runs(path: str) -> List[Run]:

@@ -68,6 +68,8 @@ def test_live_demo_follows_a_recording(demo, tmp_path):
     assert [r['step'] for r in results] == [1, 2, 3, 4]
     code, out, _ = demo('event_demo.py', SAMPLES / 'recordings' / '1.npy', '--live', '--window-ms', 100, '--json', '-')
     assert len(json.loads(out)) == 3
+    code, out, _ = demo('event_demo.py', SAMPLES / 'recordings' / '1.npy', '--live', '--time-steps', 6, '--json', '-')
+    assert not code and len(json.loads(out)) == 6
 
 
 def test_a_long_pause_of_a_recording_is_waited_for(monkeypatch):

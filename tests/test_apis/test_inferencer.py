@@ -246,6 +246,12 @@ def test_datasamples_carry_the_same(student, digits):
     assert bad.error == 'nowhere.png does not exist.'
 
 
+@pytest.mark.parametrize('as_sample', [False, True])
+def test_one_input_that_cannot_be_predicted_is_an_error(as_sample):
+    with pytest.raises(ValueError, match='nowhere.png does not exist'):
+        inference_model('demo/mixed', 'nowhere.png', return_datasamples=as_sample)
+
+
 def test_model_may_be_a_name_a_config_a_file_or_a_network(student, digits):
     weights = published_weights()['demo/mixed']
     config = Config.fromfile(DEMO / 'mixed.py')

@@ -174,6 +174,28 @@ def test_a_run_without_a_test_or_a_validation_is_known_to_be_finished(tmp_path, 
     assert dump(cfg, tmp_path / 'work').done()
 
 
+@pytest.mark.parametrize('change, resumes', [({}, True), ({'optim_wrapper.optimizer.lr': 0.1}, False)])
+def test_a_training_that_was_interrupted_goes_on(run, tmp_path, monkeypatch, change, resumes):
+    """And one of other settings begins."""
+    started = []
+    monkeypatch.setattr('bkdsnn.apis.launch.subprocess.Popen', lambda *what, **given: started.append((what, given)))
+    monkeypatch.setenv('OMP_NUM_THREADS', '3')
+    (run / 'output.log').write_text('so far')
+    path, cfg = str(next(run.glob('*.py'))), Run.open(run).config
+    cfg.merge_from_dict({'work_dir': str(run), 'train_cfg.max_epochs': 3, **{
+        f'{split}_dataloader.pin_memory': False for split in ('train', 'val', 'test')}})
+    cfg.dump(path)
+    training = Training(path, str(run), change)
+    assert not training.done()
+    training.start(threads=1)
+    ((command, ), given), = started
+    assert ('--resume' in command) == resumes and given['env']['OMP_NUM_THREADS'] == '3'
+    assert (run / 'output.log').read_text() == ('so far' if resumes else '')
+    monkeypatch.delenv('OMP_NUM_THREADS')
+    training.start(threads=2)
+    assert started[1][1]['env']['OMP_NUM_THREADS'] == '2'
+
+
 def test_a_run_is_not_finished_once_one_of_its_teachers_is_newer(tmp_path):
     cfg = demo_config('mixed', tmp_path / 'work', epochs=1)
     names = ('one', 'two')

@@ -5,7 +5,9 @@ import re
 import runpy
 import socket
 import sys
+from contextlib import suppress
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -25,7 +27,7 @@ def run_app(monkeypatch, *arguments):
 
 def test_without_gradio_the_command_that_installs_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, 'gradio', None)
-    assert 'pip install gradio' in run_app(monkeypatch)
+    assert "pip install 'gradio>=6'" in run_app(monkeypatch)
 
 
 def free_port():
@@ -61,6 +63,17 @@ def data_url(picture):
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, 'png')
     return 'data:image/png;base64,' + base64.b64encode(buffer.getvalue()).decode()
+
+
+def test_damage_of_any_kind_is_no_picture():
+    pytest.importorskip('gradio')
+    from bkdsnn.play.tabs import decode
+    whole = base64.b64decode(data_url(np.eye(9, dtype=np.uint8) * 255).partition(',')[2])
+    assert decode('data:,' + base64.b64encode(whole).decode()).shape == (9, 9, 3)
+    for at in range(8, len(whole)):  # lengths of chunks, their names, check sums, the pixels
+        damaged = whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1:]
+        with suppress(ValueError):
+            decode('data:,' + base64.b64encode(damaged).decode())
 
 
 def test_nothing_is_fetched_from_elsewhere(page):

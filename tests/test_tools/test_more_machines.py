@@ -88,6 +88,12 @@ def test_tasks_that_do_not_fill_machines_are_refused(env, words):
     assert done.returncode == 1 and done.stderr.startswith(f'Error: {words}')
 
 
+@pytest.mark.parametrize('name', ['slurm_train.sh', 'slurm_test.sh', 'dist_train.sh', 'dist_test.sh'])
+def test_too_few_arguments_show_what_a_script_takes(name):
+    done = script(name, 'part')
+    assert done.returncode == 1 and done.stderr.startswith(f'Usage: tools/{name} ')
+
+
 def test_two_runs_at_once_meet_at_ports_of_their_own(tmp_path):
     """One of them a second time, after one of its processes was killed."""
     (tmp_path / 'meet.py').write_text(MEET)

@@ -13,6 +13,8 @@ import bkdsnn
 from bkdsnn.apis.evaluate import evaluate
 from bkdsnn.checkpoints.files import load_file
 from bkdsnn.config.checks import check_config
+from bkdsnn.config.files import read_config_file
+from bkdsnn.runs.folders import default_work_dir
 from helpers import DEMO, REPOSITORY, demo_config, run_tool
 
 COMPONENTS = '''
@@ -268,6 +270,18 @@ def test_what_a_tool_needs_of_a_config_is_named(main_of, tmp_path, tool, removed
     assert words in main_of(tool, tmp_path / 'config.py', *arguments)
 
 
+@pytest.mark.parametrize('tool, split, arguments', [
+    ('browse_dataset.py', 'val', ['--phase', 'val']),
+    ('vis_spikes.py', 'test', [*(DEMO / 'weights').glob('plain-*.pth')])])
+def test_data_that_a_picture_needs_are_named(main_of, tmp_path, tool, split, arguments):
+    cfg = read_config_file(DEMO / 'plain.py')
+    for part in ('dataloader', 'cfg', 'evaluator'):
+        cfg[f'{split}_{part}'] = None
+    cfg.dump(str(tmp_path / 'config.py'))
+    said = main_of(f'visualization/{tool}', tmp_path / 'config.py', *arguments)
+    assert f'config.py has no {split}_dataloader.' in said
+
+
 @pytest.mark.parametrize('arguments, folders', [
     (['--seeds', '2'], ['work_dirs/{}/seed0', 'work_dirs/{}/seed1']), (['--single'], ['work_dirs/{}'])])
 def test_seeds_of_a_config_of_the_zoo_have_work_dirs(monkeypatch, arguments, folders):
@@ -276,10 +290,21 @@ def test_seeds_of_a_config_of_the_zoo_have_work_dirs(monkeypatch, arguments, fol
     monkeypatch.setattr('bkdsnn.apis.launch.run_all', lambda trainings, jobs, what: started.extend(trainings))
     monkeypatch.setattr(sys, 'argv', ['train_seeds.py', str(REPOSITORY / 'configs' / 'bkd' / f'{name}.py'), *arguments])
     runpy.run_path(str(REPOSITORY / 'tools' / 'train_seeds.py'), run_name='__main__')
-    assert [training.work_dir for training in started] == [folder.format(name) for folder in folders]
+    assert [training.work_dir for training in started] == [folder.format(f'{name}_bkd') for folder in folders]
     for training in started:
         cfg = training.merged_config()
         assert cfg.optim_wrapper.type == 'AmpOptimWrapper' and cfg.work_dir == training.work_dir
+
+
+def test_configs_that_come_along_are_trained_in_folders_of_their_own(tmp_path):
+    configs = [path for path in (REPOSITORY / 'configs').glob('[!_]*/*.py')]
+    folders = [read_config_file(path).get('work_dir') or default_work_dir(str(path)) for path in configs]
+    assert len(folders) > 100 and len(set(folders)) == len(folders)
+    name = 'spikformer-4-384-t4_vit-small_1xb64-310e_cifar10'
+    assert default_work_dir('configs/snn/spikformer-4-384-t4_1xb64-310e_cifar10.py').endswith('cifar10')
+    for config, folder in ((name, name), (str(tmp_path / f'{name}.py'), name), ('mine.py', 'mine'),
+                           (str(REPOSITORY / 'configs' / 'kd' / f'{name}.py'), f'{name}_kd')):
+        assert default_work_dir(config) == f'work_dirs/{folder}'
 
 
 def test_comparison_reads_all_seeds_and_pairs_them(tmp_path, small_teacher, small_comparison):

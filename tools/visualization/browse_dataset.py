@@ -12,7 +12,7 @@ from mmengine.utils import track_iter_progress
 
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.config.checks import check_config
-from bkdsnn.config.data import without
+from bkdsnn.config.data import loader_config, without
 from bkdsnn.config.files import read_config_file
 from bkdsnn.registry import DATASETS
 from bkdsnn.visualization.browse import FORMATS, save_sample
@@ -34,7 +34,7 @@ def main() -> None:
     cfg = read_config_file(args.config)
     check_config(cfg)
     init_default_scope(cfg.get('default_scope', 'bkdsnn'))  # where a pipeline's transforms are looked up
-    dataset = DATASETS.build(without(cfg[f'{args.phase}_dataloader'].dataset, 'cache_dir'))
+    dataset = DATASETS.build(without(loader_config(cfg, args.phase).dataset, 'cache_dir'))
     if args.show_number < 1:
         raise ValueError(f'--show-number {args.show_number} must be at least 1.')
     folder = Path(args.output_dir or f'work_dirs/browse/{Path(args.config).stem}/{args.phase}')

@@ -15,7 +15,7 @@ from torch import nn
 from bkdsnn import SpikingInferencer, init_model
 from bkdsnn.apis.cli import fail_clearly
 from bkdsnn.config.checks import check_config
-from bkdsnn.config.data import without
+from bkdsnn.config.data import loader_config, without
 from bkdsnn.config.files import read_config_file
 from bkdsnn.registry import DATASETS
 from bkdsnn.visualization.pictures import describe, draw_recording
@@ -45,7 +45,7 @@ def load_sample(args: argparse.Namespace, cfg: Config, network: nn.Module) -> Tu
         inferencer = SpikingInferencer(network)
         return read_sample(inferencer, args.input), inferencer.classes
     # Frames are made anew: a cache would be filled for all samples.
-    dataset = DATASETS.build(without(cfg.test_dataloader.dataset, 'cache_dir'))
+    dataset = DATASETS.build(without(loader_config(cfg, 'test').dataset, 'cache_dir'))
     return take_sample(dataset, args.sample_idx), dataset.metainfo.get('classes')
 
 
