@@ -1,21 +1,15 @@
 """A network that trains on a few time steps after the other: the memory of these, and the gradient of all."""
-from typing import Dict, Optional, Tuple
+from typing import Dict, Tuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint, get_device_states, set_device_states
 
 from .layers.compress import kept_by_another
+from .layers.recompute import in_chunk
 from .neurons import SpikingNode
 from .neurons.base import State, going_on
 from .streaming import streaming_nodes
-
-_current: Optional[int] = None
-
-
-def current_chunk() -> Optional[int]:
-    """Number of the chunk that runs; ``None`` outside of chunks."""
-    return _current
 
 
 class TimeChunks:
@@ -74,15 +68,12 @@ class TimeChunks:
     def _run(self, number: int, x: Tensor, before: Dict[SpikingNode, State]
              ) -> Tuple[Tuple[Tensor, ...], Dict[SpikingNode, State]]:
         """Outputs of a chunk, and the states after it; backward calls this again."""
-        global _current
         states, T = dict(before), getattr(self.network, 'T', None)
-        _current = number
         try:
             if x.dim() == 4:
                 self.network.T = self.steps
-            with going_on(self.nodes, states), kept_by_another():
+            with in_chunk(number), going_on(self.nodes, states), kept_by_another():
                 return self.network(x), states
         finally:
-            _current = None
             if T is not None:
                 self.network.T = T

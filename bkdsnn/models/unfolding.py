@@ -73,6 +73,9 @@ def unfoldings_of(model: nn.Module) -> Tuple[Unfolding, Optional[Unfolding]]:
     """How the layers of the backbone and of the head read spikes; see :func:`set_spike_driven`."""
     if not hasattr(model, 'backbone') or not hasattr(model, 'head'):
         raise ValueError(f'spike_driven: {type(model).__name__} is no classifier with a backbone and a head.')
+    if getattr(model, 'with_neck', False):
+        raise ValueError(f'spike_driven: the neck, a {type(model.neck).__name__}, stands between the backbone and the '
+                         'head and does not say how it reads spikes. Set model.neck=None, or put it into the backbone.')
     backbone, head = model.backbone, model.head
     nodes = {path: module for path, module in model.named_modules() if isinstance(module, SpikingNode)}
     _check_neurons(nodes)

@@ -126,7 +126,7 @@ def test_backward_of_a_checkpointed_backbone_takes_the_steps_that_were_drawn():
     assert all(p.grad is not None for p in model.parameters())
 
 
-@pytest.mark.parametrize('random_T', [(0, 2), (3, 2), (1, 2.0), (1, 2, 3)])
+@pytest.mark.parametrize('random_T', [(0, 2), (3, 2), (1, 2.0), (1, 2, 3), 4])
 def test_random_steps_that_are_no_range_are_an_error(random_T):
     with pytest.raises(ValueError, match='must be the lowest and the highest number of time steps'):
         MODELS.build(dict(tiny_student(), random_T=random_T))

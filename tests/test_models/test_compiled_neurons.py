@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import weakref
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -27,7 +28,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from bkdsnn.apis.cli import build_checked_runner
 from bkdsnn.models.layers import expand_time
-from bkdsnn.models.neurons import BaseNode, IFNode, compiled, kernels, nodes
+from bkdsnn.models.neurons import BaseNode, IFNode, StepNode, compiled, kernels, nodes
 from bkdsnn.models.neurons.base import going_on
 from bkdsnn.models.neurons.compiled import merge_axes
 from bkdsnn.models.neurons.kernels import trace
@@ -270,6 +271,65 @@ def test_a_neuron_of_ones_own_is_compiled_from_its_charge():
     fast.load_state_dict(dict(fast.state_dict(), offset=torch.tensor(-0.4)))
     eager.load_state_dict(fast.state_dict())
     assert_equal(run(fast, x, grad), run(eager, x, grad), rtol=1e-5)
+
+
+def test_all_that_a_neurons_code_depends_on_tells_kernels_apart():
+    """Graphs are compared, which are compiled elsewhere."""
+    class Own(IFNode):
+        def __init__(self, gain, act, dropped=0.0):
+            super().__init__(**COMMON)
+            self._gain, self.act, self.dropped = gain, act, dropped
+
+        def charge(self, x, v):
+            return v + self.act(x) * self._gain * (1 - self.dropped * self.training)
+
+    x = torch.randn(3, 8, dtype=torch.double) * 2
+    own = [Own(0.5, nn.LeakyReLU(0.1)), Own(2.0, nn.LeakyReLU(0.1)), Own(0.5, nn.LeakyReLU(0.9)),
+           Own(0.5, nn.LeakyReLU(0.1), 0.9), Own(0.5, nn.LeakyReLU(0.1), 0.9).eval()]
+    found = [kernels.kernel_of(node, False, True, x) for node in own]
+    assert len(set(map(id, found))) == len(found) and found[0] is kernels.kernel_of(
+        Own(0.5, nn.LeakyReLU(0.1)), False, True, x)
+    for node, kernel in zip(own, found):
+        outs = [torch.empty(8, dtype=torch.double) for _ in x]
+        kernel.graph(x, *outs)
+        assert torch.equal(torch.stack(outs), node(x, 'eager'))
+    with pytest.raises(TypeError, match='Own._gain is a Tensor'):
+        kernels.kernel_of(Own(torch.tensor(0.5), nn.LeakyReLU(0.1)), False, True, x)
+
+
+def test_what_cannot_be_compiled_runs_eagerly_or_says_why(monkeypatch):
+    monkeypatch.setattr(nodes, 'MIN_NUMBERS_TO_COMPILE', 1)
+    monkeypatch.setattr(nodes, 'why_not', lambda device: None)
+
+    class Wide(IFNode):
+        """Its values for the channels have one axis, and not those of a map."""
+
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.gain = nn.Parameter(torch.linspace(0.5, 1.5, 3))
+
+        def charge(self, x, v):
+            return v + x * self.gain.view(-1, 1, 1)
+
+    class Lifted(StepNode):
+        def step(self, x, v=None):
+            v = torch.full_like(x, 0.4) if v is None else v
+            spike = (v + x >= 1).to(x.dtype)
+            return spike, (v + x) * (1 - spike)
+
+    x = torch.randn(6, 2, 3, 4, 4)  # in two pieces
+    for make, reason in ((partial(Wide, **COMMON), 'do not broadcast'), (Lifted, 'step begins elsewhere')):
+        want = make(backend='eager')(x)
+        assert torch.equal(make(backend='auto')(x), want)
+        with pytest.raises(TypeError, match=reason):
+            make(backend='compile')(x)
+
+
+def test_a_backend_that_is_named_in_a_call_exists():
+    node, (x, _) = build(LIF, 'eager'), inputs(3, 4)
+    assert torch.equal(node(x, 'eager'), node(x))
+    with pytest.raises(ValueError, match="backend='triton' is unknown"):
+        node(x, backend='triton')
 
 
 def test_a_model_compiled_as_a_whole_holds_the_eager_steps():

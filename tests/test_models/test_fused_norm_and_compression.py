@@ -10,7 +10,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.checkpoint import checkpoint
 
 from bkdsnn.models.layers import SpikingConvUnit, SpikingSelfAttention, compress
-from bkdsnn.models.layers.compress import SmallMaxPool2d, SpikeCompressor
+from bkdsnn.models.layers.compress import SmallMaxPool2d, SpikeCompressor, compress_spikes_in
 from bkdsnn.models.neurons import LIFNode, compiled, nodes
 from bkdsnn.registry import MODELS
 
@@ -274,6 +274,23 @@ def test_attention_keeps_bytes():
     for a, b in zip(run(attention, x), want):
         assert torch.equal(a, b)
     assert attention.compressor.takes_spikes and attention.query.compressors['conv'].takes_spikes
+
+
+def test_max_pools_outside_of_units_keep_the_places_alone():
+    cfg = dict(type='SEWDVSNet', arch=dict(widths=(8, 8)), neuron=dict(NEURON, backend='eager'))
+    results = []
+    for compresses in (False, True):
+        torch.manual_seed(0)
+        network = MODELS.build(cfg)
+        if compresses:
+            compress_spikes_in(network)
+        x = torch.rand(3, 2, 2, 16, 16, generator=torch.Generator().manual_seed(1)) * 3
+        network(x)[-1].square().sum().backward()
+        results.append([parameter.grad for parameter in network.parameters()])
+    for a, b in zip(*results):
+        assert torch.equal(a, b)
+    pools = [module for module in network.modules() if isinstance(module, nn.MaxPool2d)]
+    assert len(pools) == 2 and {type(pool) for pool in pools} == {SmallMaxPool2d}
 
 
 def test_the_classifiers_switch():

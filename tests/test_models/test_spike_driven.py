@@ -15,7 +15,7 @@ from bkdsnn.export import onnx_runner, program_runner, program_to_bytes, to_nir,
 from bkdsnn.export.check import check
 from bkdsnn.export.deployed import Deployed
 from bkdsnn.models import SpikingNode, Stream, spike_driven
-from bkdsnn.models.layers import fuse_conv_bn
+from bkdsnn.models.layers import fuse_conv_bn, skipping_zeros, sparse_conv
 from bkdsnn.models.unfolding import is_spike_driven
 from bkdsnn.registry import MODELS
 from helpers import tiny_student
@@ -154,12 +154,30 @@ def test_unfolded_attention_is_exported():
         type='QKFormer', arch=dict(depths=(1, 1, 1), channels=16, num_heads=2, patch_size=4), T=1, neuron=SFA)),
      'backbone.stages.0.0.attention multiplies two integers'),
     (dict(type='SpikingClassifier', head=dict(type='SpikingLinearHead', num_classes=10, in_channels=4), backbone=dict(
-        type='SEWDVSNet', arch=dict(widths=(4, 4)), neuron=SFA)), 'largest of sums of integers')])
+        type='SEWDVSNet', arch=dict(widths=(4, 4)), neuron=SFA)), 'largest of sums of integers'),
+    (dict(tiny_student(neuron=SFA), neck=dict(type='mmpretrain.LinearNeck', in_channels=8, out_channels=8)),
+     'the neck, a LinearNeck, stands between the backbone and the head')])
 def test_what_cannot_be_unfolded_is_an_error_when_it_is_built(cfg, message):
     with pytest.raises(ValueError, match=message):
         MODELS.build(dict(cfg, spike_driven=True))
     with pytest.raises(ValueError, match=message):
         spike_driven(MODELS.build(cfg).eval())
+
+
+def test_unfolded_convolutions_skip_zeros_where_they_shall(monkeypatch):
+    cfg = tiny_student(neuron=ILIF, widths=(32, 32), T=2)
+    model = MODELS.build(cfg).double()
+    for _ in range(20):
+        model(torch.rand(3, 1, 8, 8, dtype=torch.double) * 4)
+    x, sparse = torch.rand(3, 1, 8, 8, dtype=torch.double) * 4, []
+    want = model.eval()(x)
+    both = skipping_zeros(spike_driven(model))
+    run = sparse_conv._SparseConv.apply
+    monkeypatch.setattr(sparse_conv._SparseConv, 'apply', lambda *given: sparse.append(given[0]) or run(*given))
+    with torch.no_grad():
+        torch.testing.assert_close(both(x), want, rtol=1e-10, atol=1e-10)
+    # Two that read spikes, or sums of two, in each of two blocks; the second one's 1x1 has a stride.
+    assert want.std() > 0 and sum((x == x.round()).all().item() for x in sparse) == 4
 
 
 def test_training_mode_and_connections_of_binary_spikes_are_errors():

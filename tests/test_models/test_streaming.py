@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import golden
-from bkdsnn.models import Stream
+from bkdsnn.models import SpikingNode, Stream
+from bkdsnn.models.neurons import StepNode
 from bkdsnn.registry import MODELS
 from helpers import tiny_student
 
@@ -75,6 +76,40 @@ def test_what_cannot_run_by_steps_is_an_error():
         Stream(MODELS.build(tiny_student()))
     with pytest.raises(ValueError, match='no spiking neuron'):
         Stream(torch.nn.Linear(2, 2).eval())
+
+
+def test_a_neuron_of_ones_own_streams_if_it_has_a_step_that_begins_at_rest():
+
+    class Whole(SpikingNode):
+        def forward(self, x):
+            return (x.cumsum(0) > 1).to(x.dtype)
+
+    class Lifted(StepNode):
+        def step(self, x, v=None):
+            v = torch.full_like(x, 0.4) if v is None else v
+            spike = (v + x >= 1).to(x.dtype)
+            return spike, (v + x) * (1 - spike)
+
+    class Rested(Lifted):
+        def rest(self, x):
+            return torch.full_like(x, 0.4)
+
+    def student(node):
+        model = MODELS.build(tiny_student()).eval()
+        model.backbone.stem.neuron = node
+        return model
+
+    assert not Whole().streams and Lifted().streams
+    with pytest.raises(TypeError, match=r'\(Whole\) does not run step by step: it has no step'):
+        Stream(student(Whole()))
+    frames = torch.randn(2, 3, 1, 8, 8) * 2
+    with pytest.raises(ValueError, match=r'Lifted.step begins elsewhere .* let rest\(x\) return that state'):
+        Stream(student(Lifted())).step(frames[:, 0])
+    model = student(Rested())
+    stream = Stream(model)
+    with torch.no_grad():
+        steps = torch.stack([stream.step(frame) for frame in frames.unbind(1)])
+        torch.testing.assert_close(steps, model(frames))
 
 
 def test_error_in_a_step_leaves_nothing_behind():

@@ -119,9 +119,11 @@ def test_blocks_may_be_checkpointed_and_spikes_compressed_beside(compress):
     assert_close(step(TimeChunks(again, 2), again, x), step(network, network, x))
 
 
-def test_batch_norms_take_the_statistics_of_a_chunk_and_learn_once_from_it():
-    network = backbone_of('SEWResNet').train()
-    x = torch.rand(T, 3, 2, 16, 16, dtype=torch.double) * 4
+# At 48 pixels, attention has maps of several places, whose border is what a norm makes of zeros.
+@pytest.mark.parametrize('name, size', [('SEWResNet', 16), ('MetaSpikeFormer', 48)])
+def test_batch_norms_take_the_statistics_of_a_chunk_and_learn_once_from_it(name, size):
+    network = backbone_of(name).train()
+    x = torch.rand(T, 3, 2, size, size, dtype=torch.double) * torch.arange(1, T + 1).view(T, 1, 1, 1, 1)
     again, states = copy.deepcopy(network), {}
     nodes = TimeChunks(network, 2).nodes
 

@@ -95,7 +95,7 @@ class MetaSpikeFormer(StridedStages):
         init_cfg: As in mmengine. Defaults to PyTorch's own initialisation, as the authors'.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or the input is not a multiple of 16 pixels in height and width.
     """
 
     arch_settings = {

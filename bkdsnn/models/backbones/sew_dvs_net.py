@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from bkdsnn.registry import MODELS
 
 from ..layers import Block, SpikingConvUnit, over_time
+from ..layers.compress import SmallMaxPool2d
 from .arguments import parse_arch, parse_out_indices
 from .sew_resnet import SEWBlock, check_connect
 
@@ -24,6 +25,11 @@ class SEWDVSStage(Block):
     def run(self, x: Tensor) -> Tensor:
         """(T, B, C, H, W) to (T, B, C', H / 2, W / 2), rounded up."""
         return over_time(self.pool, self.block(self.widen(x)))
+
+    def compress_spikes(self, name: str) -> None:
+        """As of a block, and of the max-pool keep the places alone."""
+        super().compress_spikes(name)
+        self.pool = SmallMaxPool2d.like(self.pool)
 
 
 @MODELS.register_module()

@@ -101,8 +101,8 @@ class SpikingClassifier(ImageClassifier):
         if self.time_chunks is not None:
             raise ValueError(f'{what}, but time_chunk={self.time_chunks.steps} must divide the number of time steps; '
                              'set one of the two to None.')
-        if not (len(self.random_T) == 2 and all(isinstance(T, int) for T in self.random_T)
-                and 1 <= self.random_T[0] <= self.random_T[1]):
+        if not (isinstance(self.random_T, (list, tuple)) and len(self.random_T) == 2
+                and all(isinstance(T, int) for T in self.random_T) and 1 <= self.random_T[0] <= self.random_T[1]):
             raise ValueError(f'{what} must be the lowest and the highest number of time steps, as in (1, 4).')
         tied = next((module for module in self.modules() if getattr(module, 'time_steps', None)), None)
         if tied is not None:

@@ -9,7 +9,7 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from ..layers import has_time_axis, mark_time
-from ..time_chunks import current_chunk
+from ..layers.recompute import current_chunk
 
 SUFFIXES = ('input', 'last', 'calls')
 

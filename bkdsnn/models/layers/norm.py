@@ -1,6 +1,6 @@
 """Batch norm whose statistics are shared by all processes, on GPUs and on CPUs."""
 from contextlib import contextmanager
-from typing import Tuple
+from typing import Dict, Tuple
 
 import torch
 import torch.distributed as dist
@@ -12,7 +12,7 @@ from torch.distributed.nn.functional import all_reduce
 from bkdsnn.registry import MODELS
 
 from .precision import full_precision
-from .recompute import learns_once
+from .recompute import current_chunk, is_recomputing, learns_once
 
 
 class CPUSyncBatchNorm2d(nn.BatchNorm2d):
@@ -94,12 +94,23 @@ class NormAndPad(nn.Module):
     def __init__(self, channels: int, norm: dict) -> None:
         super().__init__()
         self.norm = build_norm(norm, channels)
+        self._borders: Dict[int, Tensor] = {}
+
+    def _border(self) -> Tensor:
+        """What the norm makes of zeros, (C, ): of the same running statistics when it is recomputed."""
+        chunk = current_chunk()
+        if chunk is not None and is_recomputing():
+            return self._borders[chunk]  # other chunks have moved the statistics since
+        border = affine_of(self.norm)[1]
+        if chunk is not None and torch.is_grad_enabled():
+            self._borders[chunk] = border
+        return border
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, H + 2, W + 2)."""
         with learns_once(self.norm):
             y = self.norm(x)
-        border = affine_of(self.norm)[1]  # of the same running statistics when it is recomputed
+        border = self._border()
         padded = border.to(y.dtype).view(1, -1, 1, 1).repeat(y.shape[0], 1, y.shape[2] + 2, y.shape[3] + 2)
         padded[..., 1:-1, 1:-1] = y
         return padded

@@ -1,14 +1,33 @@
 """Gradient checkpointing runs a layer once more in the backward pass: what that must not change."""
 from contextlib import contextmanager
+from typing import Optional
 
 import torch
 from torch import nn
+
+_chunk: Optional[int] = None
 
 
 def is_recomputing() -> bool:
     """Whether this is a forward pass inside a backward pass, as of ``torch.utils.checkpoint`` in either mode."""
     # A compiler sees checkpoints by itself. Otherwise PyTorch numbers the backward pass that runs in this thread.
     return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
+
+
+def current_chunk() -> Optional[int]:
+    """Number of the chunk of :class:`bkdsnn.models.TimeChunks` that runs; ``None`` outside of chunks."""
+    return _chunk
+
+
+@contextmanager
+def in_chunk(number: int):
+    """Inside the block a chunk runs, for the first time or again."""
+    global _chunk
+    before, _chunk = _chunk, number
+    try:
+        yield
+    finally:
+        _chunk = before
 
 
 @contextmanager

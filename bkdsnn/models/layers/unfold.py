@@ -46,8 +46,8 @@ class Unfolding:
         if isinstance(first, nn.Linear):
             y, axes = F.linear(spikes, first.weight), ()
         else:
-            y = F.conv2d(spikes, first.weight, None, first.stride, first.padding, first.dilation, first.groups)
-            axes = (1, 1)
+            without_bias = getattr(first, 'without_bias', lambda x: first._conv_forward(x, first.weight, None))
+            y, axes = without_bias(spikes), (1, 1)
         y = self.sum(self.split(y.unflatten(0, x.shape[:2])))
         if first.bias is not None:
             y = y + first.bias.view(-1, *axes)

@@ -141,7 +141,8 @@ class _Pass:
         self.node, self.may_fall_back, self.tensors, self.sums_steps = node, may_fall_back, tensors, sums_steps
         shape = inputs[0].shape
         spread = [t for t in tensors if t.numel() != 1]
-        if any(t.dim() > len(shape) - 1 or torch.broadcast_shapes(t.shape, shape[1:]) != shape[1:] for t in spread):
+        if not all(t.dim() < len(shape) and all(n in (1, m) for n, m in zip(reversed(t.shape), reversed(shape)))
+                   for t in spread):
             shapes = [tuple(t.shape) for t in spread]
             raise NotTraceableError(f'{type(node).__name__} has tensors of the shapes {shapes}, which do not broadcast '
                                     f'to an input of {tuple(shape[1:])} a step')
@@ -154,6 +155,8 @@ class _Pass:
         pieces = -(-shape[0] // MAX_STEPS_AT_ONCE)
         self.lengths = [shape[0] // pieces + (i < shape[0] % pieces) for i in range(pieces)]
         self.goes_on, self.carries = goes_on, node.num_states if pieces > 1 or goes_on else 0
+        if self.carries and not goes_on and (reason := node.why_no_rest(inputs[0][0])):
+            raise NotTraceableError(reason)
 
     def kernels(self, is_backward: bool) -> list:
         """The kernel of each piece."""

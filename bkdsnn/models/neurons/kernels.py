@@ -29,6 +29,8 @@ OPTIONS = {'cpp.min_chunk_size': 1, 'cpp.dynamic_threads': True}
 OTHER_OPERATIONS = {'unbind', 'copy_', 'detach', 'alias', 'clone', '_to_copy', 'lift_fresh_copy', 'sym_size', 'full',
                     'full_like', 'zeros_like', 'ones_like', 'scalar_tensor'}
 _problems = {}  # by device type: why nothing can be compiled, or None
+# Attributes of a node that its code does not depend on: a module's own, and what a run leaves there.
+NOT_CODE = {*vars(nn.Module()), 'backend', '_stored', '_rests_at_rest'}
 _kernels = {}  # by all that the code of one depends on
 _compiles = True  # whether a call may compile
 
@@ -205,14 +207,15 @@ def _allocate(number: int, is_backward: bool, carries: int, *tensors: Tensor) ->
 
 
 def constants_of(node: nn.Module) -> tuple:
-    """Attributes that are part of a node's code."""
-    constants = {name: value for name, value in vars(node).items()
-                 if not name.startswith('_') and name not in ('training', 'backend')}
+    """Attributes that are part of a node's code, and those of the modules in it."""
+    constants = {name: value for name, value in vars(node).items() if name not in NOT_CODE}
+    if not type(node).__module__.startswith('bkdsnn.'):  # whose code does not ask
+        constants['training'] = node.training
     for name, value in constants.items():
         if not isinstance(value, (bool, int, float, str, type(None), Surrogate)):
             raise NotTraceableError(f'{type(node).__name__}.{name} is a {type(value).__name__}; constants of a neuron '
                                     'are numbers and strings, and tensors are parameters or buffers')
-    return tuple(constants.items())
+    return (*constants.items(), *((name, type(part), constants_of(part)) for name, part in node.named_children()))
 
 
 class _Definition(nn.Module):

@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import is_fake
 from bkdsnn.registry import MODELS
 from bkdsnn.utils.log_once import log_once
 
-from .base import SpikingNode, State, rest_like
+from .base import SpikingNode, State, rest_like, states_of
 from .compiled import run_compiled
 from .functional import fire_and_reset, if_charge, lif_charge, plif_charge
 from .kernels import NotTraceableError, only_allocates, why_not
@@ -69,6 +69,7 @@ class StepNode(SpikingNode):
     """
 
     num_states = 1  # tensors that a step hands to the next
+    _rests_at_rest: Optional[bool] = None
 
     def __init__(self, *, backend: str = 'auto') -> None:
         super().__init__()
@@ -84,6 +85,24 @@ class StepNode(SpikingNode):
         """State at rest for inputs like ``x`` (B, ...), in fp32 at least."""
         states = tuple(rest_like(x) for _ in range(self.num_states))
         return states[0] if self.num_states == 1 else states or None
+
+    def why_no_rest(self, x: Tensor) -> Optional[str]:
+        """Why a run cannot begin at :meth:`rest`: a step of one's own that begins elsewhere; ``None`` if it can.
+
+        Args:
+            x: Currents (B, ...) to try it on, once.
+        """
+        if self._rests_at_rest is None and not type(self).step.__module__.startswith('bkdsnn.'):
+            with torch.no_grad(), torch.random.fork_rng([x.device] if x.is_cuda else []):
+                found = []
+                for v in (None, self.rest(x)):
+                    torch.manual_seed(0)
+                    spikes, after = self.step(x, v)
+                    found.append((spikes, *states_of(after)))
+            self._rests_at_rest = all(map(torch.equal, *found))
+        return None if self._rests_at_rest in (None, True) else (
+            f'{type(self).__name__}.step begins elsewhere without a state than with what {type(self).__name__}.rest '
+            'gives; let rest(x) return that state')
 
     def run_steps(self, x: Sequence[Tensor], v: State = None) -> Tuple[List[Tensor], State]:
         """Steps one after the other; this is what all backends compute.
@@ -113,17 +132,21 @@ class StepNode(SpikingNode):
             Spikes, shape (T, B, ...).
 
         Raises:
-            ValueError: If there is no time step.
+            ValueError: If there is no time step, the backend is unknown, or a step of one's own does not begin at rest.
             TypeError: If ``backend='compile'`` meets a neuron of your own whose code depends on more than its input,
                 parameters, buffers and constants.
             RuntimeError: If ``backend='compile'`` fails to compile.
         """
         self.check_input(x)
+        if backend is not None:  # here, as the node's own has been checked
+            check_backend(backend)
         if self._stored is None:
             return self._run(x, backend or self.backend, norm)[0]
         if norm is not None:
             x = norm(x.flatten(0, 1)).unflatten(0, x.shape[:2])
         v = self._stored.get(self)
+        if v is None and (reason := self.why_no_rest(x[0])):
+            raise ValueError(f'{reason}, so that the node can run step by step.')
         spikes, self._stored[self] = self._run(x, backend or self.backend, v=self.rest(x[0]) if v is None else v)
         return spikes
 
