@@ -70,7 +70,7 @@ class Training:
     def _teacher_is_newer(cfg: Config, run: Run) -> bool:
         teacher = cfg.model.get('teacher')
         for single in teacher_configs(teacher) if teacher else []:
-            file = single.get('checkpoint')
+            file = os.path.expanduser(single.get('checkpoint') or '')
             file = latest_checkpoint(file) if file and os.path.isdir(file) else file
             if file and os.path.exists(file) and os.path.getmtime(file) > run.checkpoint.stat().st_mtime:
                 return True

@@ -57,8 +57,8 @@ def teachers_of(cfg: Config) -> List[Optional[str]]:
     teacher = cfg.model.get('teacher')
     if teacher and not asks_for_teacher(parts_of(cfg, ('model', ))):
         return []
-    return [weights_hash(resolve(one['checkpoint'])) if osp.exists(one.get('checkpoint') or '') else None
-            for one in teacher_configs(teacher)] if teacher else []
+    files = [osp.expanduser(one.get('checkpoint') or '') for one in teacher_configs(teacher)] if teacher else []
+    return [weights_hash(resolve(file)) if osp.exists(file) else None for file in files]
 
 
 @lru_cache

@@ -1,5 +1,4 @@
 """Data sets of image files that keep decoded images, and find damaged ones."""
-import json
 from typing import Dict, Optional, Sequence
 
 import cv2
@@ -8,11 +7,8 @@ import PIL
 from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
 
-from .cached_pipeline import CachedPipeline
+from .cached_pipeline import JSON, CachedPipeline, changed, from_text, to_text
 from .image_files import check_image
-
-# Name of the text among the arrays of an image.
-JSON = '.json'
 
 
 class CachedImages(CachedPipeline):
@@ -87,18 +83,11 @@ class CachedImages(CachedPipeline):
         Raises:
             TypeError: If something of it cannot be kept.
         """
-        changed = {key: value for key, value in results.items() if key not in data_info or value is not data_info[key]}
-        arrays = {key: value for key, value in changed.items() if isinstance(value, np.ndarray)}
-        others = {key: value for key, value in changed.items() if key not in arrays}
-        for key, value in others.items():
-            if not isinstance(value, (type(None), bool, int, float, str, tuple)):
-                raise TypeError(f'{type(self).__name__}: the cached transforms have set {key!r} to {value!r}, which a '
-                                'cache cannot keep. Set cache_dir=None.')
-        text = json.dumps(others, default=np.generic.item).encode()
-        return {**arrays, JSON: np.frombuffer(text, np.uint8)}
+        found = changed(data_info, results)
+        arrays = {key: value for key, value in found.items() if isinstance(value, np.ndarray)}
+        return {**arrays, JSON: to_text({key: value for key, value in found.items() if key not in arrays})}
 
     def restored(self, data_info: dict, arrays: Dict[str, np.ndarray]) -> dict:
         """The results after the cached transforms."""
-        others = json.loads(arrays.pop(JSON).tobytes())
-        others = {key: tuple(value) if isinstance(value, list) else value for key, value in others.items()}
+        others = from_text(arrays.pop(JSON))
         return {**data_info, **arrays, **others}

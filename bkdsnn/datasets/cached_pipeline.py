@@ -2,15 +2,17 @@
 import ast
 import hashlib
 import inspect
+import json
 import logging
 import os.path as osp
 import shutil
 import textwrap
 from contextlib import suppress
 from itertools import takewhile
-from typing import Dict, List, Optional, Sequence, Set
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set
 
-from mmcv.transforms import CenterCrop, LoadImageFromFile, Pad, Resize
+import numpy as np
+from mmcv.transforms import BaseTransform, CenterCrop, LoadImageFromFile, Pad, Resize
 from mmengine.logging import print_log
 from mmpretrain.datasets import EfficientNetCenterCrop, ResizeEdge
 
@@ -19,7 +21,9 @@ from .sample_cache import Arrays, SampleCache, UnreadableSample
 # What is not random of those that do not say so themselves. No subclasses, as those may be.
 NOT_RANDOM = (LoadImageFromFile, Resize, ResizeEdge, CenterCrop, EfficientNetCenterCrop, Pad)
 # Packages whose transforms change with their versions alone.
-VERSIONED = ('bkdsnn', 'mmcv', 'mmengine', 'mmpretrain')
+VERSIONED = ('abc', 'bkdsnn', 'builtins', 'mmcv', 'mmengine', 'mmpretrain')
+# Name of the text among the arrays of a sample.
+JSON = '.json'
 # Samples that the size of a cache is estimated from, and those that are looked up in it.
 PROBED, ASKED = 16, 1000
 # What to do with a sample that cannot be read.
@@ -42,15 +46,45 @@ def is_random(step: object) -> bool:
 
 
 def text_of(step: object) -> str:
-    """A transform and its arguments, and of one's own a hash of its class's code; comments are no part of it."""
-    cls = type(step)
-    if cls.__module__.partition('.')[0] in VERSIONED:
-        return repr(step)
-    try:
-        code = ast.dump(ast.parse(textwrap.dedent(inspect.getsource(cls))))
-    except (OSError, TypeError, SyntaxError):  # typed at a prompt
-        return repr(step)
-    return f'{step!r} of {hashlib.sha256(code.encode()).hexdigest()[:8]}'
+    """A transform and its arguments, and a hash of the code of classes of one's own: its, and of transforms in it."""
+    code = ''.join(_code_of(step))
+    return f'{step!r} of {hashlib.sha256(code.encode()).hexdigest()[:8]}' if code else repr(step)
+
+
+def _code_of(step: object) -> Iterator[str]:
+    """What classes of one's own say, without their comments."""
+    for cls in type(step).__mro__:
+        if cls.__module__.partition('.')[0] not in VERSIONED:
+            with suppress(OSError, TypeError, SyntaxError):  # typed at a prompt
+                yield ast.dump(ast.parse(textwrap.dedent(inspect.getsource(cls))))
+    for value in getattr(step, '__dict__', {}).values():
+        for inner in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(inner, BaseTransform):
+                yield from _code_of(inner)
+
+
+def changed(data_info: dict, results: dict) -> dict:
+    """What transforms have set, or made another object of."""
+    return {key: value for key, value in results.items() if key not in data_info or value is not data_info[key]}
+
+
+def to_text(others: Dict[str, Any]) -> np.ndarray:
+    """What transforms have set beside arrays, as bytes of JSON.
+
+    Raises:
+        TypeError: If a cache cannot keep it.
+    """
+    for key, value in others.items():
+        if not isinstance(value, (type(None), bool, int, float, str, tuple, np.generic)):
+            raise TypeError(f'the cached transforms have set {key!r} to {value!r}, which a cache cannot keep. Set '
+                            'cache_dir=None.')
+    return np.frombuffer(json.dumps(others, default=np.generic.item).encode(), np.uint8)
+
+
+def from_text(text: np.ndarray) -> Dict[str, Any]:
+    """What was made text of; lists become tuples."""
+    others = json.loads(text.tobytes())
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in others.items()}
 
 
 class CachedPipeline:

@@ -1,6 +1,6 @@
 """What all data sets of event recordings share: checks, order of time, and the cache of frames."""
 import logging
-from typing import List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 from mmengine.logging import print_log
@@ -8,9 +8,11 @@ from mmpretrain.datasets import BaseDataset
 
 from bkdsnn.registry import TRANSFORMS
 
-from .cached_pipeline import CachedPipeline
+from .cached_pipeline import JSON, CachedPipeline, changed, from_text, to_text
 from .events import check_events, sort_events
-from .transforms.base import Frames
+
+# Name of the frames among the arrays of a recording that has one view.
+FRAMES = '.frames'
 
 
 class EventDataset(CachedPipeline, BaseDataset):
@@ -98,13 +100,20 @@ class EventDataset(CachedPipeline, BaseDataset):
         """What is known of a recording, and its ``events``."""
         return dict(data_info, events=self.load_events(data_info))
 
-    def kept(self, data_info: dict, results: dict) -> Frames:
-        """The frames."""
-        return results['frames']
+    def kept(self, data_info: dict, results: dict) -> Dict[str, np.ndarray]:
+        """The frames, of each view, and as JSON what else the transforms have changed, such as the sensor's size.
 
-    def restored(self, data_info: dict, arrays: Frames) -> dict:
-        """What is known of a recording, and its ``frames``."""
-        return dict(data_info, frames=arrays)
+        Raises:
+            TypeError: If something of it cannot be kept.
+        """
+        frames = results['frames']
+        others = {key: value for key, value in changed(data_info, results).items() if key not in ('events', 'frames')}
+        return {**(frames if isinstance(frames, dict) else {FRAMES: frames}), JSON: to_text(others)}
+
+    def restored(self, data_info: dict, arrays: Dict[str, np.ndarray]) -> dict:
+        """What is known of a recording after the cached transforms, and its ``frames``."""
+        others = from_text(arrays.pop(JSON))
+        return dict(data_info, **others, frames=arrays.get(FRAMES, arrays))
 
     def extra_repr(self) -> List[str]:
         return [f'Sensor: \t{self.metainfo["sensor_size"]}', f'Frame cache: \t{self.cache and self.cache.folder}']

@@ -18,7 +18,7 @@ class MNISTDVS(RecordedImages):
 
     Args:
         data_root: Folder of MNIST's files, and of a relative ``cache_dir``.
-        split: ``'train'`` (55,000 recordings), ``'val'`` (5,000) or ``'test'`` (10,000).
+        split: ``'train'`` (55,000 recordings, of MNIST 55,006), ``'val'`` (5,000 or 4,994) or ``'test'`` (10,000).
         download: Whether to get files that are not there.
         **kwargs: As :class:`RecordedImages`.
 

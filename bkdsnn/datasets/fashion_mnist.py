@@ -26,7 +26,7 @@ class MNIST(mnist.MNIST):
 
     Args:
         data_root: Folder with the four IDX files, such as ``train-images-idx3-ubyte.gz``, gzipped or unpacked.
-        split: ``'train'`` (55,000 images), ``'val'`` (5,000) or ``'test'`` (10,000).
+        split: ``'train'`` (55,000 images, of MNIST 55,006), ``'val'`` (5,000 or 4,994) or ``'test'`` (10,000).
         labels_per_class: Keep only the first so many images of each class; ``None`` keeps all.
         download: Whether to get files that are not there into ``data_root``.
         **kwargs: As :class:`mmpretrain.datasets.BaseDataset`; ``pipeline`` gets ``img`` (28, 28, 1) and ``gt_label``.

@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from bkdsnn.utils.atomic import write_atomically
 
 # Raise this when a transform that is not random, a reader or the simulated camera changes its result.
-VERSION = 3
+VERSION = 4
 Arrays = Union[np.ndarray, Dict[str, np.ndarray]]
 
 

@@ -284,7 +284,8 @@ class TonicDataset(EventDataset):
             events = self.reader[data_info['reader_index']][0].ravel()  # ASLDVS gives a column
         except Exception as error:  # the readers of tonic raise what they like
             raise OSError(f'TonicDataset: {path} cannot be read: {error}') from error
-        if path.endswith('.bin') and len(events) == len(whole):  # options of the reader may leave out some
+        # Options of the reader may leave out some, or change them.
+        if path.endswith('.bin') and len(events) == len(whole) and 'transform' not in self.reader_options:
             events['t'] = whole['t']
         return events if 'y' in (events.dtype.names or ()) else on_a_plane(events)
 

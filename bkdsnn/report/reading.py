@@ -88,7 +88,7 @@ def runs_of(path: Path) -> List[Run]:
         FileNotFoundError: If there is none.
     """
     runs = find_runs(str(path))
-    teachers = [Path(osp.abspath(str(teacher.get('checkpoint')))) for run in runs if run.distils
+    teachers = [Path(osp.abspath(osp.expanduser(str(teacher.get('checkpoint'))))) for run in runs if run.distils
                 for teacher in teacher_configs(run.config.model.teacher)]
     teachers = {teacher.parent if teacher.suffix == '.pth' else teacher for teacher in teachers}
     runs = [run for run in runs if len(runs) == 1 or run.folder.absolute() not in teachers]

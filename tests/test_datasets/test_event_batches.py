@@ -1,4 +1,6 @@
 """From recordings to batches: packing, two views, mixing, the frame cache in a data set, and the configs."""
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -325,3 +327,41 @@ def test_dataset_configs_build_one_and_two_views(tmp_path, name):
         two = DATASETS.build(dict(dataset, pipeline=views))[0]['inputs']
         assert {view: tuple(two[view].shape) for view in two} == {k: tuple(v) for k, v in cfg.views_shape.items()}
     assert MODELS.build(cfg.data_preprocessor).num_classes == classes
+
+
+@dataclass
+class Merged(EventTransform):
+    """Halves the classes, and counts the events."""
+
+    random = False
+
+    def transform(self, results):
+        return dict(results, gt_label=results['gt_label'] % 2, number=len(results['events']), half=(4, 5))
+
+
+@dataclass
+class Listed(EventTransform):
+    random = False
+
+    def transform(self, results):
+        return dict(results, many=[1, 2])
+
+
+@pytest.mark.parametrize('framing', [dict(type='EventsToFrames', time_steps=2), TWO_VIEWS], ids=['one', 'two views'])
+def test_what_transforms_set_beside_frames_is_kept_in_the_cache(tmp_path, framing):
+    def samples(**options):
+        dataset = DigitsDVS('val', labels_per_class=2, pipeline=[Merged(), framing], **options)
+        return [dataset[i] for i in range(len(dataset))]
+
+    want = samples()
+    assert {sample['gt_label'] for sample in want} == {0, 1}
+    for _ in range(2):
+        for got, sample in zip(samples(cache_dir=str(tmp_path)), want):
+            assert [got[key] for key in ('gt_label', 'number', 'half')] == [
+                sample[key] for key in ('gt_label', 'number', 'half')]
+            views = sample['frames'] if isinstance(sample['frames'], dict) else {None: sample['frames']}
+            for view, frames in views.items():
+                np.testing.assert_array_equal(got['frames'] if view is None else got['frames'][view], frames)
+    dataset = DigitsDVS('val', labels_per_class=1, pipeline=[Listed(), framing], cache_dir=str(tmp_path))
+    with pytest.raises(TypeError, match="have set 'many' to .* which a cache cannot keep. Set cache_dir=None"):
+        dataset[0]

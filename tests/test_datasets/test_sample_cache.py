@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from mmcv.transforms import BaseTransform
 
 from bkdsnn.datasets import sample_cache
 from bkdsnn.datasets.cached_pipeline import text_of
@@ -108,6 +109,15 @@ class Keep:
 """)
         texts[name] = text_of(importlib.import_module(f'{name}_code').Keep())
     assert texts['first'] == texts['same'] != texts['other'] and texts['first'].startswith('Keep() of ')
+    nested = {}
+    for name in texts:
+        step = TRANSFORMS.build(dict(type='TwoViews', student=dict(type='EventsToFrames', time_steps=2),
+                                     teacher=dict(type='EventsToFrames', time_steps=4)))
+        assert text_of(step) == repr(step)
+        code = importlib.import_module(f'{name}_code')
+        step.student = type('Own', (code.Keep, BaseTransform), dict(transform=None, __module__='mmcv'))()
+        nested[name] = text_of(step)
+    assert nested['first'] == nested['same'] != nested['other']
     typed = {}
     exec("class Typed:\n    def __repr__(self):\n        return 'Typed()'", typed)
     assert text_of(typed['Typed']()) == 'Typed()'

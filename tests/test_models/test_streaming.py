@@ -3,10 +3,12 @@ import copy
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import golden
 from bkdsnn.models import SpikingNode, Stream
 from bkdsnn.models.neurons import StepNode
+from bkdsnn.models.neurons.base import going_on
 from bkdsnn.registry import MODELS
 from helpers import tiny_student
 
@@ -84,6 +86,10 @@ def test_a_neuron_of_ones_own_streams_if_it_has_a_step_that_begins_at_rest():
         def forward(self, x):
             return (x.cumsum(0) > 1).to(x.dtype)
 
+    class Both(Whole):
+        def step(self, x, v=None):
+            return self(x[None])[0], v
+
     class Lifted(StepNode):
         def step(self, x, v=None):
             v = torch.full_like(x, 0.4) if v is None else v
@@ -99,9 +105,14 @@ def test_a_neuron_of_ones_own_streams_if_it_has_a_step_that_begins_at_rest():
         model.backbone.stem.neuron = node
         return model
 
-    assert not Whole().streams and Lifted().streams
-    with pytest.raises(TypeError, match=r'\(Whole\) does not run step by step: it has no step'):
-        Stream(student(Whole()))
+    class Other(Lifted):
+        def forward(self, x):
+            return (x.cumsum(0) > 1).to(x.dtype)
+
+    assert Lifted().streams
+    for node in (Whole(), Both(), Other()):
+        with pytest.raises(TypeError, match=rf'\({type(node).__name__}\) does not run step by step: its forward sees'):
+            Stream(student(node))
     frames = torch.randn(2, 3, 1, 8, 8) * 2
     with pytest.raises(ValueError, match=r'Lifted.step begins elsewhere .* let rest\(x\) return that state'):
         Stream(student(Lifted())).step(frames[:, 0])
@@ -110,6 +121,31 @@ def test_a_neuron_of_ones_own_streams_if_it_has_a_step_that_begins_at_rest():
     with torch.no_grad():
         steps = torch.stack([stream.step(frame) for frame in frames.unbind(1)])
         torch.testing.assert_close(steps, model(frames))
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize('noise', [0.0, 0.1])
+def test_a_step_that_begins_at_zeros_needs_no_rest(dtype, noise):
+    """Whatever it draws, and in half precision, where zeros of its own are of the currents' kind."""
+    class Own(StepNode):
+        def step(self, x, v=None):
+            v = torch.zeros_like(x) if v is None else v
+            h = v + (x - v) / 3 + noise * torch.randn_like(x)
+            spike = (h >= 0.5).to(x.dtype)
+            return spike, h * (1 - spike)
+
+    x = torch.randn(4, 5, dtype=dtype)
+    torch.manual_seed(1)
+    with going_on([node := Own()], {}):
+        node(x[:2])
+        drawn = torch.rand(1)
+        node(x[2:])
+    torch.manual_seed(1)
+    Own()(x[:2])
+    assert torch.equal(torch.rand(1), drawn)
+    for other in (x.to('meta'), FakeTensorMode().from_tensor(x)):
+        with going_on([node := Own()], {}):
+            assert node(other).shape == x.shape
 
 
 def test_error_in_a_step_leaves_nothing_behind():

@@ -120,8 +120,9 @@ def test_blocks_may_be_checkpointed_and_spikes_compressed_beside(compress):
 
 
 # At 48 pixels, attention has maps of several places, whose border is what a norm makes of zeros.
+@pytest.mark.parametrize('with_cp', [False, True])
 @pytest.mark.parametrize('name, size', [('SEWResNet', 16), ('MetaSpikeFormer', 48)])
-def test_batch_norms_take_the_statistics_of_a_chunk_and_learn_once_from_it(name, size):
+def test_batch_norms_take_the_statistics_of_a_chunk_and_learn_once_from_it(name, size, with_cp):
     network = backbone_of(name).train()
     x = torch.rand(T, 3, 2, size, size, dtype=torch.double) * torch.arange(1, T + 1).view(T, 1, 1, 1, 1)
     again, states = copy.deepcopy(network), {}
@@ -131,6 +132,8 @@ def test_batch_norms_take_the_statistics_of_a_chunk_and_learn_once_from_it(name,
         with going_on(nodes, states):
             return [torch.cat(parts) for parts in zip(*[network(part) for part in x.split(2)])]
 
+    if with_cp:
+        checkpoint_blocks_in(again)
     assert_close(step(TimeChunks(again, 2), again, x), step(in_one_graph, network, x))
     for (name, got), want in zip(again.named_buffers(), network.buffers()):
         torch.testing.assert_close(got, want, msg=name)

@@ -8,6 +8,7 @@ from torch.utils.checkpoint import checkpoint
 from ..neurons import SpikingNode
 from ..neurons.base import State, going_on
 from .compress import SpikeCompressor, kept_by_another
+from .recompute import current_chunk, in_chunk
 from .time_axis import expand_time
 
 
@@ -38,17 +39,18 @@ class Block(nn.Module):
         # What is the same in every step is kept once.
         image = getattr(x, 'expanded_from', None)
         time_steps, x = (1, x) if image is None else (len(x), image)
-        again = partial(checkpoint, partial(self._run_from, before, time_steps), use_reentrant=False)
+        run = partial(self._run_from, current_chunk(), before, time_steps)
+        again = partial(checkpoint, run, use_reentrant=False)
         y, after = again(x) if self._compressor is None else self._compressor(again, x)
         for node, states in stored.items():
             states[node] = after[node]
         return y
 
-    def _run_from(self, before: Dict[SpikingNode, State], time_steps: int, x: Tensor
+    def _run_from(self, chunk: Optional[int], before: Dict[SpikingNode, State], time_steps: int, x: Tensor
                   ) -> Tuple[Tensor, Dict[SpikingNode, State]]:
-        """The output, and the states of neurons that go on from some, which backward must find again."""
+        """The output, and the states of neurons that go on from some; backward must find these and the chunk again."""
         states = dict(before)
-        with going_on(before, states), kept_by_another():
+        with in_chunk(chunk), going_on(before, states), kept_by_another():
             return self.run(expand_time(x, time_steps)), states
 
     def compress_spikes(self, name: str) -> None:

@@ -102,7 +102,7 @@ class NormAndPad(nn.Module):
         if chunk is not None and is_recomputing():
             return self._borders[chunk]  # other chunks have moved the statistics since
         border = affine_of(self.norm)[1]
-        if chunk is not None and torch.is_grad_enabled():
+        if chunk is not None:
             self._borders[chunk] = border
         return border
 

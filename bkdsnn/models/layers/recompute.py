@@ -20,8 +20,8 @@ def current_chunk() -> Optional[int]:
 
 
 @contextmanager
-def in_chunk(number: int):
-    """Inside the block a chunk runs, for the first time or again."""
+def in_chunk(number: Optional[int]):
+    """Inside the block a chunk runs, for the first time or again; ``None`` is no chunk."""
     global _chunk
     before, _chunk = _chunk, number
     try:

@@ -16,7 +16,8 @@ class SpikingNode(nn.Module):
     save. Whoever asks what a module can do asks these attributes, and not its type.
 
     Attributes:
-        streams: Whether :meth:`step` runs it one time step at a time; unless it says so, whether it has one.
+        streams: Whether calls of one time step after the other, or of a few, go on where they left off; see
+            :func:`going_on`.
         has_membrane: Whether it has a membrane potential that lasts from one step to the next; it is the state of
             :meth:`step`, or the first of the states.
         emits_integers: Whether spikes are integers, see :class:`bkdsnn.models.neurons.integer.IntegerNode`.
@@ -24,16 +25,13 @@ class SpikingNode(nn.Module):
         backend: What computes it; ``'eager'`` always can.
     """
 
+    streams = False
     has_membrane = True
     emits_integers = False
     time_steps: Optional[int] = None
     backend = 'auto'
     # Where the state is while it goes on from one, see going_on; a class attribute, so never in a copy.
     _stored: Optional[Dict['SpikingNode', State]] = None
-
-    @property
-    def streams(self) -> bool:
-        return type(self).step is not SpikingNode.step
 
     def forward(self, x: Tensor) -> Tensor:
         """All time steps: currents (T, B, ...) to spikes of the same shape."""
@@ -56,7 +54,7 @@ class SpikingNode(nn.Module):
 
     def why_no_stream(self) -> str:
         """The reason, where ``streams`` is false."""
-        return 'it has no step'
+        return 'its forward sees all time steps at once'
 
     def check_input(self, x: Tensor) -> None:
         """Check the shape of an input.

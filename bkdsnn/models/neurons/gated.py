@@ -98,7 +98,6 @@ class GLIFNode(SpikingNode):
         ValueError: If an argument is out of range.
     """
 
-    streams = False
     max_compiled_steps = MAX_STEPS_AT_ONCE
 
     def __init__(self, *, T: int, surrogate: dict, channels: Optional[int] = None, hard_gates: bool = False,

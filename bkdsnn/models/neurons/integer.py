@@ -78,6 +78,7 @@ class IntegerNode(StepNode):
         ValueError: If ``D`` is no positive integer or ``norm`` is not positive.
     """
 
+    streams = True
     emits_integers = True
 
     def __init__(self, *, D: int, norm: float, half_up: bool = False, backend: str = 'auto') -> None:

@@ -68,6 +68,11 @@ class StepNode(SpikingNode):
         ValueError: If the backend is unknown or cannot run.
     """
 
+    @property
+    def streams(self) -> bool:
+        """As of any neuron; one of one's own with another ``forward`` says so itself."""
+        return type(self).forward is StepNode.forward
+
     num_states = 1  # tensors that a step hands to the next
     _rests_at_rest: Optional[bool] = None
 
@@ -92,13 +97,14 @@ class StepNode(SpikingNode):
         Args:
             x: Currents (B, ...) to try it on, once.
         """
-        if self._rests_at_rest is None and not type(self).step.__module__.startswith('bkdsnn.'):
-            with torch.no_grad(), torch.random.fork_rng([x.device] if x.is_cuda else []):
-                found = []
-                for v in (None, self.rest(x)):
-                    torch.manual_seed(0)
+        has_values = not (x.is_meta or is_fake(x))
+        if has_values and self._rests_at_rest is None and not type(self).step.__module__.startswith('bkdsnn.'):
+            x, found = x.to(torch.promote_types(x.dtype, torch.float32)), []
+            for v in (None, self.rest(x)):
+                # Both draw the same random numbers, if any.
+                with torch.no_grad(), in_full_precision(x), torch.random.fork_rng([x.device] if x.is_cuda else []):
                     spikes, after = self.step(x, v)
-                    found.append((spikes, *states_of(after)))
+                found.append((spikes, *states_of(after)))
             self._rests_at_rest = all(map(torch.equal, *found))
         return None if self._rests_at_rest in (None, True) else (
             f'{type(self).__name__}.step begins elsewhere without a state than with what {type(self).__name__}.rest '

@@ -30,7 +30,6 @@ class ParallelNode(SpikingNode):
         ValueError: If an argument is out of range, or the backend is unknown or cannot run.
     """
 
-    streams = False
     has_membrane = False
     max_compiled_steps = 8
 
