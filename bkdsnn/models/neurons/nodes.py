@@ -68,11 +68,6 @@ class StepNode(SpikingNode):
         ValueError: If the backend is unknown or cannot run.
     """
 
-    @property
-    def streams(self) -> bool:
-        """As of any neuron; one of one's own with another ``forward`` says so itself."""
-        return type(self).forward is StepNode.forward
-
     num_states = 1  # tensors that a step hands to the next
     _rests_at_rest: Optional[bool] = None
 
@@ -80,6 +75,11 @@ class StepNode(SpikingNode):
         super().__init__()
         check_backend(backend)
         self.backend = backend
+
+    @property
+    def streams(self) -> bool:
+        """As of any neuron; a subclass with a ``forward`` of its own says so itself."""
+        return type(self).forward is StepNode.forward
 
     @property
     def takes_norm(self) -> bool:
