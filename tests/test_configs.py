@@ -298,6 +298,13 @@ def test_experiments_have_the_losses_that_they_had_before_pairs_and_methods():
         assert found == losses, name
 
 
+def test_the_demos_rates_are_those_that_were_tuned_whatever_their_pairs_search_from():
+    rates = {'bkd': 0.3, 'events_mixed': 0.3, 'events_plain': 1.0, 'kd': 0.3, 'mixed': 0.1, 'plain': 1.0, 'wsld': 0.1,
+             'spikingformer_bkd_cnn': 3e-3, 'spikingformer_bkd_vit': 1e-2, 'spikingformer_plain': 3e-2}
+    found = {name: Config.fromfile(CONFIGS / 'demo' / f'{name}.py').optim_wrapper.optimizer.lr for name in rates}
+    assert found == rates
+
+
 def shrink_teacher(cfg, monkeypatch):
     """A small network of the teacher's kind, with the same paths of modules."""
     classes, create = cfg.data_preprocessor.num_classes, timm.create_model

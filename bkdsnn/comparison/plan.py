@@ -1,16 +1,12 @@
 """What a comparison asks for, and the config of each of its runs."""
 import copy
-import hashlib
 import itertools
-import json
-import os.path as osp
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from mmengine.config import Config
 
-from ..checkpoints.starting import NEW
 from ..config.checks import check_options, found_at
 from ..config.data import same_source
 from ..config.files import read_config_file
@@ -19,17 +15,13 @@ from ..config.networks import model_config, student_config
 from ..config.neurons import apply_neuron
 from ..models.losses.schedule import is_number
 from .grid import Axis, Place
+from .identity import config_hash
 from .ledger import Key
 
 PLAIN = 'plain'
 LEARNING_RATE = 'optim_wrapper.optimizer.lr'
 # Seeds of the search, which are not those of the comparison.
 FIRST_TUNING_SEED = 100
-# What decides about a run's figures.
-DECISIVE = ('model', 'data_preprocessor', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg',
-            'optim_wrapper', 'param_scheduler', 'auto_scale_lr', 'custom_hooks', 'compile', 'sync_bn')
-# And what does not, wherever it stands; nor does a teacher's checkpoint, whose sum stands in each line.
-INDIFFERENT = ('expected_accuracy', 'pin_memory', 'data_root', 'val_interval', 'cache_dir')
 
 
 @dataclass(frozen=True)
@@ -133,7 +125,7 @@ class Plan:
             FileNotFoundError, ValueError: If it is not there, is no pair or has no splits, or an option is misspelled.
         """
         path = find_pair(name)
-        if not osp.isfile(path):
+        if not Path(path).is_file():
             raise FileNotFoundError(f'there is no pair {name!r}; tools/list_experiments.py lists them, or give the '
                                     'path of a config.')
         pair = read_config_file(path)
@@ -378,24 +370,3 @@ def set_value(old: Any, value: float) -> Any:
         return value
     scale = value / old['points'][-1][1]
     return dict(old, points=[(progress, scale * number) for progress, number in old['points']])
-
-
-def config_hash(cfg: Config) -> str:
-    """Twelve digits that tell apart configs whose runs have other figures, whatever their seeds, folders and paths."""
-    decisive = _without_places({key: cfg[key] for key in DECISIVE if cfg.get(key) is not None})
-    if cfg.get('load_from'):  # of weights to start from, the name alone says little
-        decisive['load_from'] = [cfg.load_from, found_at(cfg, NEW)]
-    text = json.dumps(decisive, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _without_places(node: Any, left_out: Tuple[str, ...] = INDIFFERENT) -> Any:
-    if isinstance(node, dict):
-        # Of a part's weights to start from, the file's name alone says little.
-        return {key: value if key == 'checkpoint' else
-                _without_places(value, (*INDIFFERENT, 'checkpoint') if key == 'teacher' else left_out)
-                for key, value in node.items() if key not in left_out}
-    if isinstance(node, (list, tuple)):
-        return [_without_places(value, left_out) for value in node]
-    # Configs name each other by where they lie.
-    return Path(node).name if isinstance(node, str) and osp.isabs(node) else node

@@ -2,13 +2,13 @@
 from bisect import bisect_right
 from typing import Any, List, Sequence, Tuple
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 # Keys of a wrapper's config, and attributes of a wrapper, where the data sets inside are.
 INSIDE = ('datasets', 'dataset')
 
 
-def loader_config(cfg: Config, split: str) -> Config:
+def loader_config(cfg: Config, split: str) -> ConfigDict:
     """The config of a split's data loader.
 
     Raises:

@@ -7,7 +7,6 @@ from typing import Dict, List, Optional, Tuple, Union
 from ..checkpoints.classes import check_classes
 from ..evaluation import EarlyExit, calibrate_early_exit, early_exit
 from ..evaluation.gradients import GradientShare, gradient_shares
-from ..models.distillers import Distiller
 from ..runs.folders import Run
 from .answers import Answers, collect_answers
 from .bench import Bench, Key, Missing, attempt, same_samples
@@ -76,8 +75,8 @@ def _ask_together(bench: Bench, split: str, runs: List[Tuple[Group, Run]], teste
     students = {key: partial(step_logits, bench.students[key]) for key in keys if key in bench.students}
     distillers = {} if split != 'test' else {
         str(run.config.model.teacher): bench.distillers[group.name]
-        for group, run in runs if isinstance(bench.distillers.get(group.name), Distiller)}
-    teachers = {key: partial(teacher_logits, found) for key, found in distillers.items() if found.has_teacher}
+        for group, run in runs if getattr(bench.distillers.get(group.name), 'has_teacher', False)}
+    teachers = {key: partial(teacher_logits, found) for key, found in distillers.items()}
     title = f'Asking {len(students) + len(teachers)} networks about the {split} data'
     answers = collect_answers({**students, **teachers}, bench.track(data.loader, title))
     tested.students.update({key: answers[key] for key in students})

@@ -11,7 +11,7 @@ from bkdsnn.apis import student_config
 from bkdsnn.apis.evaluate import evaluate
 from bkdsnn.apis.model import published_weights
 from bkdsnn.checkpoints.published import hash_in, sha256
-from bkdsnn.comparison.plan import config_hash
+from bkdsnn.comparison.identity import config_hash
 from bkdsnn.config.files import read_config_file
 from bkdsnn.config.networks import model_config
 from bkdsnn.datasets import FashionMNIST

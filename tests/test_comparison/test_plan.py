@@ -2,8 +2,9 @@
 import pytest
 from mmengine.config import Config
 
+from bkdsnn.comparison.identity import config_hash
 from bkdsnn.comparison.origin import teachers_of
-from bkdsnn.comparison.plan import Plan, config_hash
+from bkdsnn.comparison.plan import Plan
 from bkdsnn.comparison.tuning import Tuning
 from bkdsnn.config.data import same_source
 from bkdsnn.config.methods import find_pair, methods

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
+from own_neurons import Lifted
 from torch import nn
 from torch._dynamo.exc import BackendCompilerFailed
 from torch._dynamo.utils import counters
@@ -28,7 +29,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from bkdsnn.apis.cli import build_checked_runner
 from bkdsnn.models.layers import expand_time
-from bkdsnn.models.neurons import BaseNode, IFNode, StepNode, compiled, kernels, nodes
+from bkdsnn.models.neurons import BaseNode, IFNode, compiled, kernels, nodes
 from bkdsnn.models.neurons.base import going_on
 from bkdsnn.models.neurons.compiled import merge_axes
 from bkdsnn.models.neurons.kernels import trace
@@ -310,12 +311,6 @@ def test_what_cannot_be_compiled_runs_eagerly_or_says_why(monkeypatch):
 
         def charge(self, x, v):
             return v + x * self.gain.view(-1, 1, 1)
-
-    class Lifted(StepNode):
-        def step(self, x, v=None):
-            v = torch.full_like(x, 0.4) if v is None else v
-            spike = (v + x >= 1).to(x.dtype)
-            return spike, (v + x) * (1 - spike)
 
     x = torch.randn(6, 2, 3, 4, 4)  # in two pieces
     for make, reason in ((partial(Wide, **COMMON), 'do not broadcast'), (Lifted, 'step begins elsewhere')):

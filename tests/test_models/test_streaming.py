@@ -3,6 +3,7 @@ import copy
 
 import pytest
 import torch
+from own_neurons import Lifted
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import golden
@@ -89,12 +90,6 @@ def test_a_neuron_of_ones_own_streams_if_it_has_a_step_that_begins_at_rest():
     class Both(Whole):
         def step(self, x, v=None):
             return self(x[None])[0], v
-
-    class Lifted(StepNode):
-        def step(self, x, v=None):
-            v = torch.full_like(x, 0.4) if v is None else v
-            spike = (v + x >= 1).to(x.dtype)
-            return spike, (v + x) * (1 - spike)
 
     class Rested(Lifted):
         def rest(self, x):

@@ -250,7 +250,10 @@ def test_a_run_that_asks_no_teacher_leaves_the_others_their_measurements(small_c
     page = read(write_report(str(mine), str(small_comparison / 'plain' / 'seed0'), out=str(out), samples=SAMPLES))
     assert not page.reasons or all('evenly spread' in reason for reason in page.reasons)
     assert {'accuracy', 'gradients', 'over-time', 'energy', 'confusion'} <= set(page.sections)
-    page = read(write_report(str(mine), str(small_comparison / 'mixed' / 'seed1'), out=str(out), samples=SAMPLES))
+    for runs in ((mine, small_comparison / 'mixed' / 'seed1'), (small_comparison / 'mixed' / 'seed1', mine)):
+        _, found = measure(*runs)  # both name the same teacher
+        assert len(found.students) == 2 and 'mixed' in found.teachers
+    page = read(write_report(*map(str, runs), out=str(out), samples=SAMPLES))
     assert {'energy', 'similarity'} <= set(page.sections)
 
 

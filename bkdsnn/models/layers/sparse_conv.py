@@ -51,19 +51,12 @@ class SpikeConv2d(nn.Conv2d):
     _packed: Optional[Tensor] = None
     _packed_of: Optional[tuple] = None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C', H', W')."""
-        return self._convolve(x, self.bias)
-
-    def without_bias(self, x: Tensor) -> Tensor:
-        """As a call, but for the bias."""
-        return self._convolve(x, None)
-
-    def _convolve(self, x: Tensor, bias: Optional[Tensor]) -> Tensor:
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
+        """(N, C, H, W) to (N, C', H', W'); what ``nn.Conv2d`` calls."""
         if self.skips_zeros and self._can_skip_zeros(x):
             packed = self._kept_order() if self.keeps_order and not torch.is_grad_enabled() else None
-            return _SparseConv.apply(x, self.weight, bias, self.stride[0], packed)
-        return self._conv_forward(x, self.weight, bias)
+            return _SparseConv.apply(x, weight, bias, self.stride[0], packed)
+        return super()._conv_forward(x, weight, bias)
 
     def _kept_order(self) -> Tensor:
         weight = self.weight

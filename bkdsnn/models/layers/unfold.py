@@ -46,8 +46,7 @@ class Unfolding:
         if isinstance(first, nn.Linear):
             y, axes = F.linear(spikes, first.weight), ()
         else:
-            without_bias = getattr(first, 'without_bias', lambda x: first._conv_forward(x, first.weight, None))
-            y, axes = without_bias(spikes), (1, 1)
+            y, axes = first._conv_forward(spikes, first.weight, None), (1, 1)
         y = self.sum(self.split(y.unflatten(0, x.shape[:2])))
         if first.bias is not None:
             y = y + first.bias.view(-1, *axes)

@@ -87,8 +87,8 @@ class Scheduled:
         lowest = min(value.values) if isinstance(value, Schedule) else value
         may_be_zero = self.may_vanish if isinstance(value, Schedule) else self.may_be_zero
         if not is_number(lowest) or lowest < self.least or lowest == 0 and not may_be_zero:
-            kind = 'a positive number or zero' if self.may_be_zero else 'a positive number'
-            kind = f'a number from {self.least:g}' if self.least else kind
+            kind = 'a positive number' + ' or zero' * self.may_be_zero
+            kind += f' of at least {self.least:g}' * bool(self.least)
             raise ValueError(f'{what}={value!r} must be {kind}, or dict(points=[(0, a), (1, b)]) of such.'
                              f'{self.hint}')
         loss.__dict__[f'_{self.name}'] = value
