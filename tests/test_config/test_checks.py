@@ -1,5 +1,6 @@
 """What can be wrong with the settings of a config, found before anything is built."""
 import copy
+import re
 from functools import cache
 
 import pytest
@@ -8,6 +9,7 @@ from setting_cases import SETTINGS
 
 from bkdsnn import init_model
 from bkdsnn.config.checks import check_config, merge_options
+from bkdsnn.config.checks.places import ROOTS
 from bkdsnn.config.files import read_config_file
 from bkdsnn.utils.names import distance, near_miss
 from helpers import DEMO, REPOSITORY, run_tool
@@ -38,6 +40,17 @@ def message_about(name):
 def test_a_wrong_setting_is_named_with_the_way_out(name):
     message = message_about(name)
     assert all(word in message for word in SETTINGS[name][2]), message
+
+
+@pytest.mark.parametrize('value', ['x', ['x'], 3], ids=repr)
+@pytest.mark.parametrize('key', [
+    *ROOTS, 'model.student', 'train_dataloader.dataset', 'train_dataloader.sampler', 'optim_wrapper.optimizer',
+    'optim_wrapper.clip_grad', 'optim_wrapper.paramwise_cfg', 'optim_wrapper.paramwise_cfg.custom_keys',
+    'optim_wrapper.paramwise_cfg.custom_keys.head', 'env_cfg.mp_cfg', 'default_hooks.checkpoint'])
+def test_a_section_that_is_no_dict_is_named(key, value):
+    cfg = changed('mixed', {key: value})
+    with pytest.raises(ValueError, match=re.escape(key)):
+        check_config(cfg)
 
 
 @pytest.mark.parametrize('changes', [

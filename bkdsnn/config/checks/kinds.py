@@ -73,6 +73,21 @@ class Switch:
         return 'True or False'
 
 
+class Section(NamedTuple):
+    """A dict of settings, which may be empty, or nothing; with ``lists``, also a list of such."""
+
+    lists: bool = False
+
+    def takes(self, value: Any) -> bool:
+        """Whether a value is one."""
+        if self.lists and isinstance(value, (list, tuple)):
+            return all(isinstance(entry, dict) for entry in value)
+        return value is None or isinstance(value, dict)
+
+    def __str__(self) -> str:
+        return 'a dict of settings' + ', or a list of such' * self.lists
+
+
 class Filled(NamedTuple):
     """A text, list or dict that is not empty; or, with ``or_none``, nothing."""
 

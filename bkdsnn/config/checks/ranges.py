@@ -4,17 +4,23 @@ import re
 from functools import cache
 from typing import Any
 
-from .kinds import Filled, Number, OneOf, Switch
+from .kinds import Filled, Number, OneOf, Section, Switch
 from .parts import LIBRARIES, Part, matches, without_numbers
-from .places import CLIPPING
+from .places import CLIPPING, ROOTS
 
 COUNT, COUNT_FROM_0, CHANCE = Number(least=1, whole=True), Number(least=0, whole=True), Number(least=0, most=1)
 POSITIVE, NOT_NEGATIVE, RATE = Number(above=0), Number(least=0), Number(least=0, below=1)
 COUNTS, CHANCES, SWITCH = COUNT._replace(many=True), CHANCE._replace(many=True), Switch()
+# Parts of a config of which there may be several.
+LISTS = ('param_scheduler', 'val_evaluator', 'test_evaluator', 'custom_hooks')
 LEVELS = ('NOTSET', 'DEBUG', 'INFO', 'WARN', 'WARNING', 'ERROR', 'FATAL', 'CRITICAL')
 # By key as in places.py, or by class and argument; the first that fits counts. None passes where an argument that is
 # left out is None.
 VALUES = {
+    **{root: Section(lists=root in LISTS) for root in ROOTS},
+    **dict.fromkeys(('*_dataloader.dataset', '*_dataloader.*sampler', 'optim_wrapper.optimizer', 'env_cfg.*_cfg',
+                     'optim_wrapper.clip_grad', 'optim_wrapper.paramwise_cfg', '**.custom_keys', '**.custom_keys.*'),
+                    Section()),
     'work_dir': Filled(str),
     'log_level': OneOf(LEVELS),
     'launcher': OneOf(('none', 'pytorch', 'slurm', 'mpi')),
