@@ -20,8 +20,6 @@ from .ledger import Key
 
 PLAIN = 'plain'
 LEARNING_RATE = 'optim_wrapper.optimizer.lr'
-# How the layers learn that losses bring along, such as BKD's restoration block.
-LOSS_LAYERS = 'optim_wrapper.paramwise_cfg.custom_keys.losses.'
 # Seeds of the search, which are not those of the comparison.
 FIRST_TUNING_SEED = 100
 
@@ -43,8 +41,7 @@ class Plan:
             compared; none takes the pair's own.
         retry_before: Runs that failed before this date are tried again.
         vary: Values by config key, each of which is compared with each of the others: ``losses.loss_bkd.blur_ratio``
-            is of the methods that have this loss, what begins with ``optim_wrapper.paramwise_cfg.custom_keys.losses.``
-            of all that distil, all other keys are of the pair. What is varied is not tuned.
+            is of the methods that have this loss, all other keys are of the pair. What is varied is not tuned.
         finalists: How many of the best points get more runs before one of them is chosen.
         final_seeds: How many more, with the seeds that follow.
         tune_on: Another pair whose search chooses the points, such as one of fewer data; ``None`` is the pair itself.
@@ -176,8 +173,7 @@ class Plan:
                     others = {other: value for other, value in entry.variation.items() if other != key}
                     runs.setdefault((entry.method, entry.neuron, repr(others)), set()).add(config_hash(entry.config))
             if not runs:
-                raise ValueError(f'{key} is to be varied, but none of the methods has ' + (
-                    'losses.' if key.startswith(LOSS_LAYERS) else f'the loss {key.split(".")[1]}.'))
+                raise ValueError(f'{key} is to be varied, but none of the methods has the loss {key.split(".")[1]}.')
             if len(self.vary[key]) > 1 and all(len(hashes) == 1 for hashes in runs.values()):
                 raise ValueError(f'{key} is to be varied, but does not tell runs apart: places of files, seeds and '
                                  'what is logged are no part of what decides about figures.')
@@ -208,8 +204,8 @@ def every(values: Dict[str, Tuple[Any, ...]]) -> List[Dict[str, Any]]:
 
 
 def of_loss(key: str) -> bool:
-    """Whether a key that is varied belongs to methods' losses, so that plain does not have it."""
-    return key.startswith(('losses.', LOSS_LAYERS))
+    """Whether a key that is varied belongs to a method's loss."""
+    return key.startswith('losses.')
 
 
 @dataclass
@@ -262,10 +258,8 @@ class Entry:
             apply_method(cfg, method)
             searched = cfg.get('search', default_search(cfg.model.losses))
         losses = cfg.model.get('losses', {})
-        numbers = {key: value for key, value in (numbers or {}).items()
-                   if (losses if key.startswith(LOSS_LAYERS) else key.split('.')[1] in losses)}
-        cfg.merge_from_dict(as_there(cfg, {key if key.startswith(LOSS_LAYERS) else f'model.{key}': value
-                                           for key, value in numbers.items()}))
+        numbers = {key: value for key, value in (numbers or {}).items() if key.split('.')[1] in losses}
+        cfg.merge_from_dict(as_there(cfg, {f'model.{key}': value for key, value in numbers.items()}))
         variation = {**(settings or {}), **numbers}
         tuned = [(LEARNING_RATE, LEARNING_RATE, 3)]
         tuned += [(axis['key'], f'model.{axis["key"]}', axis['factor']) for axis in searched]

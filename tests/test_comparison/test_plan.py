@@ -265,7 +265,6 @@ def test_a_method_that_asks_no_teacher_has_none_in_its_line():
     assert teachers_of(entry('tet', **weights).config) == teachers_of(entry('plain', **weights).config) == []
 
 
-CUSTOM_KEYS = 'optim_wrapper.paramwise_cfg.custom_keys.'
 BLUR, WEIGHT = 'losses.loss_bkd.blur_ratio', 'losses.loss_bkd.loss_weight'
 
 
@@ -290,17 +289,6 @@ def test_the_students_settings_are_varied_for_plain_and_neurons_too():
     assert {name: model.get('student', model).backbone.neuron.T for name, model in found.items()} == {
         'psn-plain T=2': 2, 'psn-plain T=3': 3, 'psn-kd T=2': 2, 'psn-kd T=3': 3}
     assert all('student' not in found[name] for name in found if 'plain' in name)
-
-
-def test_how_the_layers_of_losses_learn_is_varied_without_plain():
-    key = f'{CUSTOM_KEYS}losses.lr_mult'
-    plan = Plan(PAIR, ('plain', 'bkd'), 'unused', points=0, vary={key: (1, 0.03), BLUR: (0.0, 0.5)})
-    found = {one.name: one for one in plan.entries()}
-    assert set(found) == {'plain', *(f'bkd lr_mult={factor} blur_ratio={blur}' for factor in (1, 0.03)
-                                     for blur in (0, 0.5))}
-    wrapper = found['bkd lr_mult=0.03 blur_ratio=0'].config.optim_wrapper
-    assert wrapper.paramwise_cfg.custom_keys == dict(losses=dict(lr_mult=0.03))
-    assert 'paramwise_cfg' not in found['plain'].config.optim_wrapper
 
 
 @pytest.mark.parametrize('weight', [0.05, 3])
@@ -331,7 +319,6 @@ def test_whole_numbers_stay_whole_where_the_config_has_such():
 
 @pytest.mark.parametrize('changes, words', [
     (dict(vary={'losses.loss_bdk.blur_ratio': (0.1, )}), 'none of the methods has the loss loss_bdk'),
-    (dict(methods=('plain', ), vary={f'{CUSTOM_KEYS}losses.lr_mult': (0.1, )}), 'none of the methods has losses'),
     (dict(vary={'optim_wraper.lr': (0.1, )}), "Did you mean 'optim_wrapper'"),
     (dict(vary={BLUR: ()}), 'names no value'), (dict(vary={BLUR: (0.1, 0.1)}), 'or one twice'),
     (dict(vary={LR: (0.1, )}, options={LR: 0.2}), 'both set and varied'),

@@ -62,6 +62,7 @@ PLACES = {
     '': Place(default=Runner.__init__, given=('self', 'cfg'), more=READ, takes_others=True),
     'model': Place(ours.MODELS),
     '*Classifier.train_cfg': Place(default=RandomBatchAugment),
+    'model.losses.*': Place(ours.MODELS, more=('lr_mult', )),
     'model.losses': Place(takes_others=True),
     'model.teacher_cache': Place(ours.MODELS, Choice(lambda _: ours.MODELS.get('TeacherCache')), needs=('folder', )),
     '**.batch_augments': Place(default=RandomBatchAugment),

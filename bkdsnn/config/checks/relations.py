@@ -17,6 +17,8 @@ from .parts import Part, find
 TOGETHER = (('train_dataloader', 'train_cfg', 'optim_wrapper'), ('val_dataloader', 'val_cfg', 'val_evaluator'),
             ('test_dataloader', 'test_cfg', 'test_evaluator'))
 
+CONSTRUCTOR = 'DefaultOptimWrapperConstructor'
+
 
 def check_scope(cfg: Config) -> None:
     """Raise ValueError where ``default_scope`` is no library that has components."""
@@ -48,9 +50,26 @@ def check_relations(cfg: Config, parts: List[Part]) -> None:
     elif wrapper:
         find(wrapper.constructor, 'optim_wrapper.constructor', ours.OPTIM_WRAPPER_CONSTRUCTORS,
              cfg.get('default_scope') or 'bkdsnn')
+    if wrapper:
+        _check_loss_rates(cfg, wrapper)
     _check_loop(cfg.get('train_cfg') or {})
     if 'student' in (cfg.get('model') or {}):
         _check_recipes(parts)
+
+
+def _check_loss_rates(cfg: Config, wrapper: dict) -> None:
+    for name, loss in ((cfg.get('model') or {}).get('losses') or {}).items():
+        if (loss or {}).get('lr_mult') is None:
+            continue
+        constructor = wrapper.get('constructor') or CONSTRUCTOR
+        found = find(constructor, 'optim_wrapper.constructor', ours.OPTIM_WRAPPER_CONSTRUCTORS,
+                     cfg.get('default_scope') or 'bkdsnn')
+        if found is not ours.OPTIM_WRAPPER_CONSTRUCTORS.get(CONSTRUCTOR):
+            raise ValueError(f"model.losses.{name}.lr_mult takes optim_wrapper.constructor='bkdsnn.{CONSTRUCTOR}', "
+                             f'and {constructor} would not see it.')
+        if (wrapper.get('optimizer') or {}).get('lr') is None:
+            raise ValueError(f'model.losses.{name}.lr_mult is a factor of optim_wrapper.optimizer.lr, which is '
+                             'missing.')
 
 
 def _check_loop(loop: dict) -> None:

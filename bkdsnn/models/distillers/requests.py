@@ -101,15 +101,22 @@ class Request:
             TypeError, ValueError: As the loss does; the message names its config key.
         """
         cfg, arguments = dict(self.cfg), inspect.signature(MODELS.get(self.cfg['type'])).parameters
+        lr_mult = cfg.pop('lr_mult', None)
         for side in ('student', 'teacher'):
             recorded = apply(getattr(self, side), features[side].__getitem__)
             for fact, read in (('channels', channels_of), ('shape', shape_of)):
                 if f'{side}_{fact}' in arguments and recorded is not None:
                     cfg.setdefault(f'{side}_{fact}', apply(recorded, read))
         try:
-            return MODELS.build(cfg)
+            loss = MODELS.build(cfg)
         except (TypeError, ValueError) as error:
             raise type(error)(f'model.losses.{self.name}: {error}') from error
+        if lr_mult is not None:
+            if not any(True for _ in loss.parameters()):
+                raise ValueError(f'model.losses.{self.name}.lr_mult={lr_mult} is how fast the layers of a loss learn, '
+                                 f'and {cfg["type"]} has none here. Leave it out.')
+            loss.lr_mult = lr_mult
+        return loss
 
 
 def with_default_taps(taps: Dict[str, Dict[str, Union[str, list]]]) -> Dict[str, Dict[str, Union[str, list]]]:

@@ -27,6 +27,8 @@ class DistillLoss(nn.Module):
     If its ``__init__`` takes ``student_channels``, ``teacher_channels``, ``student_shape`` or ``teacher_shape`` (of one
     sample, with the axes of time and batch), the distiller fills these in from a dry run.
 
+    Where it has layers of its own, its config may have ``lr_mult``, their learning rate as a factor of the optimizer's.
+
     Args:
         student: Tap or module path of the student, such as ``'feature'`` or ``'backbone.layer4'``; with the suffix
             ``:input`` a module's input. A list or dict of them where the loss takes several.
