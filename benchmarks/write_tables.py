@@ -26,21 +26,29 @@ RESULTS, DOCS = BENCHMARKS / 'results' / 'compare', BENCHMARKS.parent / 'docs'
 # Of each method: its section in the docs, what its authors report, and what their code does otherwise, in few words.
 AUTHORS: Dict[str, Dict[str, str]] = json.loads((BENCHMARKS / 'reported.json').read_text(encoding='utf-8'))
 DIGITS = 'sew-resnet-t2_resnet_digits'
+TRANSFORMER = 'spikingformer-1-64-t2_vit_digits-32'
 EVENTS = 'sew-resnet-t4_sew-resnet-t16_digits-dvs'
 FASHION = 'sew-resnet-t4_resnet_fashion'
 LR, BKD, BLURS, TAU = 'optim_wrapper.optimizer.lr', 'losses.loss_bkd', (0, 0.15, 0.3, 0.5), 'losses.loss_wsld.tau'
-# Teachers that come with the package; the runs of the mixed method are a file of their own, as others had another.
+BLOCK_RATE = f'{BKD}.lr_mult'
+# Teachers that come with the package. Of the digits, some runs had another, and are a file of their own.
 TEACHER = {'model.teacher.checkpoint': 'configs/demo/weights/teacher-1b5d4f7b.pth'}
+VIT_TEACHER = {'model.teacher.checkpoint': 'configs/demo/weights/spikingformer_teacher_vit-df1c2413.pth'}
 EVENTS_TEACHER = {'model.teacher.checkpoint': 'configs/demo/weights/events_teacher-35a7f4d8.pth'}
-MIXED = dict(pair=DIGITS, runs=f'{DIGITS}_mixed', seeds=20)
+SHIPPED = dict(pair=DIGITS, runs=f'{DIGITS}_shipped', seeds=20, options=TEACHER)
+# At the rate that the search has found for WSLD.
+AT_WSLD = dict(SHIPPED, points=0, options={**TEACHER, LR: 0.1})
+TUNED = dict(points=9, finalists=3, final_seeds=6)
+# All methods where a run takes longer: fewer points and seeds in the search, more for the best two.
+LONGER = dict(methods=('plain', *AUTHORS), points=7, tune_seeds=1, finalists=2, final_seeds=2)
 # Those that are trained on larger data: the usual ones, and the best of the digits' table.
 CAMPAIGN = ('plain', 'kd', 'wsld', 'bkd', 'bkd_decoupled', 'mixed', 'reviewkd', 'seal', 'dkd')
 # Pages, and the comparisons whose tables they hold.
 PAGES: Dict[str, Dict[str, dict]] = {
     'methods_table.md': {
-        'digits': dict(pair=DIGITS, methods=('plain', *AUTHORS), seeds=20),
-        'events': dict(pair=EVENTS, methods=('plain', *AUTHORS), seeds=16, points=7, tune_seeds=1, finalists=2,
-                       final_seeds=2, options=EVENTS_TEACHER),
+        'digits': dict(SHIPPED, **TUNED, methods=('plain', *AUTHORS)),
+        'transformer': dict(LONGER, pair=TRANSFORMER, seeds=5, options=VIT_TEACHER),
+        'events': dict(LONGER, pair=EVENTS, seeds=16, options=EVENTS_TEACHER),
         'random_T': dict(pair=DIGITS, methods=('plain', 'kd', 'twd'), seeds=10, points=0, options={LR: 0.3},
                          vary={'model.student.random_T': (None, [1, 2])}),
         'plain_rates': dict(pair=DIGITS, methods=('plain', ), seeds=20, points=0, vary={LR: (0.3, 1)}),
@@ -63,14 +71,22 @@ PAGES: Dict[str, Dict[str, dict]] = {
                        vary={f'{BKD}.loss_weight': (0.002, 0.005, 0.01, 0.02, 0.05, 0.1), LR: (0.1, 0.3)}),
         'weight_decoupled': dict(pair=DIGITS, methods=('plain', 'bkd_decoupled'), seeds=6, points=0,
                                  vary={f'{BKD}.loss_weight': (1, 2.5, 10, 25, 100), LR: (0.1, 0.3, 1)}),
-        'mixed_parts': dict(MIXED, methods=('plain', 'wsld', 'mixed', 'mixed_decoupled'), points=9, finalists=3,
-                            final_seeds=6, options=TEACHER, vary={f'{BKD}.restore': (True, False)}),
-        'mixed_weight': dict(MIXED, methods=('plain', 'wsld', 'mixed'), points=0, options={**TEACHER, LR: 0.1},
+        'block_rate': dict(SHIPPED, methods=('plain', 'bkd'), seeds=6, points=0,
+                           vary={BLOCK_RATE: (1, 0.3, 0.1, 0.03, 0.01), f'{BKD}.loss_weight': (0.02, 0.05),
+                                 LR: (0.3, 1)}),
+        'block_rate_decoupled': dict(SHIPPED, methods=('plain', 'bkd_decoupled'), seeds=6, points=0,
+                                     vary={BLOCK_RATE: (1, 0.3, 0.1, 0.03, 0.01), LR: (0.3, 1)}),
+        'block_rate_adamw': dict(pair=f'{DIGITS}_adamw', runs=f'{DIGITS}_adamw_shipped', methods=('plain', 'bkd'),
+                                 seeds=6, points=0, options=TEACHER,
+                                 vary={BLOCK_RATE: (1, 0.3, 0.1, 0.03), f'{BKD}.loss_weight': (0.01, 0.05),
+                                       LR: (0.003, 0.01)}),
+        'mixed_parts': dict(SHIPPED, **TUNED, methods=('plain', 'wsld', 'mixed', 'mixed_decoupled'),
+                            vary={f'{BKD}.restore': (True, False)}),
+        'mixed_weight': dict(AT_WSLD, methods=('plain', 'wsld', 'mixed'),
                              vary={f'{BKD}.loss_weight': (0.0002, 0.002, 0.02, 0.05, 0.1), TAU: (8, )}),
-        'mixed_weight_decoupled': dict(MIXED, methods=('plain', 'wsld', 'mixed_decoupled'), points=0,
-                                       options={**TEACHER, LR: 0.1},
+        'mixed_weight_decoupled': dict(AT_WSLD, methods=('plain', 'wsld', 'mixed_decoupled'),
                                        vary={f'{BKD}.loss_weight': (1, 10, 100), TAU: (8, )}),
-        'mixed_blur': dict(MIXED, methods=('plain', 'wsld', 'mixed'), points=0, options={**TEACHER, LR: 0.1},
+        'mixed_blur': dict(AT_WSLD, methods=('plain', 'wsld', 'mixed'),
                            vary={f'{BKD}.blur_ratio': BLURS, f'{BKD}.loss_weight': (0.02, ), TAU: (8, )}),
         'adamw': dict(pair=f'{DIGITS}_adamw', methods=('plain', 'bkd'), seeds=5, points=0,
                       vary={f'{BKD}.loss_weight': (0.002, 0.01, 0.05, 0.2), LR: (0.003, 0.01)}),

@@ -138,6 +138,22 @@ def test_mistakes_are_counted_and_drawn(small_comparison, monkeypatch, tmp_path,
         drawer.main()
 
 
+def test_the_block_is_watched_and_drawn(monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    drawer = importlib.import_module('draw_block')
+    monkeypatch.setattr(drawer, 'PICTURE', tmp_path / 'block.svg')
+    monkeypatch.setattr(drawer, 'RESULTS', tmp_path / 'block.json')
+    monkeypatch.setattr(sys, 'argv', ['draw_block.py', '--seeds', '1', '--epochs', '3'])
+    drawer.main()
+    runs = json.loads((tmp_path / 'block.json').read_text())['runs']
+    assert [(run['lr_mult'], run['seed'], len(run['distance'])) for run in runs] == [(1, 0, 3), (0.1, 0, 3)]
+    for run in runs:
+        assert 0 <= run['dead'] <= run['channels'] == 128 and 0 < run['teacher_variance'] < run['distance'][0]
+    # The block overshoots in its third step.
+    assert runs[0]['distance'][1] > 2 * runs[1]['distance'][1] > 0
+    assert '<svg' in (tmp_path / 'block.svg').read_text() and 'channels are dead' in capsys.readouterr().out
+
+
 def test_answers_that_no_seed_of_the_other_has(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     drawer = importlib.import_module('draw_mistakes')

@@ -25,7 +25,8 @@ from ..runs.full_disk import stop_where_log_is_lost
 from ..utils.shape_errors import misfit
 
 # What every training needs in order to be right, whatever hooks its config lists.
-ALWAYS = ('SyncBuffersHook', 'ResumeCheckHook', 'CheckpointCheckHook', 'WeightsGuardHook', 'TeacherCacheHook')
+ALWAYS = ('SyncBuffersHook', 'ResumeCheckHook', 'CheckpointCheckHook', 'WeightsGuardHook', 'TeacherCacheHook',
+          'DeadBlockHook')
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:

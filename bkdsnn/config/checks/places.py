@@ -50,7 +50,7 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 READ = ('model_wrapper_cfg', 'sync_bn', 'find_unused_parameters', 'compile', 'activation_checkpointing',
         'efficient_conv_bn_eval', 'custom_imports', 'image_shape', 'views_shape')
 HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint', 'sync_buffers',
-         'resume_check', 'checkpoint_check', 'weights_guard', 'teacher_cache', 'visualization')
+         'resume_check', 'checkpoint_check', 'weights_guard', 'teacher_cache', 'dead_block', 'visualization')
 PARAMWISE = ('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult',
              'dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate')
 LOOP = ('runner', 'dataloader', 'evaluator')
