@@ -46,10 +46,11 @@ CAMPAIGN = ('plain', 'kd', 'wsld', 'bkd', 'bkd_decoupled', 'mixed', 'reviewkd', 
 PAGES: Dict[str, Dict[str, dict]] = {
     'methods_table.md': {
         'digits': dict(SHIPPED, methods=('plain', *AUTHORS), points=9, finalists=2, final_seeds=4),
-        'transformer': dict(LONGER, pair=TRANSFORMER, seeds=5, options=VIT_TEACHER),
         'events': dict(LONGER, pair=EVENTS, seeds=16, options=EVENTS_TEACHER),
         'random_T': dict(pair=DIGITS, methods=('plain', 'kd', 'twd'), seeds=10, points=0, options={LR: 0.3},
                          vary={'model.student.random_T': (None, [1, 2])}),
+        'transformer_plain_rates': dict(pair=TRANSFORMER, methods=('plain', ), seeds=5, points=0, options=VIT_TEACHER,
+                                        vary={LR: (0.03, 0.1, 0.2)}),
         'plain_rates': dict(pair=DIGITS, methods=('plain', ), seeds=20, points=0, vary={LR: (0.3, 1)}),
     },
     'fashion_results.md': {

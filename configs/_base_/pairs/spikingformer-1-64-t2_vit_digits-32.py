@@ -7,3 +7,4 @@ model = dict(
     teacher=_base_.teacher,
     taps=dict(student=_base_.student_taps, teacher=_base_.teacher_taps),
     input_shape=(1, 32, 32))
+optim_wrapper = dict(optimizer=dict(lr=0.1))
