@@ -41,6 +41,12 @@ def below(places: Sequence[str], changed: Optional[Dict[str, List[str]]]) -> Lis
                                                 for place in places)]
 
 
+def of_optimizer(changed: Optional[Dict[str, List[str]]]) -> List[str]:
+    """Those of the changed keys that a checkpoint holds with the optimizer; also the rates of the layers of losses."""
+    rates = [key for key in changed or () if key.startswith('model.losses.') and key.endswith('.lr_mult')]
+    return below(OF_OPTIMIZER, changed) + rates
+
+
 def check_changes(runner: Runner, checkpoint: dict, changed: Optional[Dict[str, List[str]]]) -> None:
     """Refuse what cannot change within a run.
 

@@ -1,12 +1,10 @@
 """Layers of losses that learn at rates of their own."""
-import shutil
-
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
 
+from bkdsnn.apis.cli import build_runner
 from bkdsnn.config.checks import check_config
 from bkdsnn.config.files import read_config_file
 from bkdsnn.registry import MODELS
@@ -78,15 +76,33 @@ def test_what_cannot_be_a_rate_is_named(changes, words):
         check_config(mixed(**changes))
 
 
-def test_a_run_keeps_the_rates_through_its_schedule_and_goes_on_with_them(tmp_path, small_teacher):
-    for name, resume in (('whole', False), ('resumed', True)):
-        cfg = demo_config('mixed', tmp_path / name, small_teacher, epochs=2, **{f'{BKD}lr_mult': 0.1})
-        if resume:
-            (tmp_path / name).mkdir()
-            shutil.copy(tmp_path / 'whole' / 'epoch_1.pth', tmp_path / name)
-            cfg.merge_from_dict({'resume': True, 'load_from': str(tmp_path / name / 'epoch_1.pth')})
-        Runner.from_cfg(cfg).train()
-    states = [torch.load(tmp_path / name / 'epoch_2.pth', weights_only=False) for name in ('whole', 'resumed')]
-    assert_same_checkpoint(*states)
-    rates = {group.get('lr_mult', 1): group['lr'] for group in states[0]['optimizer']['param_groups']}
+@pytest.fixture(scope='module')
+def run(tmp_path_factory, small_teacher):
+    """Two epochs with the block at a tenth of the rate."""
+    folder = tmp_path_factory.mktemp('run')
+    build_runner(demo_config('mixed', folder, small_teacher, epochs=2, **{f'{BKD}lr_mult': 0.1})).train()
+    return folder
+
+
+def resumed(run, folder, teacher, factor):
+    """The second epoch once more."""
+    cfg = demo_config('mixed', folder, teacher, epochs=2, **{f'{BKD}lr_mult': factor})
+    cfg.merge_from_dict({'resume': True, 'load_from': str(run / 'epoch_1.pth')})
+    build_runner(cfg).train()
+    return torch.load(folder / 'epoch_2.pth', weights_only=False)
+
+
+def test_a_run_keeps_the_rates_through_its_schedule_and_goes_on_with_them(run, tmp_path, small_teacher):
+    whole = torch.load(run / 'epoch_2.pth', weights_only=False)
+    assert_same_checkpoint(whole, resumed(run, tmp_path, small_teacher, 0.1))
+    rates = {group.get('lr_mult', 1): group['lr'] for group in whole['optimizer']['param_groups']}
     assert rates.keys() == {1, 0.1} and 0 < rates[0.1] == pytest.approx(0.1 * rates[1])
+
+
+def test_a_factor_that_has_changed_takes_effect_in_a_resumed_run_or_is_refused(run, tmp_path, small_teacher):
+    groups = resumed(run, tmp_path / 'faster', small_teacher, 0.5)['optimizer']['param_groups']
+    rates = {group.get('lr_mult', 1): group['lr'] for group in groups}
+    assert rates.keys() == {1, 0.5} and 0 < rates[0.5] == pytest.approx(0.5 * rates[1])
+    with pytest.raises(ValueError, match='loss_bkd.lr_mult.*groups'):
+        resumed(run, tmp_path / 'none', small_teacher, None)
+    assert not list((tmp_path / 'none').glob('*.pth'))

@@ -112,7 +112,7 @@ VALUES = {
     'model.teacher_cache.on_mismatch': OneOf(('rebuild', 'raise')),
     'model.losses.*': Filled(dict, or_none=True),
     'model.losses.*.loss_weight': POSITIVE._replace(dicts=True),
-    'model.losses.*.lr_mult': POSITIVE,
+    'model.losses.*.lr_mult': POSITIVE._replace(also=(None, )),
     '**.loss_weight': NOT_NEGATIVE,
     'model.losses.*.tau': POSITIVE._replace(dicts=True),
     'model.losses.*.blur_ratio': CHANCE,

@@ -12,11 +12,11 @@ from bkdsnn.registry import HOOKS
 
 from ..loops import ExactEpochLoop
 from ..resumed_settings import (
-    OF_OPTIMIZER,
     OF_SCALER,
     below,
     changed_settings,
     check_changes,
+    of_optimizer,
     replay,
     say,
     take_optimizer_settings,
@@ -80,7 +80,7 @@ class ResumeCheckHook(Hook):
         # One that scales nothing, as that of bfloat16, has an empty state.
         if below(OF_SCALER, changed) or not optimizer.get('loss_scaler'):
             optimizer.pop('loss_scaler', None)
-        if keys := below(OF_OPTIMIZER, changed):
+        if keys := of_optimizer(changed):
             take_optimizer_settings(runner, checkpoint, keys)
             self.replays = True
 
