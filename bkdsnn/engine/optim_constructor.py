@@ -11,7 +11,8 @@ class DefaultOptimWrapperConstructor(MMEngineConstructor):
     """mmengine's constructor of that name, in whose place it is: the layers of a loss learn at its ``lr_mult``.
 
     That is a factor of the optimizer's rate, as those of ``paramwise_cfg.custom_keys`` are, which it joins; the other
-    rules of ``paramwise_cfg`` do not hold for these layers then.
+    rules of ``paramwise_cfg`` do not hold for these layers then. What a schedule says in absolute numbers, such as
+    ``eta_min``, holds for them as it is.
     """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:

@@ -30,7 +30,8 @@ class DeadBlockHook(Hook):
         """Listen to the last batch."""
         if (batch_idx + 1) % len(runner.train_dataloader) or runner.cfg.get('compile'):
             return
-        for name, loss in (getattr(distiller_of(runner), 'losses', None) or {}).items():
+        losses = getattr(distiller_of(runner), 'losses', None)
+        for name, loss in losses.items() if isinstance(losses, nn.ModuleDict) else ():
             if isinstance(loss, BKDLoss) and isinstance(loss.restore, nn.Sequential) and name not in self.told:
                 self.handles.append(loss.restore[1].register_forward_hook(self._listener(name)))
 
