@@ -20,7 +20,7 @@ from pictures import picture
 from rich.console import Console
 from rich.progress import track
 
-from bkdsnn.apis.cli import build_checked_runner, fail_clearly
+from bkdsnn.apis.cli import build_checked_runner, fail_clearly, positive
 from bkdsnn.comparison.origin import machine, now, versions
 from bkdsnn.config.files import read_config_file
 from bkdsnn.config.methods import apply_method, find_pair
@@ -36,8 +36,8 @@ RATE, WEIGHT, FACTORS = 1.0, 0.02, (1.0, 0.1)
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--seeds', type=int, default=6, help='of each (6)')
-    parser.add_argument('--epochs', type=int, help="as the pair's")
+    parser.add_argument('--seeds', type=positive, default=6, help='of each (6)')
+    parser.add_argument('--epochs', type=positive, help="as the pair's")
     return parser.parse_args()
 
 

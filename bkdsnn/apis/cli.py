@@ -24,7 +24,7 @@ from ..runs.folders import default_work_dir
 from ..runs.full_disk import stop_where_log_is_lost
 from ..utils.shape_errors import misfit
 
-# What every training needs in order to be right, whatever hooks its config lists.
+# What every training needs in order to be right, or to say that it is not, whatever hooks its config lists.
 ALWAYS = ('SyncBuffersHook', 'ResumeCheckHook', 'CheckpointCheckHook', 'WeightsGuardHook', 'TeacherCacheHook',
           'DeadBlockHook')
 

@@ -12,6 +12,7 @@ default_hooks = dict(
     resume_check=dict(type='ResumeCheckHook'),
     checkpoint_check=dict(type='CheckpointCheckHook'),
     weights_guard=dict(type='WeightsGuardHook'),
+    dead_block=dict(type='DeadBlockHook'),
     # For model.teacher_cache.
     teacher_cache=dict(type='TeacherCacheHook'),
     visualization=dict(type='mmpretrain.VisualizationHook', enable=False))

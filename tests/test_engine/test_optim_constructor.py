@@ -21,24 +21,28 @@ def mixed(**changes):
 
 
 def rates_of(cfg):
-    """Rate and weight decay by parameter, as the optimizer has them, and the model."""
+    """Rate and weight decay by parameter, as the optimizer has them."""
     with DefaultScope.overwrite_default_scope('bkdsnn'):
         model = MODELS.build(cfg.model)
         groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
     found = {id(one): (group['lr'], group['weight_decay']) for group in groups for one in group['params']}
-    return {name: found[id(one)] for name, one in model.named_parameters()}, model
+    return {name: found[id(one)] for name, one in model.named_parameters()}
 
 
-@pytest.mark.parametrize('wrapped', [False, True])
-def test_the_layers_of_a_loss_learn_at_their_factor_and_all_others_as_before(wrapped):
-    paramwise = dict(norm_decay_mult=0.0, custom_keys={'head': dict(lr_mult=0.5)}) if wrapped else {}
-    plain, _ = rates_of(mixed(**{'optim_wrapper.paramwise_cfg': paramwise or None}))
-    slowed, _ = rates_of(mixed(**{'optim_wrapper.paramwise_cfg': paramwise or None, f'{BKD}lr_mult': 0.1}))
+@pytest.mark.parametrize('paramwise', [None, dict(norm_decay_mult=0.0, custom_keys={'head': dict(lr_mult=0.5)})])
+@pytest.mark.parametrize('constructor', [None, 'bkdsnn.DefaultOptimWrapperConstructor'])
+def test_the_layers_of_a_loss_learn_at_their_factor_and_all_others_as_before(paramwise, constructor):
+    changes = {'optim_wrapper.paramwise_cfg': paramwise}
+    if constructor is not None:
+        changes['optim_wrapper.constructor'] = constructor
+    cfg = mixed(**changes, **{f'{BKD}lr_mult': 0.1})
+    check_config(cfg)
+    plain, slowed = rates_of(mixed(**changes)), rates_of(cfg)
     assert plain.keys() == slowed.keys() and any(name.startswith('losses.') for name in plain)
     for name, (rate, decay) in plain.items():
         factor = 0.1 if name.startswith('losses.loss_bkd.') else 1
         assert slowed[name] == (pytest.approx(rate * factor), decay)
-    assert len({rate for rate, _ in plain.values()}) == 1 + wrapped
+    assert len({rate for rate, _ in plain.values()}) == 1 + (paramwise is not None)
 
 
 def test_one_step_goes_a_tenth_of_the_way():

@@ -101,7 +101,7 @@ class Request:
             TypeError, ValueError: As the loss does; the message names its config key.
         """
         cfg, arguments = dict(self.cfg), inspect.signature(MODELS.get(self.cfg['type'])).parameters
-        lr_mult = cfg.pop('lr_mult', None)
+        lr_mult = None if 'lr_mult' in arguments else cfg.pop('lr_mult', None)
         for side in ('student', 'teacher'):
             recorded = apply(getattr(self, side), features[side].__getitem__)
             for fact, read in (('channels', channels_of), ('shape', shape_of)):
