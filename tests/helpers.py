@@ -20,6 +20,7 @@ from mmengine.runner import loops
 from PIL import Image, ImageDraw
 
 import golden
+from bkdsnn.apis.cli import disconnected_afterwards
 from bkdsnn.config.text import plain_config_text
 from bkdsnn.models.neurons import nodes
 
@@ -257,8 +258,16 @@ def run_in_processes(number, function, folder):
 
 def _run_connected(function, rank, number, folder):
     torch.set_num_threads(1)
-    torch.distributed.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=number)
-    function(rank, number, folder)
+    with disconnected_afterwards():
+        torch.distributed.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=number)
+        function(rank, number, folder)
+    _check_disconnected()
+
+
+def _check_disconnected():
+    # A thread that is left can abort the process at its end; see disconnected_afterwards.
+    names = [path.read_text().strip() for path in Path('/proc/self/task').glob('*/comm')]
+    assert not any('gloo' in name for name in names), names
 
 
 def _wait_for(processes, name):
@@ -298,3 +307,4 @@ def _run(tool, arguments, cwd, env, output):
     sys.argv = [str(tool), *arguments]
     sys.path[:0] = [str(tool.parent), *filter(None, env.get('PYTHONPATH', '').split(os.pathsep))]
     runpy.run_path(str(tool), run_name='__main__')
+    _check_disconnected()

@@ -9,7 +9,7 @@ from mmengine.evaluator import DumpResults
 from mmengine.model import is_model_wrapper
 
 from bkdsnn.apis import student_config
-from bkdsnn.apis.cli import add_common_arguments, build_runner, fail_clearly, load_config
+from bkdsnn.apis.cli import add_common_arguments, build_runner, disconnected_afterwards, fail_clearly, load_config
 from bkdsnn.checkpoints.classes import check_classes
 from bkdsnn.checkpoints.files import load_weights
 from bkdsnn.config.checks import check_built
@@ -71,5 +71,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with fail_clearly():
+    with fail_clearly(), disconnected_afterwards():
         main()

@@ -1,7 +1,14 @@
 """Train a model: ``python tools/train.py CONFIG``."""
 import argparse
 
-from bkdsnn.apis.cli import add_common_arguments, build_checked_runner, check_all, fail_clearly, load_config
+from bkdsnn.apis.cli import (
+    add_common_arguments,
+    build_checked_runner,
+    check_all,
+    disconnected_afterwards,
+    fail_clearly,
+    load_config,
+)
 from bkdsnn.checkpoints.files import check_resumable, latest_checkpoint, resolve
 from bkdsnn.config.checks import check_built
 from bkdsnn.engine.amp import amp_dtype
@@ -64,5 +71,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with fail_clearly():
+    with fail_clearly(), disconnected_afterwards():
         main()

@@ -1,5 +1,6 @@
 """What the command-line tools share: their common arguments, the runner, and errors that help."""
 import argparse
+import gc
 import logging
 import os
 import os.path as osp
@@ -147,6 +148,19 @@ def _take_names_of_slurm() -> None:
     if 'MASTER_ADDR' not in os.environ:
         hosts = ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']]
         os.environ['MASTER_ADDR'] = subprocess.run(hosts, check=True, capture_output=True, text=True).stdout.split()[0]
+
+
+@contextmanager
+def disconnected_afterwards():
+    """End what connects this process to others while Python still runs.
+
+    gloo's threads let go of Python's objects a moment after a collective is done. Where the process has begun to end by
+    then they abort it, and a training that is finished counts as failed.
+    """
+    yield
+    if torch.distributed.is_initialized():
+        gc.collect()  # a model that is wrapped keeps the threads alive, and hooks and runner hold one another
+        torch.distributed.destroy_process_group()
 
 
 # What bad input raises; assertions are those of other libraries. Others keep their trace, since they are ours to mend.
