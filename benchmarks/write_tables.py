@@ -38,19 +38,21 @@ EVENTS_TEACHER = {'model.teacher.checkpoint': 'configs/demo/weights/events_teach
 SHIPPED = dict(pair=DIGITS, runs=f'{DIGITS}_shipped', seeds=20, options=TEACHER)
 # At the rate that the search has found for WSLD.
 AT_WSLD = dict(SHIPPED, points=0, options={**TEACHER, LR: 0.1})
+# All methods where a run takes longer: fewer points and seeds in the search.
+LONGER = dict(methods=('plain', *AUTHORS), points=7, tune_seeds=1, finalists=2, final_seeds=2)
 # Those that are trained on larger data: the usual ones, and the best of the digits' table.
 CAMPAIGN = ('plain', 'kd', 'wsld', 'bkd', 'bkd_decoupled', 'mixed', 'reviewkd', 'seal', 'dkd')
 # Pages, and the comparisons whose tables they hold.
 PAGES: Dict[str, Dict[str, dict]] = {
     'methods_table.md': {
         'digits': dict(SHIPPED, methods=('plain', *AUTHORS), points=9, finalists=2, final_seeds=4),
-        'events': dict(pair=EVENTS, methods=('plain', *AUTHORS), seeds=16, points=7, tune_seeds=1, finalists=2,
-                       final_seeds=2, options=EVENTS_TEACHER),
-        'random_T': dict(pair=DIGITS, methods=('plain', 'kd', 'twd'), seeds=10, points=0, options={LR: 0.3},
+        'transformer': dict(LONGER, pair=TRANSFORMER, seeds=5, options=VIT_TEACHER),
+        'events': dict(LONGER, pair=EVENTS, seeds=16, options=EVENTS_TEACHER),
+        'random_T': dict(SHIPPED, methods=('plain', 'kd', 'twd'), seeds=20, points=0, options={**TEACHER, LR: 0.3},
                          vary={'model.student.random_T': (None, [1, 2])}),
         'transformer_plain_rates': dict(pair=TRANSFORMER, methods=('plain', ), seeds=5, points=0, options=VIT_TEACHER,
                                         vary={LR: (0.03, 0.1, 0.2)}),
-        'plain_rates': dict(pair=DIGITS, methods=('plain', ), seeds=20, points=0, vary={LR: (0.3, 1)}),
+        'plain_rates': dict(SHIPPED, methods=('plain', ), points=0, vary={LR: (0.3, 1)}),
     },
     'fashion_results.md': {
         'fashion': dict(pair=FASHION, tune_on=f'{FASHION}-10pct', methods=CAMPAIGN, seeds=3, points=7, tune_seeds=1),

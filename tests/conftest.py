@@ -1,11 +1,14 @@
 """Shared by all tests."""
 import os
+import random
 import sys
 from collections import OrderedDict
 from pathlib import Path
 
 os.environ.setdefault('MPLBACKEND', 'Agg')
 
+import hypothesis
+import numpy as np
 import pytest
 import torch
 from mmengine.registry import DefaultScope
@@ -18,6 +21,9 @@ from generated_runs import train_comparison
 from helpers import NEVER, REPOSITORY, demo_config, save_time
 from long_tests import LONG
 
+# No example fails for its time, and a red run is the change's: examples are the same in each.
+hypothesis.settings.register_profile('suite', deadline=None, derandomize=True)
+hypothesis.settings.load_profile('suite')
 # Below tests/: whole runs, tools and exports, and what has to be compiled.
 SLOW = ('test_apis/test_demos.py', 'test_apis/test_package.py', 'test_benchmarks.py', 'test_docs.py', 'test_engine/',
         'test_export/', 'test_models/test_compiled_neurons.py', 'test_models/test_eval_state.py',
@@ -47,7 +53,8 @@ def pytest_collection_finish():
 def quiet_and_reproducible(monkeypatch):
     """Our scope, a fixed seed and one thread (small tensors gain nothing from two) unless it is said otherwise."""
     torch.set_num_threads(int(os.environ.get('BKDSNN_TEST_THREADS', 1)))
-    torch.manual_seed(0)
+    for seed in (torch.manual_seed, np.random.seed, random.seed):
+        seed(0)
     # Compiling takes longer than all else; what is about it asks for it.
     monkeypatch.setattr(nodes, 'MIN_NUMBERS_TO_COMPILE', NEVER)
     with DefaultScope.overwrite_default_scope('bkdsnn'):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -242,11 +242,12 @@ def run_tool(*arguments, cwd=REPOSITORY, **env):
 
 def run_tool_in_processes(number, *arguments, cwd=REPOSITORY, **env):
     """As :func:`run_tool`, in several processes that work together as under ``tools/dist_train.sh``; returns all."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        together = dict(WORLD_SIZE=str(number), MASTER_ADDR='127.0.0.1', MASTER_PORT=str(free.getsockname()[1]))
-    return _run_all([*arguments, '--launcher', 'pytorch'], cwd,
-                    [dict(env, RANK=str(rank), LOCAL_RANK=str(rank), **together) for rank in range(number)])
+    with socket.socket() as held:  # until they have ended, so that nobody else is given its port
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(('127.0.0.1', 0))
+        together = dict(WORLD_SIZE=str(number), MASTER_ADDR='127.0.0.1', MASTER_PORT=str(held.getsockname()[1]))
+        return _run_all([*arguments, '--launcher', 'pytorch'], cwd,
+                        [dict(env, RANK=str(rank), LOCAL_RANK=str(rank), **together) for rank in range(number)])
 
 
 def run_in_processes(number, function, folder):
@@ -266,7 +267,10 @@ def _run_connected(function, rank, number, folder):
 
 def _check_disconnected():
     # A thread that is left can abort the process at its end; see disconnected_afterwards.
-    names = [path.read_text().strip() for path in Path('/proc/self/task').glob('*/comm')]
+    names = []
+    for path in Path('/proc/self/task').glob('*/comm'):
+        with suppress(OSError):  # it has ended since
+            names.append(path.read_text().strip())
     assert not any('gloo' in name for name in names), names
 
 

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from bkdsnn.apis.cli import add_common_arguments, fail_clearly, load_config, positive
+from bkdsnn.apis.cli import add_common_arguments, disconnected_afterwards, fail_clearly, load_config, positive
 from bkdsnn.engine.cache_filling import check_teacher, fill, fill_in_processes, prepare, show
 from bkdsnn.engine.teacher_cache import cache_of
 
@@ -47,5 +47,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with fail_clearly():
+    with fail_clearly(), disconnected_afterwards():
         main()

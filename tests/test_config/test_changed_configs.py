@@ -165,8 +165,7 @@ def test_configs_pass_unchanged():
         build(copy.deepcopy(shipped(name)[0]))
 
 
-@settings(max_examples=300, derandomize=True, database=None, deadline=None,
-          suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(changes())
 def test_a_changed_config_is_an_error_that_can_be_mended_or_builds(change):
     cfg, what, is_mistake = change

@@ -63,7 +63,7 @@ def test_a_clock_may_turn_more_than_once():
     np.testing.assert_array_equal(np.concatenate([clock(chunk % 2**31) for chunk in np.split(t, 7 + np.arange(9))]), t)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 2**31 - 1), max_size=30), st.integers(0, 30))
 def test_other_steps_back_are_left_for_sorting(times, cut):
     t = np.array(times, np.int64)

@@ -84,7 +84,7 @@ def test_after_the_rest_the_reference_is_the_level_then():
     assert p.tolist() == [True, False]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.floats(-2, 2, width=32), min_size=2, max_size=12), st.floats(0.05, 0.5), st.floats(0.05, 0.5),
        st.sampled_from([0.0, 0.03, 0.4, 2.5]))
 def test_pixel_equals_the_walk_along_its_signal(signal, on, off, refractory_period):
@@ -96,7 +96,7 @@ def test_pixel_equals_the_walk_along_its_signal(signal, on, off, refractory_peri
     assert p.tolist() == [up for _, up in want]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 700.0]), st.sampled_from([0.0, 50.0]))
 def test_recordings_are_sorted_inside_the_sensor_and_rest(seed, refractory_period, noise_rate):
     rng = np.random.default_rng(seed)

@@ -187,7 +187,7 @@ def test_flipping_twice_is_nothing_and_equals_flipping_frames(direction):
     assert always['flip'] is True and run(dict(type='RandomEventFlip', prob=0.0))['flip'] is False
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(-40, 40), st.integers(-40, 40))
 def test_rolling_loses_nothing_and_rolls_back(dx, dy):
     events = recording(50, AEDAT4)
@@ -211,7 +211,7 @@ def test_crops_equal_tonics():
     assert len(offsets) == 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 60), st.integers(1, 60))
 def test_resizing_keeps_every_event(width, height):
     events = recording(200, AEDAT4)

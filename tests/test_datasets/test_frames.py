@@ -41,7 +41,7 @@ def naive_frames(events, sensor_size, time_steps, by, window=None):
     return frames
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 60), st.integers(1, 20), st.sampled_from(['count', 'time', 'window']),
        st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 2)), st.integers(1, 50), st.booleans(),
        st.sampled_from(['float32', 'int16', 'uint8', 'float16']), st.integers(0, 2**32 - 1))
@@ -102,7 +102,7 @@ def test_empty_recordings_are_empty_frames(make):
 
 # ---- voxel grid and time surface ----
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 40), st.integers(1, 12), st.booleans(), st.integers(1, 60), st.integers(0, 2**32 - 1))
 def test_voxel_grid_shares_every_event_between_two_steps(number, steps, by_polarity, duration, seed):
     sensor = (4, 3, 2)

@@ -65,7 +65,7 @@ def test_frames_are_made_once(tmp_path, recording):
     assert cache.size() == (1, entry_of(cache).stat().st_size)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.sampled_from(['float32', 'float16', 'int16', 'uint8', 'int64', 'bool']).flatmap(
     lambda dtype: arrays(dtype, array_shapes(min_dims=0, max_dims=4, max_side=3, min_side=0))))
 def test_what_is_read_is_what_was_made(tmp_path_factory, frames):

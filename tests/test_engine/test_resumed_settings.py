@@ -41,7 +41,7 @@ def built(schedules):
     return optimizer, [PARAM_SCHEDULERS.build(copy.deepcopy(one), default_args=given) for one in schedules]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(SCHEDULES), min_size=1, max_size=3), st.integers(0, 24))
 def test_replayed_schedules_are_those_of_training_to_the_bit(schedules, steps):
     optimizer, trained = built(schedules)

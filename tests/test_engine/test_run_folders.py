@@ -300,6 +300,7 @@ def test_a_second_run_is_refused_until_the_first_has_ended_however_it_ends(run, 
     first = TOOLS.Process(target=hold, args=(str(run), ))
     first.start()
     while not (run / 'held').exists():
+        assert first.is_alive()
         time.sleep(0.01)
     before = {path: path.read_bytes() for path in run.rglob('*') if path.is_file()}
     message = r"work_dir='.*work' is in use by another run.*--work-dir"

@@ -28,7 +28,7 @@ def test_hsic_of_features_far_from_zero_is_that_of_the_centered_ones():
     torch.testing.assert_close(linear_kernel(shifted), linear_kernel(x))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.integers(4, 30), st.integers(1, 6), st.floats(0.1, 100))
 def test_rotated_and_scaled_features_are_the_same(seed, samples, channels, scale):
     generator = torch.Generator().manual_seed(seed)

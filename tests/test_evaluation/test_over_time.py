@@ -48,7 +48,7 @@ def test_calibration_takes_the_fewest_steps_that_lose_nothing():
     assert generous.mean_steps == 1 and generous.accuracy == 50
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 20), st.floats(0, 30))
 def test_calibration_keeps_its_promise(seed, time_steps, samples, max_drop):
     generator = torch.Generator().manual_seed(seed)

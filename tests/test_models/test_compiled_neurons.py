@@ -68,7 +68,7 @@ def inputs(*shape, seed=0, dtype=torch.float32):
             torch.randn(shape, generator=generator).to(dtype))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(cfg=st.sampled_from([IF, LIF, PLIF]), v_reset=st.sampled_from([0.0, -0.3, 0.2, None]),
        v_threshold=st.sampled_from([0.5, 1.0]), detach_reset=st.booleans(), decay_input=st.booleans(),
        surrogate=st.sampled_from(sorted(SURROGATES.module_dict)), time_steps=st.integers(1, 6),
@@ -145,7 +145,7 @@ def test_gradient_of_what_a_listener_saw_is_whole(backend):
     torch.testing.assert_close(of_steps.sum(0, keepdim=True), of_image)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(shape=st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 6), st.integers(1, 6)),
        layout=st.sampled_from(['contiguous', 'channels_last', 'slice', 'expanded', 'mixed']), seed=st.integers(0, 99))
 def test_every_layout_is_computed_in_place_of_the_eager_one(shape, layout, seed):

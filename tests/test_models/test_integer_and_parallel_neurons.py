@@ -111,7 +111,7 @@ def test_what_is_not_compiled_is_an_error_where_it_must_be(cfg, message):
         MODELS.build(dict(SLIDING, backend='compile'))(torch.zeros(9, 2))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(x=st.lists(st.floats(-3, 12) | st.integers(-2, 20).map(lambda i: i / 2), min_size=1, max_size=6),
        D=st.integers(1, 8), half_up=st.booleans())
 def test_integers_are_in_range_and_unfold_into_as_many_spikes(x, D, half_up):

@@ -53,7 +53,7 @@ def test_bad_surrogate_names_the_value(bad):
         Surrogate(**bad)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**31), kind=st.sampled_from([0, 1, 2]), v_reset=st.sampled_from([0.0, -0.3, 0.2, None]),
        detach_reset=st.booleans(), decay_input=st.booleans(), time_steps=st.integers(1, 6))
 @example(seed=302462, kind=2, v_reset=0.0, detach_reset=False, decay_input=True, time_steps=2)

@@ -53,7 +53,7 @@ def assert_equals_dense(layer, x):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12 * max(1, float(b.abs().max())))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(n=st.integers(1, 4), in_channels=st.integers(1, 40), height=st.integers(1, 20), width=st.integers(1, 20),
        out_channels=st.sampled_from([32, 48, 80, 96, 128, 160]), kernel=st.sampled_from(KERNELS),
        bias=st.booleans(), layout=st.sampled_from(LAYOUTS), density=st.sampled_from([0, 0.02, 0.25]))

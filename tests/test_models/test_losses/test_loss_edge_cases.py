@@ -129,7 +129,7 @@ def test_losses_that_need_labels_say_so():
 
 @pytest.mark.parametrize('name', LOGITS)
 @given(st.permutations(range(5)), st.permutations(range(3)))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_neither_the_order_of_classes_nor_that_of_samples_counts(name, classes, samples):
     z, teacher, y = logits()
     renamed = torch.tensor(classes).argsort()[y]
