@@ -87,12 +87,12 @@ def test_a_loss_that_is_none_of_one_sample_is_named():
 
 def test_nothing_is_changed_by_looking():
     model = network(64).eval()
-    before, draws = copy.deepcopy(model.state_dict()), (torch.get_rng_state(), np.random.get_state()[1].copy(),
-                                                        random.getstate())
-    check(model)
+    data = loader(model)  # whose sampler draws its seed
+    before, draws = copy.deepcopy(model.state_dict()), (torch.get_rng_state(), np.random.get_state(), random.getstate())
+    check_last_batch(data, model, 'train_dataloader')
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items()) and not model.training
-    assert torch.equal(draws[0], torch.get_rng_state()) and (draws[1] == np.random.get_state()[1]).all()
-    assert draws[2] == random.getstate()
+    assert torch.equal(draws[0], torch.get_rng_state()) and draws[2] == random.getstate()
+    np.testing.assert_equal(np.random.get_state(), draws[1])
 
 
 def test_norms_over_processes_have_more_values(monkeypatch):
