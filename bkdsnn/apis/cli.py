@@ -14,6 +14,7 @@ from typing import Sequence
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.dist import is_distributed
 from mmengine.runner import Runner
 
 from ..config.checks import check_config, check_disk, check_training, merge_options
@@ -158,7 +159,7 @@ def disconnected_afterwards():
     then they abort it, and a training that is finished counts as failed.
     """
     yield
-    if torch.distributed.is_initialized():
+    if is_distributed():
         gc.collect()  # a model that is wrapped keeps the threads alive, and hooks and runner hold one another
         torch.distributed.destroy_process_group()
 
