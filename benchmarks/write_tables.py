@@ -38,7 +38,7 @@ EVENTS_TEACHER = {'model.teacher.checkpoint': 'configs/demo/weights/events_teach
 SHIPPED = dict(pair=DIGITS, runs=f'{DIGITS}_shipped', seeds=20, options=TEACHER)
 # At the rate that the search has found for WSLD.
 AT_WSLD = dict(SHIPPED, points=0, options={**TEACHER, LR: 0.1})
-# All methods where a run takes longer: fewer points and seeds in the search.
+# All methods where a run takes longer: fewer seeds in the search.
 LONGER = dict(methods=('plain', *AUTHORS), points=7, tune_seeds=1, finalists=2, final_seeds=2)
 # Those that are trained on larger data: the usual ones, and the best of the digits' table.
 CAMPAIGN = ('plain', 'kd', 'wsld', 'bkd', 'bkd_decoupled', 'mixed', 'reviewkd', 'seal', 'dkd')
